@@ -1,0 +1,92 @@
+//! Where objects live: a local directory, an S3 bucket, or memory for tests.
+//!
+//! A bucket answers what is there now; it remembers nothing.
+
+use std::os::fd::OwnedFd;
+
+use async_trait::async_trait;
+
+use crate::object::{BucketName, Directory, Identity, Object, ObjectKey};
+
+/// Why a bucket did not do what it was asked. Nothing else decides about asking again.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// No such object.
+    #[error("{0} is not there")]
+    NotFound(ObjectKey),
+    /// Not permitted, or never possible; asking again will not help.
+    #[error("{message}")]
+    Permanent {
+        /// What, where, and what would help.
+        message: String,
+        /// The cause.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    /// Failing just now: not mounted, not reachable, busy, full.
+    #[error("{message}")]
+    Transient {
+        /// What, where, and what would help.
+        message: String,
+        /// The cause.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+}
+
+/// What a bucket says of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// There and complete: nobody writes to it.
+    Complete(Identity),
+    /// There, and held by a writer; ask again.
+    Busy,
+    /// There, but whether it is complete cannot be asked of the system: it is, once a later answer is equal to
+    /// this one (`fingerprint` included) and `settle` has passed between the two.
+    Settling {
+        /// As far as it is now.
+        identity: Identity,
+        /// What else must stay the same (inode).
+        fingerprint: u64,
+    },
+    /// There, but nothing to work on: a directory, a symbolic link, a socket.
+    NotAFile,
+    /// Not there.
+    Gone,
+}
+
+/// An object opened for reading.
+#[derive(Debug)]
+pub struct Opened {
+    /// As the open descriptor says.
+    pub identity: Identity,
+    /// Read-only; positioned at the start.
+    pub fd: OwnedFd,
+}
+
+/// Reads a bucket's keys in byte order, page by page, in the memory of a page.
+#[async_trait]
+pub trait Lister: Send {
+    /// The next objects in key order; empty: the end was reached, and everything was seen. After an error the
+    /// listing is over, and says nothing about keys that it did not name.
+    async fn next_page(&mut self) -> Result<Vec<Object>, BucketError>;
+}
+
+/// What the program asks of a bucket.
+#[async_trait]
+pub trait Bucket: Send + Sync {
+    /// Its name in the config.
+    fn name(&self) -> &BucketName;
+    /// Whether it is what it should be: mounted, marked as ours, reachable. Neither read nor written otherwise.
+    async fn check(&self) -> Result<(), BucketError>;
+    /// What is there under this key now.
+    async fn resolve(&self, key: &ObjectKey) -> Result<Resolved, BucketError>;
+    /// Opens an object for a worker.
+    async fn open(&self, key: &ObjectKey) -> Result<Opened, BucketError>;
+    /// Starts a listing of what lies below `directory`, after `after` where given. Ignored names are left out.
+    async fn list(
+        &self,
+        directory: &Directory,
+        after: Option<&ObjectKey>,
+    ) -> Result<Box<dyn Lister>, BucketError>;
+}

@@ -1,0 +1,50 @@
+//! What is wrong with something that a person wrote: data, collected all at once, rendered by a surface.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A file that a person wrote, with the text that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Where it lies, as the person would name it.
+    pub path: PathBuf,
+    /// What it holds.
+    pub text: Arc<str>,
+}
+
+/// How bad a [`Diagnostic`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Works, but is probably not what was meant.
+    Warning,
+    /// Must be mended before the file can be used.
+    Error,
+}
+
+/// One thing that is wrong: where, what, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file; none where the fault lies in no single file.
+    pub file: Option<SourceFile>,
+    /// Byte range in the file's text.
+    pub span: Option<Range<usize>>,
+    /// Error or warning.
+    pub severity: Severity,
+    /// What is wrong, as a sentence without a full stop.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// Line and column of the span's start, both from 1, columns in characters.
+    #[must_use]
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let (file, span) = (self.file.as_ref()?, self.span.as_ref()?);
+        let before = file.text.get(..span.start)?;
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Some((line, column))
+    }
+}

@@ -1,0 +1,3 @@
+//! The `reelmill` program.
+
+fn main() {}

@@ -1,0 +1,311 @@
+//! From a rule and a medium to work: what each task will produce, and which tasks share one decode.
+//!
+//! Pure data: no GStreamer, no I/O. A [`RunPlan`] is what a worker is told; it names files in the scratch
+//! directory only. Final names stay with the daemon, in [`PlannedRun`].
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::object::ObjectKey;
+use crate::rule::{ImageFormat, TaskId, Transcode};
+
+/// What the probe says of a medium.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MediaInfo {
+    /// In words: `Quicktime`, `Matroska`, ...
+    pub container: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Declared length; none where the container does not say.
+    pub duration: Option<Duration>,
+    /// Average bits a second, from size and duration.
+    pub bitrate: Option<u64>,
+    /// Can be read from any point.
+    pub seekable: bool,
+    /// In the order of the container.
+    pub streams: Vec<StreamInfo>,
+    /// Title, artist, date ...: as the container has them, control characters removed.
+    pub tags: Vec<(String, String)>,
+    /// Chapters, where there are any.
+    pub chapters: Vec<Chapter>,
+}
+
+impl MediaInfo {
+    /// The video stream that is used: the first that is not a cover picture.
+    #[must_use]
+    pub fn video(&self) -> Option<&VideoStream> {
+        self.streams.iter().find_map(|stream| match &stream.kind {
+            StreamKind::Video(video) if !video.is_image => Some(video),
+            _ => None,
+        })
+    }
+
+    /// The audio stream that is used: the first.
+    #[must_use]
+    pub fn audio(&self) -> Option<&AudioStream> {
+        self.streams.iter().find_map(|stream| match &stream.kind {
+            StreamKind::Audio(audio) => Some(audio),
+            _ => None,
+        })
+    }
+}
+
+/// One stream of a medium.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamInfo {
+    /// From 0, in the order of the container.
+    pub index: u32,
+    /// In words: `H.264 (High Profile)`.
+    pub codec: String,
+    /// Declared length of this stream, where the container has one for each.
+    pub duration: Option<Duration>,
+    /// Bits a second, where declared.
+    pub bitrate: Option<u64>,
+    /// ISO 639 code.
+    pub language: Option<String>,
+    /// What sort of stream.
+    #[serde(flatten)]
+    pub kind: StreamKind,
+}
+
+/// Sorts of streams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StreamKind {
+    /// Moving pictures.
+    Video(VideoStream),
+    /// Sound.
+    Audio(AudioStream),
+    /// Text or bitmaps to be laid over.
+    Subtitle,
+    /// Anything else.
+    Other,
+}
+
+/// A video stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoStream {
+    /// Stored size in pixels, before rotation.
+    pub width: u32,
+    /// As `width`.
+    pub height: u32,
+    /// Frames a second as a fraction; 0/1 where it varies or is unknown.
+    pub fps: (u32, u32),
+    /// Width of a pixel over its height.
+    pub pixel_aspect: (u32, u32),
+    /// Bits a sample.
+    pub depth: u32,
+    /// Stored as fields.
+    pub interlaced: bool,
+    /// Clockwise degrees to turn for display: 0, 90, 180, 270.
+    pub rotation: u32,
+    /// A cover picture, not a film.
+    pub is_image: bool,
+}
+
+impl VideoStream {
+    /// Size in square pixels as displayed: pixel aspect and rotation applied.
+    #[must_use]
+    pub fn display_size(&self) -> (u32, u32) {
+        let (num, den) = self.pixel_aspect;
+        let width = if num == 0 || den == 0 {
+            self.width
+        } else {
+            let wide =
+                (u64::from(self.width) * u64::from(num) + u64::from(den) / 2) / u64::from(den);
+            u32::try_from(wide).unwrap_or(self.width)
+        };
+        if self.rotation % 180 == 90 {
+            (self.height, width)
+        } else {
+            (width, self.height)
+        }
+    }
+}
+
+/// An audio stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AudioStream {
+    /// Number of channels.
+    pub channels: u32,
+    /// Samples a second.
+    pub rate: u32,
+}
+
+/// A chapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chapter {
+    /// Where it starts.
+    pub start: Duration,
+    /// Where it ends.
+    pub end: Option<Duration>,
+    /// Its title, control characters removed.
+    pub title: String,
+}
+
+/// What a worker is told to do: everything it may know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    /// What its own probe said, or a former one of the same identity.
+    pub media: Option<MediaInfo>,
+    /// Tasks of this run; they share one decode.
+    pub tasks: Vec<TaskPlan>,
+    /// Threads that an encoder may use.
+    pub threads: u32,
+}
+
+/// One task of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskPlan {
+    /// Which.
+    pub task: TaskId,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What to do, resolved against the medium.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum Work {
+    /// Write the probe's answer as JSON to `file`.
+    Probe {
+        /// Name in scratch.
+        file: String,
+    },
+    /// Write the input's bytes to `file`.
+    Copy {
+        /// Name in scratch.
+        file: String,
+    },
+    /// Write one file with these streams.
+    Transcode(TranscodePlan),
+    /// Write one image for each point that the medium reaches.
+    Snapshot(SnapshotPlan),
+}
+
+/// A transcode, resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TranscodePlan {
+    /// Name in scratch.
+    pub file: String,
+    /// As the rule says; a part whose stream the source lacks is `None`.
+    pub settings: Transcode,
+    /// Exact picture size after rotation, even numbers; none without video.
+    pub picture: Option<(u32, u32)>,
+    /// Distance of key frames in frames, where it can be known beforehand.
+    pub gop_frames: Option<u32>,
+    /// Channels of the result; none without audio.
+    pub channels: Option<u32>,
+    /// Samples a second of the result; none without audio.
+    pub rate: Option<u32>,
+}
+
+/// A snapshot, resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotPlan {
+    /// One for each point, rising.
+    pub stills: Vec<Still>,
+    /// Form of the images.
+    pub format: ImageFormat,
+    /// 1 ..= 100.
+    pub quality: u8,
+    /// Exact picture size after rotation.
+    pub picture: (u32, u32),
+}
+
+/// One image to make.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Still {
+    /// Name in scratch.
+    pub file: String,
+    /// The frame that is shown at this time.
+    pub at: Duration,
+}
+
+/// A run as the daemon keeps it: the worker's part and where its files will go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRun {
+    /// For the worker.
+    pub plan: RunPlan,
+    /// For publishing and checking.
+    pub outputs: Vec<PlannedOutput>,
+}
+
+/// One file that a run will write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedOutput {
+    /// By which task.
+    pub task: TaskId,
+    /// Name in scratch.
+    pub file: String,
+    /// Final key in the output bucket.
+    pub key: ObjectKey,
+    /// What its check must find.
+    pub expect: Expect,
+}
+
+/// What the check of an output must find.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expect {
+    /// Byte for byte the source: this size.
+    SourceBytes(u64),
+    /// JSON of the probe.
+    Json,
+    /// One image of this size in pixels.
+    Image(u32, u32),
+    /// A medium.
+    Media {
+        /// With video of this size.
+        video: Option<(u32, u32)>,
+        /// With audio of this many channels and samples a second.
+        audio: Option<(u32, u32)>,
+    },
+}
+
+/// What a worker found when it read a finished file back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum OutputReport {
+    /// Not media: copied or JSON.
+    Bytes,
+    /// An image.
+    Image {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+    },
+    /// A medium, every packet of which was read.
+    Media {
+        /// Of each track.
+        tracks: Vec<TrackReport>,
+        /// The index lies before the media data.
+        index_in_front: bool,
+    },
+}
+
+/// One track of a finished file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrackReport {
+    /// Video, else audio.
+    pub video: bool,
+    /// In pixels; 0 for audio.
+    pub width: u32,
+    /// In pixels; 0 for audio.
+    pub height: u32,
+    /// 0 for video.
+    pub channels: u32,
+    /// Samples a second; 0 for video.
+    pub rate: u32,
+    /// Packets.
+    pub packets: u64,
+    /// First presentation time.
+    pub start: Duration,
+    /// End of the last packet.
+    pub end: Duration,
+    /// Where the source's stream that fed this track started ...
+    pub source_start: Duration,
+    /// ... and ended, as decoded.
+    pub source_end: Duration,
+}

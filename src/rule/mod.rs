@@ -1,0 +1,457 @@
+//! What is wanted: rule files become checked [`Rule`]s, and objects are matched against them.
+//!
+//! A [`Rule`] comes only from [`check`], so whoever holds one need not doubt it. Nothing here does
+//! I/O: texts come in, rules and diagnostics go out.
+
+pub mod book;
+pub mod names;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::Priority;
+use crate::object::{BucketName, Directory, InvalidName};
+
+/// The name of a rule: 1 to 128 characters, none of them a control character or `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RuleName(String);
+
+impl RuleName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RuleName {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let count = text.chars().count();
+        if (1..=128).contains(&count)
+            && text.trim() == text
+            && !text.chars().any(|c| c.is_control() || c == '/')
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName(
+                "a rule's name is 1 to 128 characters without '/', control characters, or space at either end",
+            ))
+        }
+    }
+}
+
+impl TryFrom<String> for RuleName {
+    type Error = InvalidName;
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<RuleName> for String {
+    fn from(name: RuleName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id of a task within its rule: the name of its table. 1 to 64 letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TaskId(String);
+
+impl TaskId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let bytes = text.as_bytes();
+        if (1..=64).contains(&bytes.len())
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName(
+                "a task's id is 1 to 64 letters, digits, '-' or '_'",
+            ))
+        }
+    }
+}
+
+impl TryFrom<String> for TaskId {
+    type Error = InvalidName;
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<TaskId> for String {
+    fn from(id: TaskId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The version of a rule: a hash of its text and of what it names, as 16 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RuleVersion(pub String);
+
+impl fmt::Display for RuleVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One checked rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Unique among the rules of one daemon.
+    pub name: RuleName,
+    /// Changes with every change of meaning; turning `enabled` on or off does not change it.
+    pub version: RuleVersion,
+    /// What the file says; whether the rule *is* enabled, the store remembers.
+    pub enabled: bool,
+    /// -10 ..= 10.
+    pub priority: Priority,
+    /// Which objects start a job.
+    pub trigger: Trigger,
+    /// Where results go.
+    pub output: OutputSpec,
+    /// In the order of the file; `after` names only tasks of this rule and forms no cycle.
+    pub tasks: Vec<Task>,
+    /// Attempts and clocks of a run.
+    pub retry: RetryPolicy,
+    /// What to leave in the output directory when a medium fails for good.
+    pub on_failure: OnFailure,
+    /// A truncated or corrupt source is a failure, not a finding.
+    pub strict: bool,
+}
+
+impl Rule {
+    /// The task with this id.
+    #[must_use]
+    pub fn task(&self, id: &TaskId) -> Option<&Task> {
+        self.tasks.iter().find(|task| &task.id == id)
+    }
+}
+
+/// The condition under which an object starts a job.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    /// The bucket that is watched.
+    pub bucket: BucketName,
+    /// Whole path segments; the default is the whole bucket.
+    pub directory: Directory,
+    /// By extension, without regard to case.
+    pub formats: Formats,
+    /// Any of these must match the key, where there are any.
+    pub include: Globs,
+    /// None of these may match the key.
+    pub exclude: Globs,
+    /// Smallest size in bytes.
+    pub min_size: Option<u64>,
+    /// Largest size in bytes.
+    pub max_size: Option<u64>,
+    /// What happens to objects that were there when the rule was enabled.
+    pub existing: Existing,
+    /// Objects that Reelmill wrote may start this rule.
+    pub outputs: bool,
+}
+
+/// A set of globs over whole keys, kept with the texts that they came from.
+#[derive(Debug, Clone)]
+pub struct Globs {
+    /// As written.
+    pub patterns: Vec<String>,
+    /// Compiled.
+    pub set: globset::GlobSet,
+}
+
+/// Which extensions a trigger takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Formats {
+    /// `"*"`: whatever the name.
+    Any,
+    /// The default: every extension known to be a medium.
+    Known,
+    /// These, in lower case, without dots.
+    List(Vec<String>),
+}
+
+/// `trigger.existing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// They count as already seen.
+    #[default]
+    Ignore,
+    /// They start jobs like new ones.
+    Process,
+}
+
+/// `[output]`.
+#[derive(Debug, Clone)]
+pub struct OutputSpec {
+    /// Where results go.
+    pub bucket: BucketName,
+    /// None: the object's own directory.
+    pub directory: Option<Directory>,
+    /// May replace files that are not this rule's own for this source.
+    pub overwrite: bool,
+    /// None: the default names.
+    pub path: Option<names::Template>,
+}
+
+/// One node of a rule's graph.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Unique within the rule.
+    pub id: TaskId,
+    /// Tasks that must have ended before.
+    pub after: Vec<TaskId>,
+    /// How they must have ended.
+    pub when: When,
+    /// What to do.
+    pub kind: TaskKind,
+}
+
+/// How the tasks in `after` must have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// All of them succeeded.
+    #[default]
+    Succeeded,
+    /// At least one failed, and all have ended.
+    Failed,
+    /// All have ended, however.
+    Any,
+}
+
+/// What a task does, with its settings.
+#[derive(Debug, Clone)]
+pub enum TaskKind {
+    /// Describe the medium as JSON.
+    Probe,
+    /// Publish the source itself.
+    Copy,
+    /// Decode, scale, encode, package into one file.
+    Transcode(Transcode),
+    /// Still images at points of the medium.
+    Snapshot(Snapshot),
+}
+
+impl TaskKind {
+    /// The word in `kind = "..."`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Copy => "copy",
+            Self::Transcode(_) => "transcode",
+            Self::Snapshot(_) => "snapshot",
+        }
+    }
+}
+
+/// Settings of a `transcode` task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transcode {
+    /// The form of the file.
+    pub container: Container,
+    /// Wanted picture size.
+    pub size: SizeSpec,
+    /// None: `video = "none"`, no video in the output.
+    pub video: Option<VideoSpec>,
+    /// None: `audio = "none"`, no sound in the output.
+    pub audio: Option<AudioSpec>,
+}
+
+/// Forms of a transcoded file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Container {
+    /// ISO base media file with the index in front.
+    Mp4,
+}
+
+impl Container {
+    /// The usual file extension, without its dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+        }
+    }
+}
+
+/// Wanted picture size in pixels; 0 or absent keeps the ratio. Never scales up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SizeSpec {
+    /// 16 ..= 16384.
+    pub width: Option<u32>,
+    /// 16 ..= 16384.
+    pub height: Option<u32>,
+}
+
+/// `video = { ... }` of a transcode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoSpec {
+    /// Which encoder.
+    pub codec: VideoCodec,
+    /// How many bits to spend.
+    pub rate: VideoRate,
+    /// x264's speed presets: `ultrafast` ... `placebo`.
+    pub preset: String,
+    /// Distance of key frames; none: 2 s.
+    pub gop: Option<Gop>,
+    /// Frames a second, 1 ..= 240; none keeps the source's timing. Only ever lowered by dropping frames
+    /// or raised by repeating them.
+    pub fps: Option<f64>,
+}
+
+/// Video encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoCodec {
+    /// H.264 by x264.
+    H264,
+}
+
+/// Quality or bitrate of a video encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoRate {
+    /// Constant rate factor 0 ..= 51; less is better.
+    Crf(f64),
+    /// Average bits a second.
+    Bitrate(u64),
+}
+
+/// Distance between key frames.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gop {
+    /// In frames.
+    Frames(u32),
+    /// In time.
+    Time(Duration),
+}
+
+/// `audio = { ... }` of a transcode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AudioSpec {
+    /// Which encoder.
+    pub codec: AudioCodec,
+    /// Bits a second.
+    pub bitrate: u64,
+    /// 1, 2 or 6; none keeps the source's, at most 6.
+    pub channels: Option<u32>,
+    /// Samples a second; none keeps the source's where the codec can, else 48,000.
+    pub rate: Option<u32>,
+}
+
+/// Audio encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioCodec {
+    /// AAC-LC.
+    Aac,
+}
+
+/// Settings of a `snapshot` task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Where in the medium, in the order of the rule.
+    pub at: Vec<Point>,
+    /// Form of the images.
+    pub format: ImageFormat,
+    /// Wanted picture size.
+    pub size: SizeSpec,
+    /// 1 ..= 100 for JPEG; ignored for PNG.
+    pub quality: u8,
+}
+
+/// A point in a medium.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    /// From the beginning.
+    Start(Duration),
+    /// Back from the end.
+    End(Duration),
+    /// 0.0 ..= 100.0 of the duration.
+    Percent(f64),
+}
+
+/// Forms of still images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFormat {
+    /// JPEG.
+    Jpg,
+    /// PNG.
+    Png,
+}
+
+impl ImageFormat {
+    /// The usual file extension, without its dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpg => "jpg",
+            Self::Png => "png",
+        }
+    }
+}
+
+/// `[retry]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// 1 ..= 20.
+    pub attempts: u32,
+    /// Longest time for one run; none: no limit.
+    pub timeout: Option<Duration>,
+    /// A run in which nothing moved for this long is killed.
+    pub stall: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            timeout: None,
+            stall: Duration::from_mins(1),
+        }
+    }
+}
+
+/// `on_failure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// `NAME.failed.txt` in the output directory says why, and goes away with the next success.
+    Note,
+    /// Nothing.
+    None,
+}

@@ -1,0 +1,200 @@
+//! What the services share: the store, the buckets, the rule book, what runs, and how things stand.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::hints::HintBox;
+use crate::bucket::Bucket;
+use crate::config::Config;
+use crate::job::JobId;
+use crate::object::BucketName;
+use crate::rule::book::RuleBook;
+use crate::store::Store;
+use crate::worker::protocol::Progress;
+
+/// Everything that more than one service needs. Each part guards itself; there is no lock over the whole.
+pub struct Mill {
+    /// The config that the daemon started with.
+    pub config: Config,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// By name.
+    pub buckets: BTreeMap<BucketName, Arc<dyn Bucket>>,
+    /// Rules in force.
+    pub book: LiveBook,
+    /// Hints that wait for intake.
+    pub hints: HintBox,
+    /// Jobs that this daemon works on.
+    pub running: Running,
+    /// How each part stands.
+    pub health: Health,
+    /// Somebody wants the queue looked at.
+    pub queue_changed: Notify,
+    /// Somebody wants the rules read again.
+    pub rules_changed: Notify,
+    /// When the daemon started.
+    pub started: Timestamp,
+}
+
+/// The rule book in force; readers take a snapshot.
+#[derive(Debug, Default)]
+pub struct LiveBook {
+    current: RwLock<Arc<RuleBook>>,
+    /// Rises with every swap; services that depend on rules watch it.
+    swapped: tokio::sync::watch::Sender<u64>,
+}
+
+impl LiveBook {
+    /// The book as it is now.
+    pub fn get(&self) -> Arc<RuleBook> {
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts a new book in force.
+    pub fn set(&self, book: RuleBook) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
+        self.swapped.send_modify(|count| *count += 1);
+    }
+
+    /// Tells of swaps.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.swapped.subscribe()
+    }
+}
+
+/// Jobs that this daemon works on.
+#[derive(Debug, Default)]
+pub struct Running {
+    jobs: Mutex<HashMap<JobId, RunningJob>>,
+}
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub struct RunningJob {
+    /// Ends the work on it.
+    pub stop: CancellationToken,
+    /// Why, once somebody asked for that.
+    pub stop_reason: Option<String>,
+    /// What it is doing: `probing`, `working`, `publishing`.
+    pub phase: &'static str,
+    /// How far its run is.
+    pub progress: Progress,
+    /// When the progress was said.
+    pub at: Timestamp,
+}
+
+impl Running {
+    fn jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, RunningJob>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job begins.
+    pub fn insert(&self, id: JobId, stop: CancellationToken, at: Timestamp) {
+        self.jobs().insert(
+            id,
+            RunningJob {
+                stop,
+                stop_reason: None,
+                phase: "starting",
+                progress: Progress::default(),
+                at,
+            },
+        );
+    }
+
+    /// A job is over; answers why it was asked to stop, where it was.
+    pub fn remove(&self, id: &JobId) -> Option<RunningJob> {
+        self.jobs().remove(id)
+    }
+
+    /// Changes what is known of a job.
+    pub fn update(&self, id: &JobId, change: impl FnOnce(&mut RunningJob)) {
+        if let Some(job) = self.jobs().get_mut(id) {
+            change(job);
+        }
+    }
+
+    /// Asks a job to stop; true where it runs here.
+    pub fn stop(&self, id: &JobId, reason: &str) -> bool {
+        let mut jobs = self.jobs();
+        let Some(job) = jobs.get_mut(id) else {
+            return false;
+        };
+        job.stop_reason.get_or_insert_with(|| reason.to_owned());
+        job.stop.cancel();
+        true
+    }
+
+    /// What is known of a job.
+    pub fn get(&self, id: &JobId) -> Option<RunningJob> {
+        self.jobs().get(id).cloned()
+    }
+
+    /// How many run.
+    pub fn len(&self) -> usize {
+        self.jobs().len()
+    }
+
+    /// Whether none runs.
+    pub fn is_empty(&self) -> bool {
+        self.jobs().is_empty()
+    }
+}
+
+/// How each part stands, for `status` and later for metrics.
+#[derive(Debug, Default)]
+pub struct Health {
+    parts: Mutex<BTreeMap<String, Part>>,
+}
+
+/// One part.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Part {
+    /// Works as it should.
+    pub ok: bool,
+    /// In words; what would help where it does not work.
+    pub message: String,
+    /// Since when it is so.
+    pub since: Timestamp,
+}
+
+impl Health {
+    /// Notes how a part stands; `since` stays where nothing changed. Answers whether it changed, so that the
+    /// caller can log each change once.
+    pub fn set(&self, part: &str, ok: bool, message: impl Into<String>, now: Timestamp) -> bool {
+        let message = message.into();
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        match parts.get_mut(part) {
+            Some(known) if known.ok == ok => {
+                known.message = message;
+                false
+            }
+            _ => {
+                parts.insert(
+                    part.to_owned(),
+                    Part {
+                        ok,
+                        message,
+                        since: now,
+                    },
+                );
+                true
+            }
+        }
+    }
+
+    /// All parts, by name.
+    pub fn all(&self) -> BTreeMap<String, Part> {
+        self.parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}

@@ -1,0 +1,5 @@
+//! The loops of the daemon. Each is a file with a `tick` that does one round and a `run` that repeats it
+//! until the daemon stops; all live in one `JoinSet` and end through one token.
+
+pub mod hints;
+pub mod mill;

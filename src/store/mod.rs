@@ -1,0 +1,398 @@
+//! Where rules, the ledger, jobs and publish lists are kept.
+//!
+//! [`Store`] is the whole of what the program asks of a database. Each method is one transaction: it
+//! happens or it does not. Every implementation runs the same conformance suite.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::job::state::{Event, IllegalTransition};
+use crate::job::{Generation, Job, JobId, JobState, LeaseNumber, Priority};
+use crate::object::{BucketName, Identity, Object, ObjectKey};
+use crate::rule::{RuleName, RuleVersion, TaskId, When};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing of that name.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The lease was lost to another holder, or the job ended; whoever gets this stops working on the job.
+    #[error("job {0} is no longer held under this lease")]
+    LeaseLost(JobId),
+    /// The event does not fit.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// The database cannot be used: wrong version, damaged, unreadable.
+    #[error("{0}")]
+    Permanent(String),
+    /// Busy, full or failing just now.
+    #[error("the database did not answer")]
+    Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What the store remembers of a rule beside its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRecord {
+    /// The rule's name.
+    pub name: RuleName,
+    /// The version that is in use.
+    pub version: RuleVersion,
+    /// The text of its last good file.
+    pub text: String,
+    /// The name of that file within the rules folder.
+    pub file: String,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Since when it is as `enabled` says.
+    pub since: Timestamp,
+    /// When the rule was first seen.
+    pub created: Timestamp,
+    /// Whether what was there before is still being written down.
+    pub arming: Arming,
+}
+
+/// How far the baseline of a rule is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arming {
+    /// Nothing to write down: disabled, or done.
+    Done,
+    /// Enabled: what is there and not announced by a newer event is old.
+    Enabled {
+        /// Everything up to and with this key is written down.
+        cursor: Option<ObjectKey>,
+    },
+    /// The trigger got wider: keys that this older text of the rule did not match are old.
+    Widened {
+        /// Everything up to and with this key is written down.
+        cursor: Option<ObjectKey>,
+        /// The text before.
+        before: String,
+    },
+}
+
+/// The ledger's line for a (rule, bucket, key).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Under which rule.
+    pub rule: RuleName,
+    /// Of which key.
+    pub key: ObjectKey,
+    /// The identity last accepted.
+    pub identity: Identity,
+    /// Rises with every accepted identity.
+    pub generation: Generation,
+    /// Accepted as old, without a job.
+    pub baseline: bool,
+    /// Since when the key is missing; it is remembered all the same.
+    pub gone_at: Option<Timestamp>,
+}
+
+/// A wish to change the ledger, decided on what it said before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acceptance {
+    /// Under which rule.
+    pub rule: RuleName,
+    /// What its bucket said.
+    pub object: Object,
+    /// The generation that the ledger had before the bucket was asked; 0 where it had no line.
+    pub seen: Generation,
+    /// None: baseline. Some: a job.
+    pub job: Option<NewJob>,
+}
+
+/// A job to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// Its name.
+    pub id: JobId,
+    /// The version of the rule.
+    pub rule_version: RuleVersion,
+    /// The text of that version, kept as long as a job needs it.
+    pub rule_text: String,
+    /// Its rank.
+    pub priority: Priority,
+    /// Its tasks, in the order of the rule; those with an empty `after` start queued, others waiting.
+    pub tasks: Vec<NewTask>,
+    /// The job of which it is a repetition.
+    pub retry_of: Option<JobId>,
+}
+
+/// A task to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// Unique within the job.
+    pub id: TaskId,
+    /// The word in `kind = "..."`.
+    pub kind: String,
+    /// Tasks that must have ended before.
+    pub after: Vec<TaskId>,
+    /// How they must have ended.
+    pub when: When,
+}
+
+/// What became of an [`Acceptance`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// The ledger moved on, and the job was made where one was wanted. Older jobs of the key that waited are
+    /// cancelled; those named here run and are marked superseded.
+    Yes {
+        /// Running jobs that should stop.
+        superseded: Vec<JobId>,
+    },
+    /// The ledger has moved since `seen`: resolve again.
+    Stale,
+}
+
+/// Something that a task published, or is about to: recorded before it gets its name, and for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputRecord {
+    /// Where.
+    pub bucket: BucketName,
+    /// Its final name.
+    pub key: ObjectKey,
+    /// What it looks like under that name.
+    pub identity: Identity,
+    /// SHA-256 in hexadecimal.
+    pub checksum: String,
+    /// Owner, with `source_key`: the rule ...
+    pub rule: RuleName,
+    /// ... and the source's bucket ...
+    pub source_bucket: BucketName,
+    /// ... and key.
+    pub source_key: ObjectKey,
+    /// Made by this job ...
+    pub job: JobId,
+    /// ... and this task; none for the note about a failure.
+    pub task: Option<TaskId>,
+    /// ... from this generation of the source.
+    pub generation: Generation,
+    /// How far it is.
+    pub state: OutputState,
+}
+
+/// The life of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputState {
+    /// On a publish list, perhaps under its name already.
+    Publishing,
+    /// Under its name.
+    Published,
+    /// To be removed after a grace: a later generation does not have it.
+    Superseded,
+    /// Removed, or found to be replaced by somebody else.
+    Removed,
+}
+
+/// What one task (or the note about a failure) is about to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishList {
+    /// Of this job.
+    pub job: JobId,
+    /// Of this task; none for the note.
+    pub task: Option<TaskId>,
+    /// In the order of publishing: members first, playlist or manifest last.
+    pub items: Vec<PublishItem>,
+}
+
+/// One line of a publish list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishItem {
+    /// The finished file, an absolute path in scratch; bytes, as paths are.
+    pub scratch: Vec<u8>,
+    /// Where it goes.
+    pub bucket: BucketName,
+    /// Its final name.
+    pub key: ObjectKey,
+    /// Its identity, which renaming keeps.
+    pub identity: Identity,
+    /// SHA-256 in hexadecimal.
+    pub checksum: String,
+    /// May replace a file that is not ours.
+    pub overwrite: bool,
+}
+
+/// Why a publish list was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishRefused {
+    /// A name belongs to another (rule, source key).
+    #[error("{bucket}/{key} belongs to {owner}")]
+    NameTaken {
+        /// Where.
+        bucket: BucketName,
+        /// Which name.
+        key: ObjectKey,
+        /// To whom: rule and source, in words.
+        owner: String,
+    },
+    /// The source has a newer generation, or the job was cancelled.
+    #[error("a newer version of the source was accepted")]
+    Superseded,
+    /// As for every call.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which jobs to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Only in these states; empty: all.
+    pub states: Vec<JobState>,
+    /// Only of this rule.
+    pub rule: Option<RuleName>,
+    /// Only of this bucket.
+    pub bucket: Option<BucketName>,
+    /// Only of this key.
+    pub key: Option<ObjectKey>,
+    /// Only jobs older than this one (keyset paging over (created, id)).
+    pub before: Option<JobId>,
+    /// At most so many, 1 ..= 1000.
+    pub limit: u32,
+}
+
+/// How many jobs of a rule are in each state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobCount {
+    /// Of this rule.
+    pub rule: RuleName,
+    /// In this state.
+    pub state: JobState,
+    /// So many.
+    pub count: u64,
+    /// The newest of them was created then.
+    pub latest: Option<Timestamp>,
+}
+
+/// Everything the program asks of its database.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // Rules -----------------------------------------------------------------------------------
+
+    /// All rules ever seen, by name.
+    async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError>;
+    /// Inserts or replaces what is known of a rule.
+    async fn save_rule(&self, record: &RuleRecord) -> Result<(), StoreError>;
+    /// The text of a version that some job was created with.
+    async fn rule_text(&self, version: &RuleVersion) -> Result<String, StoreError>;
+
+    // Ledger ----------------------------------------------------------------------------------
+
+    /// The lines that these rules have for these keys; absent where there is none.
+    async fn ledger(
+        &self,
+        rules: &[RuleName],
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<LedgerEntry>, StoreError>;
+    /// The lines of one rule in key order with `after < key <= through`, at most `limit`.
+    async fn ledger_range(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        after: Option<&ObjectKey>,
+        through: Option<&ObjectKey>,
+        limit: u32,
+    ) -> Result<Vec<LedgerEntry>, StoreError>;
+    /// Changes the ledger and creates jobs, all in one transaction; an answer for each, in order. An
+    /// acceptance whose `seen` is not the generation found is `Stale` and changes nothing. A job makes the
+    /// key's older queued jobs of the rule cancelled ("superseded") and marks running ones superseded.
+    async fn accept(
+        &self,
+        batch: Vec<Acceptance>,
+        now: Timestamp,
+    ) -> Result<Vec<Accepted>, StoreError>;
+    /// Writes down that these keys are missing (`Some`) or there again (`None`); identities stay.
+    async fn mark_gone(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+        gone_at: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
+    /// Outputs of ours under these names, in any state but `Removed`.
+    async fn own_outputs(
+        &self,
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<OutputRecord>, StoreError>;
+
+    // Queue -----------------------------------------------------------------------------------
+
+    /// Claims the first job of the queue: queued, its time has come, no other job of its (rule, bucket, key)
+    /// is leased; in the order of `created - priority x ageing`, or by priority, then age, where the store was
+    /// opened with strict ageing. A lease number is new for each claim.
+    async fn claim(
+        &self,
+        holder: &str,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Result<Option<Job>, StoreError>;
+    /// When the next queued job that waits for its time may be claimed.
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+    /// Prolongs leases; answers those that are still held.
+    async fn renew(
+        &self,
+        leases: &[(JobId, LeaseNumber)],
+        expires: Timestamp,
+    ) -> Result<Vec<JobId>, StoreError>;
+    /// Gives back the running jobs of a holder (its own, at start), or, where `holder` is none, those whose lease ran
+    /// out. Answers how many.
+    async fn take_back(&self, holder: Option<&str>, now: Timestamp) -> Result<u64, StoreError>;
+    /// Applies events to a job through [`crate::job::state::step`], in order. `lease` must be the job's
+    /// current one; none is for events from outside (cancelling by a person).
+    async fn apply(
+        &self,
+        job: &JobId,
+        lease: Option<LeaseNumber>,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Job, StoreError>;
+
+    // Publishing ------------------------------------------------------------------------------
+
+    /// Writes a publish list and its outputs (state `Publishing`) before any final name is touched. With a
+    /// lease: it must be current, the job not superseded. Replaces an earlier list of the same (job, task).
+    async fn begin_publish(
+        &self,
+        list: &PublishList,
+        lease: Option<LeaseNumber>,
+        now: Timestamp,
+    ) -> Result<(), PublishRefused>;
+    /// Every item has its name: the list is dropped, its outputs are `Published`, and the events are applied
+    /// (usually `TaskSucceeded`), all at once. Where the job ends `succeeded` by it, outputs of older generations of the same
+    /// (rule, source) that this generation does not have become `Superseded`, to be removed at
+    /// `now + grace`; notes at once. `lease: None` is for rolling forward after a crash and for notes: the
+    /// job's lease is not asked for, and events that no longer fit (the job was cancelled) are left out.
+    async fn finish_publish(
+        &self,
+        list: &PublishList,
+        lease: Option<LeaseNumber>,
+        events: &[Event],
+        grace: jiff::SignedDuration,
+        now: Timestamp,
+    ) -> Result<Job, StoreError>;
+    /// A list that cannot be carried out (name taken on disk): dropped, and its outputs that are not under their name
+    /// forgotten.
+    async fn abandon_publish(&self, list: &PublishList) -> Result<(), StoreError>;
+    /// Lists begun and not finished, for rolling forward at start.
+    async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError>;
+    /// Outputs of a job, in any state.
+    async fn outputs(&self, job: &JobId) -> Result<Vec<OutputRecord>, StoreError>;
+    /// Superseded outputs whose grace is over.
+    async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError>;
+    /// The file is gone, or is not ours any more.
+    async fn output_removed(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(), StoreError>;
+    /// Jobs that ended `failed` and whose note has not been settled.
+    async fn notes_due(&self) -> Result<Vec<Job>, StoreError>;
+    /// The note of this job is written, or was not wanted.
+    async fn note_settled(&self, job: &JobId) -> Result<(), StoreError>;
+
+    // Looking ---------------------------------------------------------------------------------
+
+    /// One job.
+    async fn job(&self, id: &JobId) -> Result<Job, StoreError>;
+    /// Jobs, newest first.
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
+    /// How many jobs there are, by rule and state.
+    async fn counts(&self) -> Result<Vec<JobCount>, StoreError>;
+}

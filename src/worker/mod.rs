@@ -1,0 +1,6 @@
+//! The child process that reads media, seen from both sides.
+//!
+//! [`protocol`] is what the two say to each other, `spawn` is the daemon's side, `child` the worker's.
+//! Only `child` may call `media`.
+
+pub mod protocol;

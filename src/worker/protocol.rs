@@ -1,0 +1,105 @@
+//! What daemon and worker say to each other over the control socket.
+//!
+//! A frame is a length (four bytes, big endian, at most [`MAX_FRAME`]) and that many bytes of JSON. The
+//! worker speaks first ([`FromWorker::Hello`]); then the daemon asks and the worker answers, one request at
+//! a time, until the daemon closes the socket and the worker exits. The daemon believes nothing of it that it
+//! has not checked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Failure, Finding};
+use crate::plan::{MediaInfo, OutputReport, RunPlan};
+use crate::rule::TaskId;
+
+/// Raised with every change of the messages; both sides must have the same.
+pub const VERSION: u32 = 1;
+
+/// The longest frame in bytes.
+pub const MAX_FRAME: usize = 4 << 20;
+
+/// The control socket's descriptor in the worker.
+pub const CONTROL_FD: i32 = 3;
+
+/// The input's descriptor in the worker.
+pub const INPUT_FD: i32 = 4;
+
+/// From the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum ToWorker {
+    /// Describe the input. Answered by `Media` or `Failed`.
+    Probe,
+    /// Carry out a plan. Answered by `Progress`, `Output`, `Finding` and `TaskFailed` as they come, and by one `Done` or
+    /// `Failed`.
+    Run {
+        /// What to do.
+        plan: RunPlan,
+    },
+}
+
+/// From the worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum FromWorker {
+    /// The first frame: ready, jailed, plugins loaded.
+    Hello {
+        /// [`VERSION`].
+        protocol: u32,
+        /// Of the program.
+        version: String,
+        /// Of GStreamer.
+        gstreamer: String,
+    },
+    /// The answer to `Probe`.
+    Media {
+        /// What was found.
+        media: Box<MediaInfo>,
+    },
+    /// At least every second while a run works.
+    Progress(Progress),
+    /// A file is complete in scratch and was read back.
+    Output {
+        /// By which task.
+        task: TaskId,
+        /// Name in scratch, as the plan says.
+        file: String,
+        /// Size in bytes.
+        size: u64,
+        /// What was found when it was read back.
+        report: OutputReport,
+    },
+    /// Something noticed; of one task, or of the whole run.
+    Finding {
+        /// Which task; none: all.
+        task: Option<TaskId>,
+        /// What.
+        finding: Finding,
+    },
+    /// A task is over without success; the others go on.
+    TaskFailed {
+        /// Which.
+        task: TaskId,
+        /// Why.
+        failure: Failure,
+    },
+    /// Every task of the run was reported by `Output`s that are complete, or by `TaskFailed`.
+    Done,
+    /// The request as a whole failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// How far a run is. Every counter only rises; stall detection watches that one of them moves.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Position in the medium in nanoseconds.
+    pub position_ns: u64,
+    /// Length of the medium in nanoseconds, where known.
+    pub duration_ns: Option<u64>,
+    /// Buffers that passed the decoders or, where nothing is decoded, the parsers.
+    pub buffers: u64,
+    /// Bytes read from the input.
+    pub bytes_read: u64,
+}
