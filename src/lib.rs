@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod job;
 pub mod object;
 pub mod plan;
+pub mod publish;
 pub mod rule;
 pub mod service;
 pub mod store;

@@ -208,6 +208,8 @@ pub struct PublishItem {
     pub identity: Identity,
     /// SHA-256 in hexadecimal.
     pub checksum: String,
+    /// What we published under this name before, which this may replace.
+    pub replaces: Option<Identity>,
     /// May replace a file that is not ours.
     pub overwrite: bool,
 }
