@@ -32,7 +32,7 @@ pub fn directory(root: &Path, below: &[u8], create: bool) -> Result<Option<Owned
             Err(Errno::NOENT) if create => {
                 match mkdirat(&here, segment, Mode::from_raw_mode(0o777)) {
                     Ok(()) => {
-                        fsync(&here).map_err(io("make durable the directory above", &path))?
+                        fsync(&here).map_err(io("make durable the directory above", &path))?;
                     }
                     Err(Errno::EXIST) => {}
                     Err(errno) => return Err(io("make the directory", &path)(errno)),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::hints::HintBox;
 use crate::bucket::Bucket;
 use crate::config::Config;
-use crate::job::JobId;
+use crate::job::{JobId, LeaseNumber};
 use crate::object::BucketName;
 use crate::rule::book::RuleBook;
 use crate::store::Store;
@@ -78,6 +78,8 @@ pub struct Running {
 /// One of them.
 #[derive(Debug, Clone)]
 pub struct RunningJob {
+    /// Under which lease.
+    pub lease: LeaseNumber,
     /// Ends the work on it.
     pub stop: CancellationToken,
     /// Why, once somebody asked for that.
@@ -96,10 +98,11 @@ impl Running {
     }
 
     /// A job begins.
-    pub fn insert(&self, id: JobId, stop: CancellationToken, at: Timestamp) {
+    pub fn insert(&self, id: JobId, lease: LeaseNumber, stop: CancellationToken, at: Timestamp) {
         self.jobs().insert(
             id,
             RunningJob {
+                lease,
                 stop,
                 stop_reason: None,
                 phase: "starting",
@@ -135,6 +138,14 @@ impl Running {
     /// What is known of a job.
     pub fn get(&self, id: &JobId) -> Option<RunningJob> {
         self.jobs().get(id).cloned()
+    }
+
+    /// Jobs and the leases that they run under.
+    pub fn leases(&self) -> Vec<(JobId, LeaseNumber)> {
+        let jobs = self.jobs();
+        jobs.iter()
+            .map(|(id, job)| (id.clone(), job.lease))
+            .collect()
     }
 
     /// How many run.

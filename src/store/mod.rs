@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::job::state::{Event, IllegalTransition};
-use crate::job::{Generation, Job, JobId, JobState, LeaseNumber, Priority};
+use crate::job::{Finding, Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
 use crate::rule::{RuleName, RuleVersion, TaskId, When};
 
@@ -193,6 +193,8 @@ pub struct PublishList {
     pub task: Option<TaskId>,
     /// In the order of publishing: members first, playlist or manifest last.
     pub items: Vec<PublishItem>,
+    /// What was noticed about the medium, for the task's end.
+    pub findings: Vec<Finding>,
 }
 
 /// One line of a publish list.
