@@ -19,7 +19,7 @@ use crate::config::{Ageing, Config};
 use crate::job::order;
 use crate::publish::Scratch;
 use crate::service::mill::Mill;
-use crate::service::runner::Workshop;
+use crate::service::runner::{Workshop, cores};
 use crate::service::{
     arming, dispatch, intake, publishing, rescue, rules, sweep, tidy, watching,
 };
@@ -117,14 +117,12 @@ struct Tokens {
 /// # Errors
 /// Where the program cannot find itself.
 pub fn workshop(config: &Config) -> anyhow::Result<Workshop> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let slots = usize::try_from(config.workers.slots).unwrap_or(1).max(1);
     Ok(Workshop {
         worker: WorkerSettings {
             program: std::env::current_exe().context("cannot find the program itself")?,
             registry: config.state.join("gstreamer-registry.bin"),
         },
-        threads: u32::try_from(cores.div_ceil(slots)).unwrap_or(1).max(1),
+        threads: cores().div_ceil(config.workers.slots.max(1)),
     })
 }
 

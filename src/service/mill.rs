@@ -40,6 +40,30 @@ pub struct Mill {
     pub started: Timestamp,
 }
 
+impl Mill {
+    /// A mill at rest.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        buckets: BTreeMap<BucketName, Arc<dyn Bucket>>,
+        started: Timestamp,
+    ) -> Self {
+        Self {
+            config,
+            store,
+            buckets,
+            book: LiveBook::default(),
+            hints: HintBox::default(),
+            running: Running::default(),
+            health: Health::default(),
+            queue_changed: Notify::new(),
+            rules_changed: Notify::new(),
+            started,
+        }
+    }
+}
+
 /// The rule book in force; readers take a snapshot.
 #[derive(Debug, Default)]
 pub struct LiveBook {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::job::state::{Event, IllegalTransition};
 use crate::job::{Finding, Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
-use crate::rule::{RuleName, RuleVersion, TaskId, When};
+use crate::rule::{Rule, RuleName, RuleVersion, TaskId, When};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,27 @@ pub struct NewJob {
     pub tasks: Vec<NewTask>,
     /// The job of which it is a repetition.
     pub retry_of: Option<JobId>,
+}
+
+impl NewJob {
+    /// A job for a rule, of which this is the text.
+    #[must_use]
+    pub fn of(rule: &Rule, text: &str, id: JobId, retry_of: Option<JobId>) -> Self {
+        let tasks = rule.tasks.iter().map(|task| NewTask {
+            id: task.id.clone(),
+            kind: task.kind.name().to_owned(),
+            after: task.after.clone(),
+            when: task.when,
+        });
+        Self {
+            id,
+            rule_version: rule.version.clone(),
+            rule_text: text.to_owned(),
+            priority: rule.priority,
+            tasks: tasks.collect(),
+            retry_of,
+        }
+    }
 }
 
 /// A task to be made.
@@ -399,4 +420,6 @@ pub trait Store: Send + Sync {
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
     /// How many jobs there are, by rule and state.
     async fn counts(&self) -> Result<Vec<JobCount>, StoreError>;
+    /// Writes out what is pending and closes the database.
+    async fn close(&self);
 }

@@ -33,6 +33,13 @@ pub struct Workshop {
     pub threads: u32,
 }
 
+/// Processors of this machine, at least one.
+#[must_use]
+pub fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cores).unwrap_or(1)
+}
+
 /// How the daemon parts with a job.
 #[derive(Debug)]
 enum Parting {
