@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use crate::job::ledger::LedgerEntry;
 use crate::job::state::{Event, IllegalTransition};
 use crate::job::{Finding, Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
@@ -69,23 +70,6 @@ pub enum Arming {
         /// The text before.
         before: String,
     },
-}
-
-/// The ledger's line for a (rule, bucket, key).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
-    /// Under which rule.
-    pub rule: RuleName,
-    /// Of which key.
-    pub key: ObjectKey,
-    /// The identity last accepted.
-    pub identity: Identity,
-    /// Rises with every accepted identity.
-    pub generation: Generation,
-    /// Accepted as old, without a job.
-    pub baseline: bool,
-    /// Since when the key is missing; it is remembered all the same.
-    pub gone_at: Option<Timestamp>,
 }
 
 /// A wish to change the ledger, decided on what it said before.
