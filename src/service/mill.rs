@@ -114,6 +114,8 @@ pub struct RunningJob {
     pub progress: Progress,
     /// When the progress was said.
     pub at: Timestamp,
+    /// When the present run began, as far as positions count: speed is measured from here.
+    pub since: Timestamp,
 }
 
 impl Running {
@@ -132,6 +134,7 @@ impl Running {
                 phase: "starting",
                 progress: Progress::default(),
                 at,
+                since: at,
             },
         );
     }
