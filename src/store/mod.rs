@@ -3,6 +3,10 @@
 //! [`Store`] is the whole of what the program asks of a database. Each method is one transaction: it
 //! happens or it does not. Every implementation runs the same conformance suite.
 
+#[cfg(test)]
+pub mod conformance;
+pub mod sqlite;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -380,8 +384,9 @@ pub trait Store: Send + Sync {
         grace: jiff::SignedDuration,
         now: Timestamp,
     ) -> Result<Job, StoreError>;
-    /// A list that cannot be carried out (name taken on disk): dropped, and its outputs that are not under their name
-    /// forgotten.
+    /// A list that cannot be carried out (name taken on disk) is dropped. `list` holds the items that did not get
+    /// their name: their outputs are forgotten, or what they were before the list. Items of the list that are not named
+    /// here are under their name and stay ours, `Published`.
     async fn abandon_publish(&self, list: &PublishList) -> Result<(), StoreError>;
     /// Lists begun and not finished, for rolling forward at start.
     async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError>;
