@@ -4,6 +4,7 @@
 //! I/O: texts come in, rules and diagnostics go out.
 
 pub mod book;
+pub mod life;
 pub mod names;
 
 use std::fmt;

@@ -127,7 +127,8 @@ pub async fn abandon(db: &mut SqliteConnection, list: &PublishList) -> Result<()
 pub async fn pending(db: &mut SqliteConnection) -> Result<Vec<PublishList>, StoreError> {
     let found = sqlx::query(
         "SELECT publishes.seq, publishes.job, publishes.task, publish_items.scratch, publish_items.bucket, \
-         publish_items.key, publish_items.identity, publish_items.checksum, publish_items.overwrite \
+         publish_items.key, publish_items.identity, publish_items.checksum, publish_items.replaces, \
+         publish_items.overwrite, publishes.findings \
          FROM publishes LEFT JOIN publish_items ON publish_items.publish = publishes.seq \
          ORDER BY publishes.seq, publish_items.place",
     )
@@ -145,6 +146,7 @@ pub async fn pending(db: &mut SqliteConnection) -> Result<Vec<PublishList>, Stor
                     _ => Some(row.parsed("task")?),
                 },
                 items: Vec::new(),
+                findings: rows::json(row, "findings")?,
             };
             lists.push((seq, list));
         }
@@ -191,6 +193,7 @@ fn item(row: &SqliteRow) -> Result<PublishItem, StoreError> {
         key: row.key("key")?,
         identity: row.parsed("identity")?,
         checksum: row.try_get("checksum")?,
+        replaces: row.maybe_parsed("replaces")?,
         overwrite: row.try_get("overwrite")?,
     })
 }
@@ -288,15 +291,16 @@ async fn keep_rest(db: &mut SqliteConnection, list: &PublishList) -> Result<(), 
 
 async fn insert(db: &mut SqliteConnection, list: &PublishList) -> Result<(), StoreError> {
     let publish: i64 =
-        sqlx::query_scalar("INSERT INTO publishes (job, task) VALUES (?, ?) RETURNING seq")
+        sqlx::query_scalar("INSERT INTO publishes (job, task, findings) VALUES (?, ?, ?) RETURNING seq")
             .bind(list.job.as_str())
             .bind(list.task.as_ref().map_or("", TaskId::as_str))
+            .bind(rows::list(&list.findings)?)
             .fetch_one(&mut *db)
             .await?;
     for (place, item) in list.items.iter().enumerate() {
         sqlx::query(
-            "INSERT INTO publish_items (publish, place, scratch, bucket, key, identity, checksum, overwrite) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO publish_items (publish, place, scratch, bucket, key, identity, checksum, replaces, overwrite) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(publish)
         .bind(i64::try_from(place).unwrap_or(i64::MAX))
@@ -305,6 +309,7 @@ async fn insert(db: &mut SqliteConnection, list: &PublishList) -> Result<(), Sto
         .bind(item.key.as_bytes())
         .bind(item.identity.to_string())
         .bind(&item.checksum)
+        .bind(item.replaces.as_ref().map(ToString::to_string))
         .bind(item.overwrite)
         .execute(&mut *db)
         .await?;
