@@ -101,7 +101,7 @@ mod tests {
         ) {
             let (wide, high) = (if wide < 16 { 0 } else { wide }, if high < 16 { 0 } else { high });
             let found = size(&film(width, height), wide, high);
-            prop_assert!(found.0 % 2 == 0 && found.1 % 2 == 0);
+            prop_assert!(found.0.is_multiple_of(2) && found.1.is_multiple_of(2));
             prop_assert!(found.0 >= 2 && found.1 >= 2);
             prop_assert!(found.0 <= width && found.1 <= height);
             prop_assert!(wide == 0 || found.0 <= wide);

@@ -108,7 +108,7 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
     let mut picture = video(film(1920, 1080));
     picture.duration = Some(Duration::from_secs(100));
     let mut sound = audio(2, 48_000);
-    sound.duration = Some(Duration::from_secs(60));
+    sound.duration = Some(Duration::from_mins(1));
     let medium = media(vec![picture, sound]);
     let expect = Expect::Media {
         video: Some((640, 360)),
