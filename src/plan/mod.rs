@@ -7,6 +7,8 @@ mod names;
 mod run;
 mod size;
 mod stills;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 use std::time::Duration;
@@ -212,6 +214,14 @@ pub enum Work {
     Transcode(TranscodePlan),
     /// Write one image for each point that the medium reaches.
     Snapshot(SnapshotPlan),
+}
+
+impl Work {
+    /// Whether it reads the medium's streams, and so meets what is wrong with them.
+    #[must_use]
+    pub fn reads_streams(&self) -> bool {
+        matches!(self, Self::Transcode(_) | Self::Snapshot(_))
+    }
 }
 
 /// A transcode, resolved.
