@@ -160,11 +160,8 @@ CREATE TABLE publishes (
     seq  INTEGER PRIMARY KEY,
     job  TEXT NOT NULL,
     task TEXT NOT NULL,
-<<<<<<< HEAD
     findings TEXT NOT NULL,
-=======
     begun INTEGER NOT NULL,
->>>>>>> wip/store
     UNIQUE (job, task)
 ) STRICT;
 
