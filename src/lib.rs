@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod config;
 pub mod diagnostic;
 pub mod job;
+pub mod media;
 pub mod object;
 pub mod plan;
 pub mod publish;
