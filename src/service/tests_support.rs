@@ -67,8 +67,10 @@ impl FakeStore {
         held(&self.outputs).insert(output.key.clone(), output);
     }
 
-    pub fn add_rule(&self, record: RuleRecord) {
-        held(&self.rules).push(record);
+    pub fn save_rule_now(&self, record: RuleRecord) {
+        let mut rules = held(&self.rules);
+        rules.retain(|other| other.name != record.name);
+        rules.push(record);
     }
 
     pub fn arming(&self, rule: &str) -> Arming {
@@ -93,9 +95,7 @@ impl Store for FakeStore {
     }
     async fn save_rule(&self, record: &RuleRecord) -> Result<(), StoreError> {
         self.answer()?;
-        let mut rules = held(&self.rules);
-        rules.retain(|other| other.name != record.name);
-        rules.push(record.clone());
+        self.save_rule_now(record.clone());
         Ok(())
     }
     async fn rule_text(&self, _: &RuleVersion) -> Result<String, StoreError> {
@@ -356,9 +356,9 @@ pub fn mill(
     let store = Arc::new(FakeStore::default());
     let config = BucketConfig {
         path,
-        poll: Duration::from_secs(3600),
+        poll: Duration::from_hours(1),
         settle: Duration::from_millis(50),
-        sweep: Duration::from_secs(3600),
+        sweep: Duration::from_hours(1),
     };
     let mill = Mill {
         config: Config {
@@ -371,7 +371,7 @@ pub fn mill(
                 drain: Duration::from_secs(1),
             },
             ageing: Ageing::Strict,
-            grace: Duration::from_secs(60),
+            grace: Duration::from_mins(1),
         },
         store: store.clone(),
         buckets: BTreeMap::from([(bucket(), place)]),

@@ -58,7 +58,7 @@ impl Watched {
             &root,
             &folder.path().join("state"),
         );
-        let source = LocalSource::new(Arc::new(bucket), &root, Duration::from_secs(3600));
+        let source = LocalSource::new(Arc::new(bucket), &root, Duration::from_hours(1));
         let (wanted, follow) = watch::channel(Wanted::new(1, [Directory::new(directory).unwrap()]));
         let (ear, stop) = (Ear::default(), CancellationToken::new());
         let mut loops = tokio::task::JoinSet::new();
@@ -281,7 +281,7 @@ async fn after_a_lost_event_everything_is_watched_and_listed_again() {
         folder.path(),
         &folder.path().join(".state"),
     ));
-    let source = LocalSource::new(bucket, folder.path(), Duration::from_secs(3600));
+    let source = LocalSource::new(bucket, folder.path(), Duration::from_hours(1));
     let ear = Ear::default();
     let sink: Arc<dyn Sink> = Arc::new(ear.clone());
     let (_keep, mut wanted) = watch::channel(Wanted::new(1, [Directory::default()]));
