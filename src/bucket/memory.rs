@@ -53,6 +53,13 @@ impl MemoryBucket {
         identity
     }
 
+    /// Puts an object there with an identity that it had before.
+    pub fn put_as(&self, key: &ObjectKey, bytes: &[u8], identity: Identity) {
+        self.inside()
+            .objects
+            .insert(key.clone(), (bytes.to_vec(), identity));
+    }
+
     /// Takes an object away.
     pub fn remove(&self, key: &ObjectKey) {
         self.inside().objects.remove(key);

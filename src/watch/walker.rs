@@ -242,6 +242,9 @@ impl Walker {
     }
 
     fn cannot_watch(&mut self, prefix: Vec<u8>, error: &str) {
+        if prefix.ends_with(b"lost+found/") {
+            return;
+        }
         let path = self.shared.path(&prefix);
         self.why
             .get_or_insert_with(|| format!("{} cannot be watched: {error}", path.display()));

@@ -58,7 +58,7 @@ impl Watched {
             &root,
             &folder.path().join("state"),
         );
-        let source = LocalSource::new(Arc::new(bucket), &root, Duration::from_secs(3600));
+        let source = LocalSource::new(Arc::new(bucket), &root, Duration::from_hours(1));
         let (wanted, follow) = watch::channel(Wanted::new(1, [Directory::new(directory).unwrap()]));
         let (ear, stop) = (Ear::default(), CancellationToken::new());
         let mut loops = tokio::task::JoinSet::new();
@@ -191,14 +191,15 @@ async fn what_lies_behind_a_link_or_elsewhere_is_not_noticed() {
     fs::write(outside.join("more.mp4"), "x").unwrap();
     fs::write(watched.root.join("in/end.mp4"), "x").unwrap();
     watched.hears(b"in/end.mp4").await;
-    // The link itself is named; the bucket then says that it is not a file.
+    // The link itself may be named; the bucket then says that it is not a file.
     watched.ear.with(|heard| {
+        heard.hints.remove(&b"in/link"[..]);
         let all: Vec<_> = heard
             .hints
             .iter()
             .map(|k| String::from_utf8_lossy(k))
             .collect();
-        assert_eq!(all, ["in/end.mp4", "in/last/clip.mp4", "in/link"]);
+        assert_eq!(all, ["in/end.mp4", "in/last/clip.mp4"]);
     });
     watched.end().await;
 }
@@ -280,7 +281,7 @@ async fn after_a_lost_event_everything_is_watched_and_listed_again() {
         folder.path(),
         &folder.path().join(".state"),
     ));
-    let source = LocalSource::new(bucket, folder.path(), Duration::from_secs(3600));
+    let source = LocalSource::new(bucket, folder.path(), Duration::from_hours(1));
     let ear = Ear::default();
     let sink: Arc<dyn Sink> = Arc::new(ear.clone());
     let (_keep, mut wanted) = watch::channel(Wanted::new(1, [Directory::default()]));
