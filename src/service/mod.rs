@@ -3,9 +3,13 @@
 
 pub mod arming;
 mod decision;
+pub mod dispatch;
 pub mod hints;
 pub mod intake;
 pub mod mill;
+pub mod publishing;
+pub mod rescue;
+pub mod runner;
 pub mod sweep;
 #[cfg(test)]
 mod tests_support;
