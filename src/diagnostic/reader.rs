@@ -109,6 +109,11 @@ impl<'p> Table<'p> {
         Some(self.value(written, value))
     }
 
+    /// Whether a key is there; does not count as asking for it.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// The value of a key that must be there.
     pub fn require(&mut self, key: &str, help: &str) -> Option<Value<'p>> {
         let value = self.get(key);
@@ -148,6 +153,11 @@ impl<'p> Table<'p> {
             span: value.span(),
             value: value.get_ref(),
         }
+    }
+
+    /// Adds an error about something that is absent here.
+    pub fn missing(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.page.missing(self.span.clone(), message, help);
     }
 
     /// Reports every key that was not asked for; those in `later` as known, but not in this version.
@@ -201,9 +211,27 @@ impl<'p> Value<'p> {
         self.page.error(self.key_span.clone(), message, help);
     }
 
+    /// Adds an error about the part of this string that begins at byte `at` of it.
+    pub fn error_within(&self, at: usize, message: impl Into<String>, help: impl Into<String>) {
+        let text = self.page.file.text.get(self.span.clone()).unwrap_or("");
+        // Only where nothing is escaped are the bytes of the value those of the file.
+        let start = match self.value.as_str() {
+            Some(value) if text.len() == value.len() + 2 => self.span.start + 1 + at,
+            _ => self.span.start,
+        };
+        self.page.error(start..self.span.end, message, help);
+    }
+
     /// Whether it is written as a string.
     pub fn is_text(&self) -> bool {
         self.value.is_str()
+    }
+
+    /// Whether it is the number 0.
+    pub fn is_zero(&self) -> bool {
+        self.value
+            .as_integer()
+            .is_some_and(|number| number.as_str() == "0")
     }
 
     /// Whether it is written as a list.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::job::state::{Event, IllegalTransition};
 use crate::job::{Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
+pub use crate::rule::book::{Arming, RuleRecord};
 use crate::rule::{RuleName, RuleVersion, TaskId, When};
 
 /// Why the store did not do what it was asked.
@@ -29,46 +30,6 @@ pub enum StoreError {
     /// Busy, full or failing just now.
     #[error("the database did not answer")]
     Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// What the store remembers of a rule beside its file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleRecord {
-    /// The rule's name.
-    pub name: RuleName,
-    /// The version that is in use.
-    pub version: RuleVersion,
-    /// The text of its last good file.
-    pub text: String,
-    /// The name of that file within the rules folder.
-    pub file: String,
-    /// Whether it is enabled.
-    pub enabled: bool,
-    /// Since when it is as `enabled` says.
-    pub since: Timestamp,
-    /// When the rule was first seen.
-    pub created: Timestamp,
-    /// Whether what was there before is still being written down.
-    pub arming: Arming,
-}
-
-/// How far the baseline of a rule is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arming {
-    /// Nothing to write down: disabled, or done.
-    Done,
-    /// Enabled: what is there and not announced by a newer event is old.
-    Enabled {
-        /// Everything up to and with this key is written down.
-        cursor: Option<ObjectKey>,
-    },
-    /// The trigger got wider: keys that this older text of the rule did not match are old.
-    Widened {
-        /// Everything up to and with this key is written down.
-        cursor: Option<ObjectKey>,
-        /// The text before.
-        before: String,
-    },
 }
 
 /// The ledger's line for a (rule, bucket, key).
