@@ -6,6 +6,7 @@
 //! each, `media` builds the pipeline in there, and `publish` gives the results their names.
 
 pub mod bucket;
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod job;

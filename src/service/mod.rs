@@ -13,4 +13,6 @@ pub mod runner;
 pub mod sweep;
 #[cfg(test)]
 mod tests_support;
+pub mod tidy;
+pub mod trial;
 pub mod watching;

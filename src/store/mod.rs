@@ -14,7 +14,7 @@ pub use crate::job::ledger::LedgerEntry;
 use crate::job::state::{Event, IllegalTransition};
 use crate::job::{Finding, Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
-pub use crate::rule::life::{Arming, RuleRecord};
+pub use crate::rule::book::{Arming, RuleRecord};
 use crate::rule::{Rule, RuleName, RuleVersion, TaskId, When};
 
 /// Why the store did not do what it was asked.
