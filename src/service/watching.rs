@@ -81,3 +81,6 @@ impl Sink for MillSink {
         self.hints.set_watched(book);
     }
 }
+
+#[cfg(test)]
+mod tests;

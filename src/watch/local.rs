@@ -69,7 +69,7 @@ impl LocalSource {
         Self {
             bucket,
             path: path.into(),
-            poll,
+            poll: poll.max(Duration::from_millis(100)),
         }
     }
 
@@ -186,7 +186,12 @@ impl LocalSource {
                     if now.unwatched == 0 {
                         limit_again = None;
                     } else {
-                        limit_again.get_or_insert_with(|| Instant::now() + LIMIT_AGAIN);
+                        limit_again.get_or_insert_with(|| {
+                            for directory in &current.directories {
+                                sink.missed(directory.clone());
+                            }
+                            Instant::now() + LIMIT_AGAIN
+                        });
                     }
                     sink.health(now.unwatched == 0, self.words(&now, &polled));
                 }

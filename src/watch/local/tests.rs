@@ -322,3 +322,49 @@ fn only_what_lies_on_mounts_without_events_is_polled() {
     assert_eq!(names(&all, &["", "b"]), [""]);
     assert_eq!(names(&all, &["a", "b"]), ["a/", "b/"]);
 }
+
+/// A file system mounted for a test; needs to be root.
+struct Mounted(std::ffi::CString);
+
+impl Mounted {
+    fn tmpfs(path: &Path) -> Option<Self> {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+        let kind = c"tmpfs".as_ptr();
+        // SAFETY: all texts end in NUL and outlive the call; no options are given.
+        let done = unsafe { libc::mount(kind, path.as_ptr(), kind, 0, std::ptr::null()) };
+        (done == 0).then_some(Self(path))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // SAFETY: the path ends in NUL and outlives the call.
+        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+#[tokio::test]
+async fn a_mount_that_comes_or_goes_beneath_the_root_is_followed() {
+    let watched = Watched::new("").await;
+    let disk = watched.root.join("disk");
+    fs::create_dir(&disk).unwrap();
+    let lists = || watched.ear.with(|heard| std::mem::take(&mut heard.missed));
+    lists();
+    let Some(mounted) = Mounted::tmpfs(&disk) else {
+        return;
+    };
+    watched
+        .until("a listing", |heard| !heard.missed.is_empty())
+        .await;
+    fs::write(disk.join("clip.mp4"), "x").unwrap();
+    watched.hears(b"disk/clip.mp4").await;
+    lists();
+    drop(mounted);
+    watched
+        .until("a listing", |heard| !heard.missed.is_empty())
+        .await;
+    fs::write(disk.join("beneath.mp4"), "x").unwrap();
+    watched.hears(b"disk/beneath.mp4").await;
+    watched.end().await;
+}
