@@ -227,6 +227,11 @@ impl<'p> Value<'p> {
         self.value.is_str()
     }
 
+    /// Whether it is this string.
+    pub fn is_word(&self, word: &str) -> bool {
+        self.value.as_str() == Some(word)
+    }
+
     /// Whether it is the number 0.
     pub fn is_zero(&self) -> bool {
         self.value

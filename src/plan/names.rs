@@ -3,7 +3,7 @@
 use super::Wanted;
 use crate::job::{ErrorKind, Failure};
 use crate::object::ObjectKey;
-use crate::rule::TaskId;
+use crate::rule::{TaskId, names};
 
 /// One file of a task.
 #[derive(Debug, Clone, Copy)]
@@ -27,31 +27,22 @@ impl FileOf<'_> {
     }
 
     /// The final key.
-    pub fn key(&self, wanted: &Wanted<'_>) -> Result<ObjectKey, Failure> {
-        let source = &wanted.object.key;
-        let mut key = Vec::new();
-        match &wanted.rule.output.directory {
-            None => key.extend_from_slice(source.directory()),
-            Some(directory) => {
-                let top = wanted.rule.trigger.directory.as_str().as_bytes();
-                let below = source
-                    .directory()
-                    .strip_prefix(top)
-                    .unwrap_or(source.directory());
-                key.extend_from_slice(directory.as_str().as_bytes());
-                key.extend_from_slice(below);
-            }
-        }
-        key.extend_from_slice(source.stem());
-        key.extend_from_slice(format!("_{}", self.task).as_bytes());
-        if let Some((number, 2..)) = self.number {
-            key.extend_from_slice(format!("_{number}").as_bytes());
-        }
-        if !self.extension.is_empty() {
-            key.push(b'.');
-            key.extend_from_slice(self.extension);
-        }
-        ObjectKey::new(key).map_err(|error| {
+    pub fn key(
+        &self,
+        wanted: &Wanted<'_>,
+        size: Option<(u32, u32)>,
+    ) -> Result<ObjectKey, Failure> {
+        let named = names::Wanted {
+            task: self.task,
+            object: &wanted.object.key,
+            ext: self.extension,
+            number: self.number,
+            rendition: None,
+            size,
+            date: wanted.date,
+            job: wanted.job,
+        };
+        names::output_key(wanted.rule, &named).map_err(|error| {
             Failure::new(ErrorKind::Plan, format!("no name for a result: {error}"))
         })
     }

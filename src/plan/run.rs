@@ -148,10 +148,15 @@ fn output(
         number,
         extension,
     };
+    let size = match expect {
+        Expect::Image(width, height) => Some((width, height)),
+        Expect::Media { video, .. } => video,
+        Expect::SourceBytes(_) | Expect::Json => None,
+    };
     Ok(PlannedOutput {
         task: task.clone(),
         file: file.scratch(),
-        key: file.key(wanted)?,
+        key: file.key(wanted, size)?,
         expect,
     })
 }

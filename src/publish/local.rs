@@ -102,6 +102,14 @@ impl Destination {
         }
     }
 
+    /// Whether this very file is under its final name.
+    pub fn has(&self, key: &ObjectKey, identity: &Identity) -> Result<bool, PublishError> {
+        match self.open(key, false)? {
+            Some(place) => Ok(self.found(&place, key)? == Found::File(identity.clone())),
+            None => Ok(false),
+        }
+    }
+
     /// Makes the final names in these keys' directories durable.
     pub fn sync<'a>(&self, keys: impl Iterator<Item = &'a ObjectKey>) -> Result<(), PublishError> {
         let mut directories: Vec<&[u8]> = keys.map(ObjectKey::directory).collect();
@@ -118,12 +126,12 @@ impl Destination {
     /// Removes a file that we published, if it is still the one that we published. Answers whether it was. Directories
     /// that become empty by it go too, but never the bucket's root.
     pub fn remove(&self, key: &ObjectKey, identity: &Identity) -> Result<bool, PublishError> {
+        if !self.has(key, identity)? {
+            return Ok(false);
+        }
         let Some(place) = self.open(key, false)? else {
             return Ok(false);
         };
-        if self.found(&place, key)? != Found::File(identity.clone()) {
-            return Ok(false);
-        }
         unlinkat(&place, key.file_name(), AtFlags::empty())
             .map_err(io("remove", self.path(key)))?;
         fsync(&place).map_err(io("make durable the directory of", self.path(key)))?;

@@ -158,7 +158,6 @@ fn why_ignored(path: &[u8]) -> Option<&'static str> {
     if path.split(|b| *b == b'/').any(|segment| segment.starts_with(b".")) {
         return Some("a part of its path begins with a dot");
     }
-    let name = name.to_ascii_lowercase();
     let endings: [(&[u8], &str); 5] = [
         (b".part", "it is a partial download (.part)"),
         (b".partial", "it is a partial download (.partial)"),
@@ -166,10 +165,12 @@ fn why_ignored(path: &[u8]) -> Option<&'static str> {
         (b".tmp", "it is a temporary file (.tmp)"),
         (b"~", "it is an editor's backup (~)"),
     ];
-    endings
-        .into_iter()
-        .find(|(ending, _)| name.ends_with(ending))
-        .map(|(_, reason)| reason)
+    // Every segment counts, so that a whole directory can be filled under such a name.
+    path.split(|b| *b == b'/').find_map(|segment| {
+        let segment = segment.to_ascii_lowercase();
+        let (_, reason) = endings.into_iter().find(|(ending, _)| segment.ends_with(ending))?;
+        Some(reason)
+    })
 }
 
 /// `.name.XXXXXX`, where rsync writes a file before it gets its name.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::decision::judge;
 use super::hints::BucketHints;
 use super::mill::Mill;
 use crate::bucket::BucketError;
 use crate::job::Generation;
 use crate::object::{Object, ObjectKey};
+use crate::rule::matching::judge;
 use crate::rule::Existing;
 use crate::rule::book::{ArmingMode, LiveRule};
 use crate::store::{Acceptance, Arming, RuleRecord, StoreError};

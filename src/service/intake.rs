@@ -13,14 +13,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::decision::{Decision, RuleView, decide, judge};
 use super::hints::{BucketHints, Patience, TakenHint};
 use super::mill::Mill;
 use crate::bucket::{Bucket, BucketError, Resolved};
+use crate::job::ledger::{ArmingView, Decision, RuleView, decide};
 use crate::job::{Generation, JobId};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
+use crate::rule::matching::judge;
 use crate::rule::RuleName;
-use crate::rule::book::{LiveRule, RuleBook};
+use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
 use crate::store::{Acceptance, Accepted, LedgerEntry, NewJob, NewTask, OutputRecord, StoreError};
 
 /// Hints taken at once.
@@ -179,7 +180,7 @@ async fn work(
             let entry = before
                 .ledger
                 .get(&(live.rule.name.clone(), hint.key.clone()));
-            let view = RuleView::of(live, &hint.key, identity.size);
+            let view = view(live, &hint.key, identity.size);
             let job = match decide(entry, &identity, hint.event, &view) {
                 Decision::Same => {
                     if entry.is_some_and(|entry| entry.gone_at.is_some()) {
@@ -359,6 +360,21 @@ fn patience_of(hint: &TakenHint, longest: Duration) -> (Patience, Instant) {
 fn again(hints: &BucketHints, hint: &TakenHint) {
     let (patience, due) = patience_of(hint, BACKOFF.1);
     hints.put_back(&hint.key, patience, due);
+}
+
+/// What the ledger's decision needs to know of a rule.
+fn view(live: &LiveRule, key: &ObjectKey, size: u64) -> RuleView {
+    let arming = live.arming.as_ref().map(|mode| match mode {
+        ArmingMode::Enabled => ArmingView::Enabled,
+        ArmingMode::Widened(before) => ArmingView::Widened {
+            matched_before: judge(before, key, Some(size)).is_empty(),
+        },
+    });
+    RuleView {
+        since: live.since,
+        arming,
+        existing: live.rule.trigger.existing,
+    }
 }
 
 #[cfg(test)]

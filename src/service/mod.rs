@@ -2,13 +2,13 @@
 //! until the daemon stops; all live in one `JoinSet` and end through one token.
 
 pub mod arming;
-mod decision;
 pub mod dispatch;
 pub mod hints;
 pub mod intake;
 pub mod mill;
 pub mod publishing;
 pub mod rescue;
+pub mod rules;
 pub mod runner;
 pub mod sweep;
 #[cfg(test)]

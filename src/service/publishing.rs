@@ -124,7 +124,7 @@ pub async fn roll_forward(mill: &Arc<Mill>) -> Result<Vec<PathBuf>, StoreError> 
             }
             Err(error @ (PublishError::Lost(_) | PublishError::NameTaken(_))) => {
                 tracing::warn!(job = %list.job, task = ?list.task, %error, "publish list given up; the task runs again");
-                mill.store.abandon_publish(&list).await?;
+                abandon(mill, list).await?;
             }
             Err(error) => {
                 tracing::warn!(job = %list.job, task = ?list.task, %error, "publish list waits");
@@ -229,7 +229,7 @@ async fn commit(
             Err(error) => {
                 let hopeless = matches!(error, PublishError::NameTaken(_) | PublishError::Lost(_));
                 if hopeless || attempt == PLACE_ATTEMPTS {
-                    mill.store.abandon_publish(list).await?;
+                    abandon(mill, list.clone()).await?;
                     return Err(error.into());
                 }
                 tracing::warn!(job = %list.job, %error, attempt, "publishing is tried again");
@@ -241,6 +241,25 @@ async fn commit(
     let job = finish(mill, list, lease).await?;
     step::pass("committed");
     Ok(job)
+}
+
+/// Gives a list up. What has its name already stays on record as ours; the other names are forgotten.
+async fn abandon(mill: &Arc<Mill>, mut list: PublishList) -> Result<(), StoreError> {
+    let places: Vec<Destination> = list
+        .items
+        .iter()
+        .map(|item| destination(mill, &item.bucket))
+        .collect();
+    let items = std::mem::take(&mut list.items);
+    list.items = blocking(move || {
+        let nameless = |(place, item): &(Destination, PublishItem)| {
+            !place.has(&item.key, &item.identity).unwrap_or(false)
+        };
+        let pairs = places.into_iter().zip(items);
+        pairs.filter(nameless).map(|(_, item)| item).collect()
+    })
+    .await;
+    mill.store.abandon_publish(&list).await
 }
 
 async fn check_target(mill: &Arc<Mill>, name: &BucketName) -> Result<(), Trouble> {

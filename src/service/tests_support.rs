@@ -89,6 +89,7 @@ impl FakeStore {
 
 #[async_trait]
 impl Store for FakeStore {
+    async fn close(&self) {}
     async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError> {
         self.answer()?;
         Ok(held(&self.rules).clone())

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::job::LeaseNumber;
 use crate::bucket::memory::MemoryBucket;
 use crate::rule::book::ArmingMode;
 use crate::service::tests_support::{FakeStore, bucket, key, mill, rule};
@@ -176,7 +177,8 @@ async fn a_running_job_is_stopped_by_a_newer_identity() {
     let id = seen.job.as_ref().unwrap().id.clone();
     accept(&mill, vec![seen]).await.unwrap();
     let stop = CancellationToken::new();
-    mill.running.insert(id.clone(), stop.clone(), mill.started);
+    mill.running
+        .insert(id.clone(), LeaseNumber(1), stop.clone(), mill.started);
     place.put(&key("other.mp4"), b"new");
     hint(&mill, "other.mp4", event(2_000)).await;
     assert!(stop.is_cancelled());
