@@ -158,7 +158,10 @@ impl Bucket for MemoryBucket {
             .objects
             .iter()
             .filter(|(key, _)| directory.contains(key) && after.is_none_or(|after| *key > after))
-            .filter(|(key, _)| crate::object::is_ignored(key).is_none())
+            .filter(|(key, _)| {
+                let mut directories = key.directory().split(|b| *b == b'/');
+                !directories.any(crate::object::is_hidden)
+            })
             .map(|(key, (_, identity))| Object {
                 bucket: self.name.clone(),
                 key: key.clone(),

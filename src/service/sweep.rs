@@ -16,7 +16,7 @@ use super::decision::judge;
 use super::hints::BucketHints;
 use super::mill::Mill;
 use crate::bucket::{Bucket, BucketError, Resolved};
-use crate::object::{BucketName, Directory, Object, ObjectKey, is_ignored};
+use crate::object::{BucketName, Directory, Object, ObjectKey};
 use crate::rule::RuleName;
 use crate::rule::book::LiveRule;
 use crate::store::{LedgerEntry, StoreError};
@@ -316,8 +316,7 @@ impl SideBySide<'_> {
     }
 
     fn note_missing(&mut self, rule: &RuleName, line: LedgerEntry) {
-        let is_news = line.gone_at.is_none() && is_ignored(&line.key).is_none();
-        if is_news && self.missing.len() < MOST_MISSING {
+        if line.gone_at.is_none() && self.missing.len() < MOST_MISSING {
             self.missing.push((rule.clone(), line.key));
         }
     }
