@@ -214,7 +214,7 @@ impl From<ObjectKey> for WireKey {
     }
 }
 
-/// Whether a name is hidden. Hidden directories are never looked into; hidden files are left to the rules.
+/// Whether a name starts with a dot. What lies in hidden directories is never noticed.
 #[must_use]
 pub fn is_hidden(name: &[u8]) -> bool {
     name.first() == Some(&b'.')

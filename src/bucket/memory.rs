@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rustix::fs::MemfdFlags;
 
 use super::{Bucket, BucketError, Lister, Opened, Resolved};
-use crate::object::{is_hidden, BucketName, Directory, Identity, Object, ObjectKey};
+use crate::object::{BucketName, Directory, Identity, Object, ObjectKey};
 
 /// A bucket in memory; clones share it.
 #[derive(Debug, Clone)]
@@ -158,7 +158,10 @@ impl Bucket for MemoryBucket {
             .objects
             .iter()
             .filter(|(key, _)| directory.contains(key) && after.is_none_or(|after| *key > after))
-            .filter(|(key, _)| !key.directory().split(|b| *b == b'/').any(is_hidden))
+            .filter(|(key, _)| {
+                let mut directories = key.directory().split(|b| *b == b'/');
+                !directories.any(crate::object::is_hidden)
+            })
             .map(|(key, (_, identity))| Object {
                 bucket: self.name.clone(),
                 key: key.clone(),

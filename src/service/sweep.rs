@@ -316,8 +316,7 @@ impl SideBySide<'_> {
     }
 
     fn note_missing(&mut self, rule: &RuleName, line: LedgerEntry) {
-        let is_news = line.gone_at.is_none();
-        if is_news && self.missing.len() < MOST_MISSING {
+        if line.gone_at.is_none() && self.missing.len() < MOST_MISSING {
             self.missing.push((rule.clone(), line.key));
         }
     }

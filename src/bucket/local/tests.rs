@@ -282,3 +282,31 @@ fn a_file_of_another_user_must_settle_and_one_that_may_not_be_read_is_refused() 
     assert!(matches!(error, BucketError::Permanent { .. }), "{error}");
     assert!(error.to_string().contains("permission"), "{error}");
 }
+
+#[test]
+fn a_root_that_cannot_be_written_to_is_known_by_its_file_system() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(folder.root.path(), 0o755);
+    mode(folder.state.path(), 0o777);
+    let place = folder.bucket.0.clone();
+    as_nobody(move || place.root().map(|_| ())).unwrap();
+    let memory = folder.state.path().join("inbox");
+    let known = Known::load(&memory).unwrap().unwrap();
+    assert_eq!(known.id, None);
+    folder.again().0.root().unwrap();
+    let other = Known {
+        file_system: "0123".into(),
+        ..known
+    };
+    other.save(&memory).unwrap();
+    let error = folder.again().0.root().unwrap_err().to_string();
+    assert!(error.contains("another file system"), "{error}");
+    folder.again().accept().unwrap();
+    folder.again().0.root().unwrap();
+}

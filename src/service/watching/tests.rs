@@ -191,6 +191,7 @@ async fn a_file_held_by_a_writer_waits_and_a_renamed_one_counts_under_its_last_n
         daemon.root.join("done.mp4"),
     )
     .unwrap();
+    fs::write(daemon.root.join(".hidden.mp4"), "x").unwrap();
     daemon.has_jobs(1).await;
     assert_eq!(daemon.store.jobs(), ["all done.mp4"]);
     held.write_all(b" and half").unwrap();
