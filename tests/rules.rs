@@ -1,5 +1,7 @@
 //! What people see of broken rule files, the examples that ship, and a broken config.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 use reelmill::cli::report::to_text;
@@ -14,7 +16,10 @@ fn buckets() -> Vec<BucketName> {
 }
 
 fn named(file: &SourceFile) -> SourceFile {
-    SourceFile { path: file.path.file_name().unwrap().into(), text: file.text.clone() }
+    SourceFile {
+        path: file.path.file_name().unwrap().into(),
+        text: file.text.clone(),
+    }
 }
 
 #[test]
@@ -54,7 +59,10 @@ fn the_examples_are_valid_and_only_the_web_rule_is_enabled() {
 fn every_fault_of_a_broken_config_is_shown() {
     let text = "stat = \"x\"\nrules = 3\n[bucket.inbox]\npath = \"/a\"\npoll = \"0s\"\n[bucket.\"b c\"]\n[bucket.s]\ns3 = \"x\"\n\
                 [bucket.in]\npath = \"/a/b\"\n[workers]\nslots = 0\njail = \"off\"\n[queue]\nageing = \"strickt\"\n[api]\nlisten = 1\n";
-    let file = SourceFile { path: "/etc/reelmill.toml".into(), text: text.into() };
+    let file = SourceFile {
+        path: "/etc/reelmill.toml".into(),
+        text: text.into(),
+    };
     let (config, diagnostics) = config::check(&file);
     assert!(config.is_none());
     insta::assert_snapshot!("config", to_text(&diagnostics));
@@ -63,11 +71,17 @@ fn every_fault_of_a_broken_config_is_shown() {
 #[test]
 fn paths_of_a_config_are_relative_to_it() {
     let text = "state = \"state\"\n[bucket.inbox]\npath = \"./inbox\"\n";
-    let file = SourceFile { path: "/etc/mill/reelmill.toml".into(), text: text.into() };
+    let file = SourceFile {
+        path: "/etc/mill/reelmill.toml".into(),
+        text: text.into(),
+    };
     let (config, diagnostics) = config::check(&file);
     assert_eq!(diagnostics, []);
     let config = config.unwrap();
     assert_eq!(config.rules, Path::new("/etc/mill/rules"));
     assert_eq!(config.state, Path::new("/etc/mill/state"));
-    assert_eq!(config.buckets[&buckets()[0]].path, Path::new("/etc/mill/inbox"));
+    assert_eq!(
+        config.buckets[&buckets()[0]].path,
+        Path::new("/etc/mill/inbox")
+    );
 }

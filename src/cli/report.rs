@@ -118,6 +118,8 @@ impl miette::Diagnostic for Report<'_> {
         let length = self.diagnostic.file.as_ref()?.text.len();
         let start = span.start.min(length);
         let end = span.end.clamp(start, length);
-        Some(Box::new(std::iter::once(LabeledSpan::underline(start..end))))
+        Some(Box::new(std::iter::once(LabeledSpan::underline(
+            start..end,
+        ))))
     }
 }

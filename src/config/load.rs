@@ -51,12 +51,22 @@ pub fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
 pub fn read(path: &Path) -> (Option<Config>, Vec<Diagnostic>) {
     match std::fs::read_to_string(path) {
         Ok(text) => {
-            let file = SourceFile { path: path.to_owned(), text: text.into() };
+            let file = SourceFile {
+                path: path.to_owned(),
+                text: text.into(),
+            };
             check(&file)
         }
         Err(error) => {
-            let file = SourceFile { path: path.to_owned(), text: "".into() };
-            let found = Diagnostic::error(&file, None, format!("the config file cannot be read: {error}"));
+            let file = SourceFile {
+                path: path.to_owned(),
+                text: "".into(),
+            };
+            let found = Diagnostic::error(
+                &file,
+                None,
+                format!("the config file cannot be read: {error}"),
+            );
             (None, vec![found])
         }
     }
@@ -65,7 +75,8 @@ pub fn read(path: &Path) -> (Option<Config>, Vec<Diagnostic>) {
 /// Checks the text of a config file.
 #[must_use]
 pub fn check(file: &SourceFile) -> (Option<Config>, Vec<Diagnostic>) {
-    let (config, diagnostics) = Page::read(file, "the config", |page, table| config(page, table, file));
+    let (config, diagnostics) =
+        Page::read(file, "the config", |page, table| config(page, table, file));
     (config.filter(|_| !any_error(&diagnostics)), diagnostics)
 }
 
@@ -80,10 +91,17 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         }
         Some(tidy(&folder.join(text)))
     };
-    let rules = table.get("rules").map_or_else(|| Some(folder.join("rules")), |value| place(&value));
-    let state = table.get("state").map_or_else(|| Some(default_state()), |value| place(&value));
+    let rules = table
+        .get("rules")
+        .map_or_else(|| Some(folder.join("rules")), |value| place(&value));
+    let state = table
+        .get("state")
+        .map_or_else(|| Some(default_state()), |value| place(&value));
     let buckets = table
-        .require("bucket", "declare at least one: [bucket.NAME] with `path = \"...\"`")
+        .require(
+            "bucket",
+            "declare at least one: [bucket.NAME] with `path = \"...\"`",
+        )
         .and_then(|value| {
             let mut table = value.table()?;
             let all: Vec<_> = table
@@ -98,7 +116,10 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
     }
     let workers = match table.get("workers") {
         Some(value) => value.table().and_then(workers),
-        None => Some(Workers { slots: half_the_cores(), drain: Duration::from_secs(30) }),
+        None => Some(Workers {
+            slots: half_the_cores(),
+            drain: Duration::from_secs(30),
+        }),
     };
     let ageing = match table.get("queue") {
         Some(value) => value.table().and_then(ageing),
@@ -112,12 +133,18 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         }),
         None => Some(Duration::from_mins(1)),
     };
-    table.finish(&["api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database", "log"]);
+    table.finish(&[
+        "api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database",
+        "log",
+    ]);
     Some(Config {
         file: path,
         rules: rules?,
         state: state?,
-        buckets: buckets?.into_iter().map(|(named, _)| named).collect::<BTreeMap<_, _>>(),
+        buckets: buckets?
+            .into_iter()
+            .map(|(named, _)| named)
+            .collect::<BTreeMap<_, _>>(),
         workers: workers?,
         ageing: ageing?,
         grace: grace?,
@@ -125,7 +152,12 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
 }
 
 /// A length of time in seconds, within a range of seconds.
-fn span(table: &mut Table<'_>, key: &str, default: u64, range: RangeInclusive<u64>) -> Option<Duration> {
+fn span(
+    table: &mut Table<'_>,
+    key: &str,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Option<Duration> {
     let range = Duration::from_secs(*range.start())..=Duration::from_secs(*range.end());
     match table.get(key) {
         Some(value) => value.duration(range),
@@ -141,20 +173,47 @@ fn bucket(
     let checked = name
         .parse()
         .map_err(|error: crate::object::InvalidName| {
-            value.key_error(format!("\"{}\" is no name of a bucket", name.escape_debug()), error.to_string());
+            value.key_error(
+                format!("\"{}\" is no name of a bucket", name.escape_debug()),
+                error.to_string(),
+            );
         })
         .ok();
     let mut table = value.table()?;
     let path = if ["s3", "endpoint"].iter().any(|key| table.has(key)) {
         table.get("path").and_then(|value| place(&value))
     } else {
-        table.require("path", "the directory: path = \"/srv/media/inbox\"").and_then(|value| place(&value))
+        table
+            .require("path", "the directory: path = \"/srv/media/inbox\"")
+            .and_then(|value| place(&value))
     };
     let poll = span(&mut table, "poll", 10, 1..=86_400);
     let settle = span(&mut table, "settle", 2, 0..=86_400);
     let sweep = span(&mut table, "sweep", 3600, 1..=30 * 86_400);
-    table.finish(&["s3", "endpoint", "region", "watch", "path_style", "sqs", "profile", "nats", "amqp", "redis", "mqtt", "kafka", "webhook"]);
-    Some((checked?, BucketConfig { path: path?, poll: poll?, settle: settle?, sweep: sweep? }))
+    table.finish(&[
+        "s3",
+        "endpoint",
+        "region",
+        "watch",
+        "path_style",
+        "sqs",
+        "profile",
+        "nats",
+        "amqp",
+        "redis",
+        "mqtt",
+        "kafka",
+        "webhook",
+    ]);
+    Some((
+        checked?,
+        BucketConfig {
+            path: path?,
+            poll: poll?,
+            settle: settle?,
+            sweep: sweep?,
+        },
+    ))
 }
 
 fn warn_of_nested(page: &Page, buckets: &[((BucketName, BucketConfig), Value<'_>)]) {
@@ -179,10 +238,15 @@ fn warn_of_nested(page: &Page, buckets: &[((BucketName, BucketConfig), Value<'_>
 }
 
 fn workers(mut table: Table<'_>) -> Option<Workers> {
-    let slots = table.get("slots").map_or_else(|| Some(half_the_cores()), |value| value.count(1..=1024));
+    let slots = table
+        .get("slots")
+        .map_or_else(|| Some(half_the_cores()), |value| value.count(1..=1024));
     let drain = span(&mut table, "drain", 30, 0..=86_400);
     table.finish(&["jail", "memory", "nice"]);
-    Some(Workers { slots: slots?, drain: drain? })
+    Some(Workers {
+        slots: slots?,
+        drain: drain?,
+    })
 }
 
 fn ageing(mut table: Table<'_>) -> Option<Ageing> {
@@ -224,7 +288,9 @@ fn variable(name: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| value.into())
 }
 
-/// Without `.` and, where the part before is plain text of the same path, without `..`.
+/// Without `.` segments.
 fn tidy(path: &Path) -> PathBuf {
-    path.components().filter(|part| *part != Component::CurDir).collect()
+    path.components()
+        .filter(|part| *part != Component::CurDir)
+        .collect()
 }

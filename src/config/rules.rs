@@ -6,10 +6,10 @@ use std::path::Path;
 use super::Config;
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::object::BucketName;
+use crate::rule::Rule;
 use crate::rule::book::BrokenFile;
 use crate::rule::check::{check, check_together};
 use crate::rule::renewal::stem;
-use crate::rule::Rule;
 
 /// What lies in the rules folder, by name.
 #[derive(Debug, Clone, Default)]
@@ -40,16 +40,25 @@ pub fn read_rules(folder: &Path) -> io::Result<RuleFiles> {
         let problem = match std::fs::read(&path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => {
-                    found.files.push(SourceFile { path, text: text.into() });
+                    found.files.push(SourceFile {
+                        path,
+                        text: text.into(),
+                    });
                     continue;
                 }
-                Err(error) => format!("the file is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()),
+                Err(error) => format!(
+                    "the file is not UTF-8 from byte {} on",
+                    error.utf8_error().valid_up_to()
+                ),
             },
             // Gone between listing and reading: as if it had never been there.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => continue,
             Err(error) => format!("the file cannot be read: {error}"),
         };
-        let file = SourceFile { path, text: "".into() };
+        let file = SourceFile {
+            path,
+            text: "".into(),
+        };
         found.unreadable.push(BrokenFile {
             file: name.to_string_lossy().into_owned(),
             rule: None,
@@ -72,7 +81,10 @@ pub struct Checked {
 #[must_use]
 pub fn check_all(config: &Config, files: &RuleFiles) -> Checked {
     let buckets: Vec<BucketName> = config.buckets.keys().cloned().collect();
-    let mut checked = Checked { rules: Vec::new(), diagnostics: Vec::new() };
+    let mut checked = Checked {
+        rules: Vec::new(),
+        diagnostics: Vec::new(),
+    };
     for file in &files.files {
         let (rule, found) = check(file, &stem(&file.path), &buckets);
         checked.diagnostics.extend(found);
@@ -81,7 +93,11 @@ pub fn check_all(config: &Config, files: &RuleFiles) -> Checked {
     for broken in &files.unreadable {
         checked.diagnostics.extend(broken.diagnostics.clone());
     }
-    let pairs: Vec<_> = checked.rules.iter().map(|(rule, file)| (rule, file)).collect();
+    let pairs: Vec<_> = checked
+        .rules
+        .iter()
+        .map(|(rule, file)| (rule, file))
+        .collect();
     let together = check_together(&pairs);
     checked.diagnostics.extend(together);
     checked

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::rule::Point;
 
 /// What a length of time looks like.
-pub const DURATION_FORM: &str = "a length of time reads \"90s\", \"1m30s\", \"250ms\" or \"00:01:30.5\"";
+pub const DURATION_FORM: &str =
+    "a length of time reads \"90s\", \"1m30s\", \"250ms\" or \"00:01:30.5\"";
 /// What a point in a medium looks like.
 pub const POINT_FORM: &str =
     "a point reads \"10%\", \"5s\" or \"00:01:30.5\"; \"-10s\" counts back from the end";
@@ -122,7 +123,10 @@ pub fn size(text: &str) -> Option<u64> {
 
 /// Reads a rate in bits a second.
 pub fn rate(text: &str) -> Option<u64> {
-    with_unit(text, &[("", 1), ("k", 1_000), ("K", 1_000), ("M", 1_000_000)])
+    with_unit(
+        text,
+        &[("", 1), ("k", 1_000), ("K", 1_000), ("M", 1_000_000)],
+    )
 }
 
 /// Reads a point in a medium.
@@ -156,7 +160,7 @@ pub fn show_duration(length: Duration) -> String {
     }
     let rest = seconds % 60;
     let nanos = length.subsec_nanos();
-    if nanos > 0 && rest == 0 && nanos % 1_000_000 == 0 {
+    if nanos > 0 && rest == 0 && nanos.is_multiple_of(1_000_000) {
         let _ = write!(text, "{}ms", nanos / 1_000_000);
     } else if nanos > 0 {
         let fraction = format!("{nanos:09}");
@@ -171,7 +175,7 @@ pub fn show_duration(length: Duration) -> String {
 pub fn show_size(bytes: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     for (unit, shift) in units {
-        if bytes > 0 && bytes % (1 << shift) == 0 {
+        if bytes > 0 && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
         }
     }
@@ -182,8 +186,8 @@ pub fn show_size(bytes: u64) -> String {
 pub fn show_rate(bits: u64) -> String {
     match bits {
         0 => "0".to_owned(),
-        _ if bits % 1_000_000 == 0 => format!("{}M", bits / 1_000_000),
-        _ if bits % 1_000 == 0 => format!("{}k", bits / 1_000),
+        _ if bits.is_multiple_of(1_000_000) => format!("{}M", bits / 1_000_000),
+        _ if bits.is_multiple_of(1_000) => format!("{}k", bits / 1_000),
         _ => bits.to_string(),
     }
 }
@@ -207,11 +211,30 @@ mod tests {
             ("0s", 0),
             ("90:00", 5_400_000),
         ] {
-            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+            assert_eq!(
+                duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
         }
         for text in [
-            "", "90", "s", "1s1m", "1m1m", "-1s", "1 s", "1.s", ".5s", "1:60", "1:2:3:4", "00:61:00", "1e3s", "1w",
-            "99999999999999s", "+1s", "1S",
+            "",
+            "90",
+            "s",
+            "1s1m",
+            "1m1m",
+            "-1s",
+            "1 s",
+            "1.s",
+            ".5s",
+            "1:60",
+            "1:2:3:4",
+            "00:61:00",
+            "1e3s",
+            "1w",
+            "99999999999999s",
+            "+1s",
+            "1S",
         ] {
             assert_eq!(duration(text), None, "{text}");
         }
@@ -249,7 +272,10 @@ mod tests {
         assert_eq!(point("10%"), Some(Point::Percent(10.0)));
         assert_eq!(point("99.5%"), Some(Point::Percent(99.5)));
         assert_eq!(point("-10s"), Some(Point::End(Duration::from_secs(10))));
-        assert_eq!(point("00:00:05"), Some(Point::Start(Duration::from_secs(5))));
+        assert_eq!(
+            point("00:00:05"),
+            Some(Point::Start(Duration::from_secs(5)))
+        );
         for text in ["101%", "-5%", "%", "inf%", "--1s", "5"] {
             assert_eq!(point(text), None, "{text}");
         }

@@ -40,7 +40,10 @@ impl Page {
         let mut syntax: Vec<Diagnostic> = Vec::new();
         for error in errors {
             let found = Diagnostic::error(file, error.span(), error.message());
-            if syntax.iter().all(|known| known.position() != found.position()) {
+            if syntax
+                .iter()
+                .all(|known| known.position() != found.position())
+            {
                 syntax.push(found);
             }
         }
@@ -151,7 +154,7 @@ impl<'p> Table<'p> {
             path,
             key_span: key.span(),
             span: value.span(),
-            value: value.get_ref(),
+            is: value.get_ref(),
         }
     }
 
@@ -197,7 +200,7 @@ pub struct Value<'p> {
     pub key_span: Range<usize>,
     /// Where it stands.
     pub span: Range<usize>,
-    value: &'p DeValue<'p>,
+    is: &'p DeValue<'p>,
 }
 
 impl<'p> Value<'p> {
@@ -215,7 +218,7 @@ impl<'p> Value<'p> {
     pub fn error_within(&self, at: usize, message: impl Into<String>, help: impl Into<String>) {
         let text = self.page.file.text.get(self.span.clone()).unwrap_or("");
         // Only where nothing is escaped are the bytes of the value those of the file.
-        let start = match self.value.as_str() {
+        let start = match self.is.as_str() {
             Some(value) if text.len() == value.len() + 2 => self.span.start + 1 + at,
             _ => self.span.start,
         };
@@ -224,28 +227,28 @@ impl<'p> Value<'p> {
 
     /// Whether it is written as a string.
     pub fn is_text(&self) -> bool {
-        self.value.is_str()
+        self.is.is_str()
     }
 
     /// Whether it is this string.
     pub fn is_word(&self, word: &str) -> bool {
-        self.value.as_str() == Some(word)
+        self.is.as_str() == Some(word)
     }
 
     /// Whether it is the number 0.
     pub fn is_zero(&self) -> bool {
-        self.value
+        self.is
             .as_integer()
             .is_some_and(|number| number.as_str() == "0")
     }
 
     /// Whether it is written as a list.
     pub fn is_list(&self) -> bool {
-        self.value.is_array()
+        self.is.is_array()
     }
 
     fn wrong_type<T>(&self, wanted: &str, help: impl Into<String>) -> Option<T> {
-        let is = match self.value {
+        let is = match self.is {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) | DeValue::Float(_) => "a number",
             DeValue::Boolean(_) => "true or false",
@@ -259,14 +262,14 @@ impl<'p> Value<'p> {
 
     /// A string.
     pub fn text(&self) -> Option<&'p str> {
-        self.value
+        self.is
             .as_str()
             .or_else(|| self.wrong_type("a string", "put it in quotes"))
     }
 
     /// `true` or `false`.
     pub fn boolean(&self) -> Option<bool> {
-        self.value
+        self.is
             .as_bool()
             .or_else(|| self.wrong_type("true or false", "write it without quotes"))
     }
@@ -275,7 +278,7 @@ impl<'p> Value<'p> {
     pub fn integer(&self, range: RangeInclusive<i64>) -> Option<i64> {
         let (low, high) = (range.start(), range.end());
         let help = format!("a whole number from {low} to {high}");
-        let Some(number) = self.value.as_integer() else {
+        let Some(number) = self.is.as_integer() else {
             return self.wrong_type("a whole number", help);
         };
         i64::from_str_radix(number.as_str(), number.radix())
@@ -293,7 +296,7 @@ impl<'p> Value<'p> {
     /// A number in this range, with or without a fraction.
     pub fn float(&self, range: RangeInclusive<f64>) -> Option<f64> {
         let help = format!("a number from {} to {}", range.start(), range.end());
-        let number: Option<f64> = match self.value {
+        let number: Option<f64> = match self.is {
             DeValue::Float(number) => number.as_str().parse().ok(),
             DeValue::Integer(number) => i32::from_str_radix(number.as_str(), number.radix())
                 .ok()
@@ -318,7 +321,7 @@ impl<'p> Value<'p> {
             .map(|word| format!("\"{word}\""))
             .collect::<Vec<_>>()
             .join(", ");
-        let Some(text) = self.value.as_str() else {
+        let Some(text) = self.is.as_str() else {
             return self.wrong_type("a word in quotes", format!("one of {list}"));
         };
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
@@ -344,13 +347,18 @@ impl<'p> Value<'p> {
     pub fn name<T: FromStr<Err: Display>>(&self) -> Option<T> {
         let text = self.text()?;
         text.parse()
-            .map_err(|error| self.error(format!("`{}` is no good name", self.path), format!("{error}")))
+            .map_err(|error| {
+                self.error(
+                    format!("`{}` is no good name", self.path),
+                    format!("{error}"),
+                )
+            })
             .ok()
     }
 
     /// The values of a list, in order.
     pub fn list(&self) -> Option<Vec<Self>> {
-        let Some(array) = self.value.as_array() else {
+        let Some(array) = self.is.as_array() else {
             return self.wrong_type("a list", "write it in square brackets: [ ... ]");
         };
         let values = array.iter().map(|value| Self {
@@ -358,17 +366,21 @@ impl<'p> Value<'p> {
             path: self.path.clone(),
             key_span: self.key_span.clone(),
             span: value.span(),
-            value: value.get_ref(),
+            is: value.get_ref(),
         });
         Some(values.collect())
     }
 
     /// A table within this one.
     pub fn table(&self) -> Option<Table<'p>> {
-        let Some(entries) = self.value.as_table() else {
+        let Some(entries) = self.is.as_table() else {
             return self.wrong_type(
                 "a table",
-                format!("write it as [{0}], or as {1} = {{ ... }}", self.path, self.last_key()),
+                format!(
+                    "write it as [{0}], or as {1} = {{ ... }}",
+                    self.path,
+                    self.last_key()
+                ),
             );
         };
         Some(Table {
@@ -408,7 +420,7 @@ impl<'p> Value<'p> {
     }
 
     fn quantity_or_number(&self, parse: fn(&str) -> Option<u64>, form: &str) -> Option<u64> {
-        match self.value.as_integer() {
+        match self.is.as_integer() {
             Some(number) => u64::from_str_radix(number.as_str(), number.radix())
                 .ok()
                 .or_else(|| self.out_of_range(form)),
@@ -417,7 +429,7 @@ impl<'p> Value<'p> {
     }
 
     fn quantity<T>(&self, parse: fn(&str) -> Option<T>, form: &str) -> Option<T> {
-        let Some(text) = self.value.as_str() else {
+        let Some(text) = self.is.as_str() else {
             return self.wrong_type("a string", form);
         };
         parse(text).or_else(|| {

@@ -11,12 +11,13 @@ use crate::object::ObjectKey;
 /// Extensions known to be media, in lower case: films and sound, no still images.
 pub const MEDIA_EXTENSIONS: [&str; 66] = [
     // Films
-    "3g2", "3gp", "3gpp", "amv", "asf", "avi", "bik", "divx", "dv", "f4v", "flv", "gxf", "h264", "h265", "hevc",
-    "ivf", "m1v", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg", "mjpg", "mk3d", "mkv", "mov", "mp4", "mpe", "mpeg",
-    "mpg", "mpv", "mts", "mxf", "nut", "ogm", "ogv", "qt", "rm", "rmvb", "ts", "vob", "webm", "wmv", "y4m", //
+    "3g2", "3gp", "3gpp", "amv", "asf", "avi", "bik", "divx", "dv", "f4v", "flv", "gxf", "h264",
+    "h265", "hevc", "ivf", "m1v", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg", "mjpg", "mk3d",
+    "mkv", "mov", "mp4", "mpe", "mpeg", "mpg", "mpv", "mts", "mxf", "nut", "ogm", "ogv", "qt",
+    "rm", "rmvb", "ts", "vob", "webm", "wmv", "y4m", //
     // Sound
-    "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "m4a", "m4b", "mka", "mp3",
-    "oga", "ogg", "opus", "wav", "wma",
+    "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "m4a",
+    "m4b", "mka", "mp3", "oga", "ogg", "opus", "wav", "wma",
 ];
 
 /// One reason why an object does not start a job.
@@ -61,10 +62,18 @@ impl fmt::Display for WhyNot {
                 write!(f, "its name has no extension, and the rule takes {wanted}")
             }
             Self::Extension { is, wanted } => {
-                write!(f, "its extension is \"{}\", and the rule takes {wanted}", is.escape_debug())
+                write!(
+                    f,
+                    "its extension is \"{}\", and the rule takes {wanted}",
+                    is.escape_debug()
+                )
             }
             Self::NotIncluded(patterns) => {
-                write!(f, "no include pattern fits its name ({})", patterns.join(", "))
+                write!(
+                    f,
+                    "no include pattern fits its name ({})",
+                    patterns.join(", ")
+                )
             }
             Self::Excluded(pattern) => write!(f, "the exclude pattern {pattern} fits its name"),
             Self::TooSmall { is, least } => write!(
@@ -134,7 +143,11 @@ pub fn takes_extension(formats: &Formats, extension: &str) -> bool {
 
 /// The first pattern that fits the key.
 fn fitting<'g>(globs: &'g Globs, key: &ObjectKey) -> Option<&'g str> {
-    let first = globs.set.matches(OsStr::from_bytes(key.as_bytes())).into_iter().min()?;
+    let first = globs
+        .set
+        .matches(OsStr::from_bytes(key.as_bytes()))
+        .into_iter()
+        .min()?;
     globs.patterns.get(first).map(String::as_str)
 }
 
@@ -155,7 +168,10 @@ fn why_ignored(path: &[u8]) -> Option<&'static str> {
     if is_rsync_temporary(name) {
         return Some("rsync is writing it");
     }
-    if path.split(|b| *b == b'/').any(|segment| segment.starts_with(b".")) {
+    if path
+        .split(|b| *b == b'/')
+        .any(|segment| segment.starts_with(b"."))
+    {
         return Some("a part of its path begins with a dot");
     }
     let endings: [(&[u8], &str); 5] = [
@@ -195,3 +211,7 @@ fn named_explicitly(include: &Globs, key: &ObjectKey, reason: &'static str) -> b
             .filter_map(|at| include.patterns.get(at))
             .any(|pattern| why_ignored(pattern.as_bytes()) == Some(reason))
 }
+
+#[cfg(test)]
+#[path = "matching_tests.rs"]
+mod tests;

@@ -65,6 +65,8 @@ const FIELDS: [(&str, Field); 12] = [
     ("job", Field::Job),
 ];
 
+const RELATIVE: &str = "a path is relative to the output directory and stays in it";
+
 /// What is wrong with a template, and at which byte of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
@@ -120,13 +122,30 @@ impl Template {
             message: message.to_owned(),
             help: help.to_owned(),
         };
-        const RELATIVE: &str = "a path is relative to the output directory and stays in it";
         let mut segment_start = 0;
         for segment in text.split('/') {
             match segment {
-                "" if text.is_empty() => return Err(error(0, "the path is empty", "for example \"{stem}/{name}\"")),
-                "" => return Err(error(segment_start, "the path has an empty segment", RELATIVE)),
-                "." | ".." => return Err(error(segment_start, "the path has a '.' or '..' segment", RELATIVE)),
+                "" if text.is_empty() => {
+                    return Err(error(
+                        0,
+                        "the path is empty",
+                        "for example \"{stem}/{name}\"",
+                    ));
+                }
+                "" => {
+                    return Err(error(
+                        segment_start,
+                        "the path has an empty segment",
+                        RELATIVE,
+                    ));
+                }
+                "." | ".." => {
+                    return Err(error(
+                        segment_start,
+                        "the path has a '.' or '..' segment",
+                        RELATIVE,
+                    ));
+                }
                 _ => segment_start += segment.len() + 1,
             }
         }
@@ -158,10 +177,9 @@ impl Template {
     }
 
     fn field(inner: &str, at: usize) -> Result<Part, TemplateError> {
-        let (word, width) = match inner.split_once(':') {
-            Some((word, width)) => (word, Some(width)),
-            None => (inner, None),
-        };
+        let (word, width) = inner
+            .split_once(':')
+            .map_or((inner, None), |(word, width)| (word, Some(width)));
         let Some((_, field)) = FIELDS.iter().find(|(name, _)| *name == word) else {
             let names = FIELDS.iter().map(|(name, _)| *name);
             let help = match crate::diagnostic::did_you_mean(word, names.clone()) {
@@ -227,7 +245,11 @@ impl Template {
 
 impl Field {
     fn put(self, width: usize, values: &NameValues<'_>, path: &mut Vec<u8>) {
-        let size = |pick: fn((u32, u32)) -> u32| values.size.map_or(String::new(), |size| pick(size).to_string());
+        let size = |pick: fn((u32, u32)) -> u32| {
+            values
+                .size
+                .map_or(String::new(), |size| pick(size).to_string())
+        };
         let text = match self {
             Self::Stem => return path.extend_from_slice(values.stem),
             Self::Ext => return path.extend_from_slice(values.ext),
@@ -329,12 +351,19 @@ pub fn output_key(rule: &Rule, wanted: &Wanted<'_>) -> Result<ObjectKey, Invalid
     let mut keep = whole.len();
     let mut short = whole.to_vec();
     let path = loop {
-        let path = template.render(&NameValues { stem: &short, ..values })?;
+        let path = template.render(&NameValues {
+            stem: &short,
+            ..values
+        })?;
         let over = longest_segment(path.as_bytes()).saturating_sub(MAX_SEGMENT_LEN);
         if over == 0 || keep == 0 {
             break path;
         }
-        keep = keep.saturating_sub(if keep == whole.len() { over + mark.len() } else { over });
+        keep = keep.saturating_sub(if keep == whole.len() {
+            over + mark.len()
+        } else {
+            over
+        });
         short = [cut(whole, keep), mark.as_bytes()].concat();
     };
     below(rule, base, &short_segments(path.as_bytes()), wanted.object)
@@ -388,7 +417,10 @@ fn below(
 }
 
 fn longest_segment(path: &[u8]) -> usize {
-    path.split(|b| *b == b'/').map(<[u8]>::len).max().unwrap_or(0)
+    path.split(|b| *b == b'/')
+        .map(<[u8]>::len)
+        .max()
+        .unwrap_or(0)
 }
 
 /// `~` and eight hexadecimal digits that tell this text from others.
@@ -416,7 +448,11 @@ fn short_segments(path: &[u8]) -> Vec<u8> {
             return segment.to_vec();
         }
         let dot = segment.iter().rposition(|b| *b == b'.').unwrap_or(0);
-        let ending = if segment.len() - dot <= 17 { &segment[dot..] } else { b"" };
+        let ending = if segment.len() - dot <= 17 {
+            &segment[dot..]
+        } else {
+            b""
+        };
         let mark = mark(segment);
         let keep = MAX_SEGMENT_LEN - ending.len() - mark.len();
         [cut(segment, keep), mark.as_bytes(), ending].concat()
@@ -426,3 +462,7 @@ fn short_segments(path: &[u8]) -> Vec<u8> {
         .collect::<Vec<_>>()
         .join(&b'/')
 }
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

@@ -56,18 +56,29 @@ pub fn renew(
         .iter()
         .map(|file| {
             let (new, diagnostics) = check(file, &stem(&file.path), buckets);
-            Candidate { file: file.clone(), new, kept: None, diagnostics }
+            Candidate {
+                file: file.clone(),
+                new,
+                kept: None,
+                diagnostics,
+            }
         })
         .collect();
     candidates.extend(unreadable.iter().map(|broken| Candidate {
-        file: SourceFile { path: broken.file.clone().into(), text: "".into() },
+        file: SourceFile {
+            path: broken.file.clone().into(),
+            text: "".into(),
+        },
         new: None,
         kept: None,
         diagnostics: broken.diagnostics.clone(),
     }));
     refuse_clashes(&mut candidates, records, buckets);
 
-    let mut renewal = Renewal { book: RuleBook::default(), save: Vec::new() };
+    let mut renewal = Renewal {
+        book: RuleBook::default(),
+        save: Vec::new(),
+    };
     for candidate in candidates {
         let file = file_name(&candidate.file.path);
         let (rule, text, record) = match (candidate.new, candidate.kept) {
@@ -85,8 +96,12 @@ pub fn renew(
                     rule: kept.as_ref().map(|(rule, _)| rule.name.clone()),
                     diagnostics: candidate.diagnostics,
                 });
-                let Some((rule, last_good)) = kept else { continue };
-                let Some(record) = records.iter().find(|record| record.name == rule.name) else { continue };
+                let Some((rule, last_good)) = kept else {
+                    continue;
+                };
+                let Some(record) = records.iter().find(|record| record.name == rule.name) else {
+                    continue;
+                };
                 (rule, last_good.text, record.clone())
             }
         };
@@ -99,7 +114,10 @@ pub fn renew(
             arming: arming_mode(&record, buckets),
         });
     }
-    renewal.book.rules.sort_by(|a, b| a.rule.name.cmp(&b.rule.name));
+    renewal
+        .book
+        .rules
+        .sort_by(|a, b| a.rule.name.cmp(&b.rule.name));
     renewal.book.broken.sort_by(|a, b| a.file.cmp(&b.file));
     renewal
 }
@@ -151,17 +169,28 @@ fn keep_last_good(candidates: &mut [Candidate], records: &[RuleRecord], buckets:
         .iter()
         .filter_map(|candidate| candidate.new.as_ref().map(|rule| rule.name.clone()))
         .collect();
-    for candidate in candidates.iter_mut().filter(|candidate| candidate.new.is_none()) {
+    for candidate in candidates
+        .iter_mut()
+        .filter(|candidate| candidate.new.is_none())
+    {
         let file = file_name(&candidate.file.path);
         let name = name_of(&candidate.file, &stem(&candidate.file.path));
-        let free = records.iter().filter(|record| !claimed.contains(&record.name));
+        let free = records
+            .iter()
+            .filter(|record| !claimed.contains(&record.name));
         let record = free
             .clone()
             .find(|record| Some(&record.name) == name.as_ref())
-            .or_else(|| free.filter(|record| record.file == file).max_by_key(|record| record.created));
+            .or_else(|| {
+                free.filter(|record| record.file == file)
+                    .max_by_key(|record| record.created)
+            });
         candidate.kept = record.and_then(|record| {
             claimed.insert(record.name.clone());
-            let file = SourceFile { path: candidate.file.path.clone(), text: record.text.as_str().into() };
+            let file = SourceFile {
+                path: candidate.file.path.clone(),
+                text: record.text.as_str().into(),
+            };
             Some((parse(record, &record.text, buckets)?, file))
         });
     }
@@ -169,7 +198,10 @@ fn keep_last_good(candidates: &mut [Candidate], records: &[RuleRecord], buckets:
 
 /// The rule that a remembered text describes.
 fn parse(record: &RuleRecord, text: &str, buckets: &[BucketName]) -> Option<Rule> {
-    let file = SourceFile { path: record.file.clone().into(), text: text.into() };
+    let file = SourceFile {
+        path: record.file.clone().into(),
+        text: text.into(),
+    };
     let (rule, _) = check(&file, record.name.as_str(), buckets);
     rule.filter(|rule| rule.name == record.name)
 }
@@ -180,7 +212,9 @@ fn arming_mode(record: &RuleRecord, buckets: &[BucketName]) -> Option<ArmingMode
         Arming::Enabled { .. } => Some(ArmingMode::Enabled),
         // A text that cannot be understood any more told nothing that is old from what is new: all is old.
         Arming::Widened { before, .. } => Some(
-            parse(record, before, buckets).map_or(ArmingMode::Enabled, |rule| ArmingMode::Widened(Arc::new(rule))),
+            parse(record, before, buckets).map_or(ArmingMode::Enabled, |rule| {
+                ArmingMode::Widened(Arc::new(rule))
+            }),
         ),
     }
 }
@@ -217,9 +251,15 @@ fn next_record(
         let same = before.is_some_and(|before| takes_the_same(&before.trigger, &rule.trigger));
         if !same {
             record.arming = match &old.arming {
-                Arming::Done => Arming::Widened { cursor: None, before: old.text.clone() },
+                Arming::Done => Arming::Widened {
+                    cursor: None,
+                    before: old.text.clone(),
+                },
                 // What the walk has passed must be looked at again with the new trigger.
-                Arming::Widened { before, .. } => Arming::Widened { cursor: None, before: before.clone() },
+                Arming::Widened { before, .. } => Arming::Widened {
+                    cursor: None,
+                    before: before.clone(),
+                },
                 Arming::Enabled { .. } => Arming::Enabled { cursor: None },
             };
         }
@@ -238,13 +278,19 @@ fn takes_the_same(a: &Trigger, b: &Trigger) -> bool {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The name of the rule in a file that says none.
 #[must_use]
 pub fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// What a new book changes, in words for the log: (file or rule, what happened).
@@ -254,7 +300,14 @@ pub fn changes(before: &RuleBook, after: &RuleBook) -> Vec<(String, &'static str
     for live in &after.rules {
         let name = live.rule.name.to_string();
         match before.get(&live.rule.name) {
-            None => found.push((name, if live.enabled { "loaded, enabled" } else { "loaded, disabled" })),
+            None => found.push((
+                name,
+                if live.enabled {
+                    "loaded, enabled"
+                } else {
+                    "loaded, disabled"
+                },
+            )),
             Some(old) if old.enabled != live.enabled => {
                 found.push((name, if live.enabled { "enabled" } else { "disabled" }));
             }
@@ -264,7 +317,10 @@ pub fn changes(before: &RuleBook, after: &RuleBook) -> Vec<(String, &'static str
     }
     for old in &before.rules {
         if after.get(&old.rule.name).is_none() {
-            found.push((old.rule.name.to_string(), "not in force any more: it has no usable file"));
+            found.push((
+                old.rule.name.to_string(),
+                "not in force any more: it has no usable file",
+            ));
         }
     }
     let broken = |book: &RuleBook, file: &str| book.broken.iter().any(|one| one.file == file);
@@ -289,3 +345,7 @@ pub fn newly_broken<'b>(before: &RuleBook, after: &'b RuleBook) -> Vec<&'b Broke
         .filter(|one| !known(one) && any_error(&one.diagnostics))
         .collect()
 }
+
+#[cfg(test)]
+#[path = "renewal_tests.rs"]
+mod tests;

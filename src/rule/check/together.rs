@@ -45,11 +45,18 @@ pub fn clashes(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
         let (rule, first) = rules[all[0]];
         let diagnostics = all[1..].iter().map(|at| {
             let file = rules[*at].1;
-            let message = format!("a rule named \"{}\" is also in {}", rule.name, first.path.display());
+            let message = format!(
+                "a rule named \"{}\" is also in {}",
+                rule.name,
+                first.path.display()
+            );
             Diagnostic::error(file, Some(place(file, &["name"])), message)
                 .with_help("give each rule a name of its own, or take one of the files away")
         });
-        found.push(Clash { diagnostics: diagnostics.collect(), rules: all });
+        found.push(Clash {
+            diagnostics: diagnostics.collect(),
+            rules: all,
+        });
     }
     found.extend(loops(rules));
     found
@@ -106,13 +113,23 @@ fn loops(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
             .collect();
         let file = rules[first].1;
         let message = if chain.len() == 1 {
-            format!("rule {} would start itself with what it publishes", names[0])
+            format!(
+                "rule {} would start itself with what it publishes",
+                names[0]
+            )
         } else {
-            format!("rules would start each other for ever: {}", names.join(" -> "))
+            format!(
+                "rules would start each other for ever: {}",
+                names.join(" -> ")
+            )
         };
-        let diagnostic = Diagnostic::error(file, Some(place(file, &["trigger", "outputs"])), message)
-            .with_help("publish elsewhere, or take `outputs = true` out of [trigger]");
-        found.push(Clash { rules: chain, diagnostics: vec![diagnostic] });
+        let diagnostic =
+            Diagnostic::error(file, Some(place(file, &["trigger", "outputs"])), message)
+                .with_help("publish elsewhere, or take `outputs = true` out of [trigger]");
+        found.push(Clash {
+            rules: chain,
+            diagnostics: vec![diagnostic],
+        });
     }
     found
 }
@@ -123,17 +140,26 @@ fn may_start(from: &Rule, to: &Rule) -> bool {
     if !trigger.outputs || from.output.bucket != trigger.bucket {
         return false;
     }
-    let target = from.output.directory.as_ref().unwrap_or(&from.trigger.directory).as_str();
+    let target = from
+        .output
+        .directory
+        .as_ref()
+        .unwrap_or(&from.trigger.directory)
+        .as_str();
     let wanted = trigger.directory.as_str();
     let excluded = trigger.exclude.patterns.iter().any(|pattern| {
         pattern.strip_suffix("**").is_some_and(|directory| {
-            directory.ends_with('/') && !directory.contains(['*', '?', '[', '{']) && target.starts_with(directory)
+            directory.ends_with('/')
+                && !directory.contains(['*', '?', '[', '{'])
+                && target.starts_with(directory)
         })
     });
     let meet = target.starts_with(wanted) || wanted.starts_with(target);
     meet && !excluded
         && from.tasks.iter().any(|task| {
-            extensions(from, task).iter().any(|extension| takes_extension(&trigger.formats, extension))
+            extensions(from, task)
+                .iter()
+                .any(|extension| takes_extension(&trigger.formats, extension))
         })
 }
 
@@ -156,9 +182,8 @@ fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
 pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut taken: HashMap<ObjectKey, &Task> = HashMap::new();
-    let error = |message: String| {
-        Diagnostic::error(file, Some(place(file, &["output", "path"])), message)
-    };
+    let error =
+        |message: String| Diagnostic::error(file, Some(place(file, &["output", "path"])), message);
     let Ok(job) = JobId::parse("000000000000000") else {
         return found;
     };
@@ -168,15 +193,31 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
             _ => 1,
         };
         let made = extensions(rule, task);
-        let sources = match &rule.trigger.formats {
+        let sources: Vec<&str> = match &rule.trigger.formats {
             Formats::List(list) => list.iter().map(String::as_str).collect(),
-            _ => made.clone(),
+            formats => made
+                .iter()
+                .copied()
+                .filter(|one| takes_extension(formats, one))
+                .collect(),
         };
-        for (extension, source) in made.iter().flat_map(|one| sources.iter().map(move |source| (*one, *source))) {
+        // A source of another sort, whose name cannot be that of an output.
+        let sources: Vec<&str> = if sources.is_empty() {
+            vec!["other source"]
+        } else {
+            sources
+        };
+        for (extension, source) in made
+            .iter()
+            .flat_map(|one| sources.iter().map(move |source| (*one, *source)))
+        {
             if matches!(task.kind, TaskKind::Copy) && extension != source {
                 continue;
             }
-            let Ok(object) = ObjectKey::new(format!("{}source.{source}", rule.trigger.directory.as_str())) else {
+            let Ok(object) = ObjectKey::new(format!(
+                "{}source.{source}",
+                rule.trigger.directory.as_str()
+            )) else {
                 continue;
             };
             let mut own = HashSet::new();
@@ -194,11 +235,17 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
                 let message = match output_key(rule, &wanted) {
                     Err(_) => format!("task \"{}\" would take the name of its source", task.id),
                     Ok(key) if !own.insert(key.clone()) => {
-                        format!("task \"{}\" would give all its images the same name", task.id)
+                        format!(
+                            "task \"{}\" would give all its images the same name",
+                            task.id
+                        )
                     }
                     Ok(key) => match taken.insert(key, task) {
                         Some(other) if other.id != task.id => {
-                            format!("tasks \"{}\" and \"{}\" would give an output the same name", other.id, task.id)
+                            format!(
+                                "tasks \"{}\" and \"{}\" would give an output the same name",
+                                other.id, task.id
+                            )
                         }
                         _ => continue,
                     },
