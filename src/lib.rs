@@ -5,7 +5,10 @@
 //! `service::dispatch` takes its [`job`], [`plan`] turns it into runs, [`worker`] starts a process for
 //! each, `media` builds the pipeline in there, and `publish` gives the results their names.
 
+pub mod api;
+pub mod app;
 pub mod bucket;
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod job;
