@@ -214,6 +214,36 @@ impl From<ObjectKey> for WireKey {
     }
 }
 
+/// Why a key is left alone unless a rule says otherwise: names of things that are hidden or not finished.
+/// Every segment counts, so that a whole directory can be filled under such a name.
+#[must_use]
+pub fn is_ignored(key: &ObjectKey) -> Option<&'static str> {
+    key.as_bytes()
+        .split(|b| *b == b'/')
+        .find_map(is_ignored_name)
+}
+
+/// As [`is_ignored`], for one segment.
+#[must_use]
+pub fn is_ignored_name(name: &[u8]) -> Option<&'static str> {
+    const UNFINISHED: [(&[u8], &str); 4] = [
+        (b".part", "it ends in .part: not finished"),
+        (b".partial", "it ends in .partial: not finished"),
+        (b".crdownload", "it ends in .crdownload: not finished"),
+        (b".tmp", "it ends in .tmp: not finished"),
+    ];
+    if name.first() == Some(&b'.') {
+        return Some("it is hidden: a name starts with a dot");
+    }
+    if name.last() == Some(&b'~') {
+        return Some("it ends in ~: a backup copy");
+    }
+    UNFINISHED.into_iter().find_map(|(ending, reason)| {
+        let at = name.len().checked_sub(ending.len())?;
+        name[at..].eq_ignore_ascii_case(ending).then_some(reason)
+    })
+}
+
 /// A directory within a bucket, as a key prefix: empty (the whole bucket) or ending in `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Directory(String);

@@ -2,6 +2,17 @@
 //!
 //! A bucket answers what is there now; it remembers nothing.
 
+pub mod beneath;
+#[cfg(test)]
+mod conformance;
+mod lease;
+mod listing;
+pub mod local;
+mod marker;
+#[cfg(test)]
+pub mod memory;
+pub mod mounts;
+
 use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
@@ -62,6 +73,32 @@ pub struct Opened {
     pub identity: Identity,
     /// Read-only; positioned at the start.
     pub fd: OwnedFd,
+}
+
+impl BucketError {
+    /// Asking again will not help.
+    pub fn permanent(message: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+        Self::Permanent {
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// Asking again may help.
+    pub fn transient(message: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+        Self::Transient {
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// The bucket is not what it should be just now.
+    pub fn offline(message: impl Into<String>) -> Self {
+        Self::Transient {
+            message: message.into(),
+            source: None,
+        }
+    }
 }
 
 /// Reads a bucket's keys in byte order, page by page, in the memory of a page.

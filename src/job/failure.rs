@@ -123,7 +123,7 @@ impl Failure {
 }
 
 /// Something noticed about the medium.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What sort.
     pub kind: FindingKind,

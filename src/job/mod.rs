@@ -2,7 +2,13 @@
 //! as an argument, and nothing here does I/O.
 
 pub mod failure;
+pub mod graph;
+pub mod ledger;
+pub mod order;
+pub mod retry;
 pub mod state;
+#[cfg(test)]
+pub mod testing;
 
 use std::fmt;
 

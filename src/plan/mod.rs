@@ -3,12 +3,21 @@
 //! Pure data: no GStreamer, no I/O. A [`RunPlan`] is what a worker is told; it names files in the scratch
 //! directory only. Final names stay with the daemon, in [`PlannedRun`].
 
+mod names;
+mod run;
+mod size;
+mod stills;
+mod verify;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
 use crate::rule::{ImageFormat, TaskId, Transcode};
+pub use run::{Planned, Wanted, needs_media, plan};
+pub use size::picture_size;
+pub use verify::verify;
 
 /// What the probe says of a medium.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,19 +44,32 @@ impl MediaInfo {
     /// The video stream that is used: the first that is not a cover picture.
     #[must_use]
     pub fn video(&self) -> Option<&VideoStream> {
-        self.streams.iter().find_map(|stream| match &stream.kind {
-            StreamKind::Video(video) if !video.is_image => Some(video),
+        match &self.video_stream()?.kind {
+            StreamKind::Video(video) => Some(video),
             _ => None,
-        })
+        }
+    }
+
+    /// As [`Self::video`], with what every stream has.
+    #[must_use]
+    pub fn video_stream(&self) -> Option<&StreamInfo> {
+        self.streams.iter().find(|stream| stream.is_film())
     }
 
     /// The audio stream that is used: the first.
     #[must_use]
     pub fn audio(&self) -> Option<&AudioStream> {
-        self.streams.iter().find_map(|stream| match &stream.kind {
+        match &self.audio_stream()?.kind {
             StreamKind::Audio(audio) => Some(audio),
             _ => None,
-        })
+        }
+    }
+
+    /// As [`Self::audio`], with what every stream has.
+    #[must_use]
+    pub fn audio_stream(&self) -> Option<&StreamInfo> {
+        let is_audio = |stream: &&StreamInfo| matches!(stream.kind, StreamKind::Audio(_));
+        self.streams.iter().find(is_audio)
     }
 }
 
@@ -67,6 +89,14 @@ pub struct StreamInfo {
     /// What sort of stream.
     #[serde(flatten)]
     pub kind: StreamKind,
+}
+
+impl StreamInfo {
+    /// Moving pictures, not a cover.
+    #[must_use]
+    pub fn is_film(&self) -> bool {
+        matches!(&self.kind, StreamKind::Video(video) if !video.is_image)
+    }
 }
 
 /// Sorts of streams.

@@ -1,12 +1,21 @@
 //! The box in which hints wait for intake: one line a key, however often it is named.
+//!
+//! A line stays until intake is done with it: it is ready, or taken, or put back for later (a file that is busy). A
+//! hint for a key that was put back makes it ready at once; one for a key that is taken makes it ready again
+//! afterwards. The box is bounded: what does not fit is dropped, and a listing is asked for, which finds it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use crate::object::{BucketName, ObjectKey};
+use crate::object::{BucketName, Directory, Identity, ObjectKey};
+
+/// Lines that a bucket may have.
+pub const MOST_WAITING: usize = 100_000;
 
 /// Somebody's word that an object may be new; may be late, doubled, wrong or missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,63 +30,247 @@ pub struct Hint {
     pub source: &'static str,
 }
 
-/// Hints that wait.
+/// Hints that wait, and listings that are asked for.
 #[derive(Debug, Default)]
 pub struct HintBox {
-    waiting: Mutex<HashMap<(BucketName, ObjectKey), Waiting>>,
-    arrived: Notify,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    event: Option<Timestamp>,
-    source: &'static str,
+    buckets: Mutex<HashMap<BucketName, Arc<BucketHints>>>,
 }
 
 impl HintBox {
     /// Puts a hint in. Of two hints for one key the one with the later event time stays.
     pub fn put(&self, hint: Hint) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = waiting.entry((hint.bucket, hint.key)).or_insert(Waiting {
-            event: hint.event,
-            source: hint.source,
-        });
-        if hint.event > slot.event {
-            slot.event = hint.event;
-            slot.source = hint.source;
-        }
-        drop(waiting);
-        self.arrived.notify_one();
+        self.of(&hint.bucket).put(hint.key, hint.event, hint.source);
     }
 
-    /// Takes out up to `most` hints, in no order.
-    pub fn take(&self, most: usize) -> Vec<Hint> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys: Vec<_> = waiting.keys().take(most).cloned().collect();
-        let taken = keys
-            .into_iter()
-            .filter_map(|at| {
-                let found = waiting.remove(&at)?;
-                Some(Hint {
-                    bucket: at.0,
-                    key: at.1,
-                    event: found.event,
-                    source: found.source,
-                })
-            })
-            .collect();
-        if waiting.is_empty() {
-            waiting.shrink_to(1024);
+    /// The hints of one bucket.
+    pub fn of(&self, bucket: &BucketName) -> Arc<BucketHints> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = buckets.get(bucket) {
+            return found.clone();
         }
-        taken
+        buckets.entry(bucket.clone()).or_default().clone()
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.values().map(|bucket| bucket.len()).sum()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The hints of one bucket.
+#[derive(Debug, Default)]
+pub struct BucketHints {
+    lines: Mutex<Lines>,
+    arrived: Notify,
+    listings: Mutex<Vec<Directory>>,
+    listing_asked: Notify,
+    watched: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    of: HashMap<ObjectKey, Line>,
+    ready: VecDeque<ObjectKey>,
+    later: BTreeSet<(Instant, ObjectKey)>,
+    /// How many lines were ever made ready ...
+    queued: u64,
+    /// ... and how many of those intake has looked at since.
+    looked_at: u64,
+}
+
+#[derive(Debug)]
+struct Line {
+    event: Option<Timestamp>,
+    source: &'static str,
+    place: Place,
+    patience: Patience,
+}
+
+#[derive(Debug)]
+enum Place {
+    Ready,
+    Later(Instant),
+    Taken { again: bool },
+}
+
+/// What intake remembers of a key from one look to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// Looks so far.
+    pub looks: u32,
+    /// What was seen where completeness cannot be asked for: identity, fingerprint, since when.
+    pub settling: Option<(Identity, u64, Instant)>,
+}
+
+/// A hint that intake works on; it says when it is done, or puts it back.
+#[derive(Debug, Clone)]
+pub struct TakenHint {
+    /// Which key.
+    pub key: ObjectKey,
+    /// When it happened.
+    pub event: Option<Timestamp>,
+    /// Which source said so.
+    pub source: &'static str,
+    /// What was remembered.
+    pub patience: Patience,
+}
+
+impl Lines {
+    fn make_ready(&mut self, key: ObjectKey) {
+        self.queued += 1;
+        self.ready.push_back(key);
+    }
+}
+
+impl BucketHints {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a hint in.
+    pub fn put(&self, key: ObjectKey, event: Option<Timestamp>, source: &'static str) {
+        let mut lines = self.lines();
+        let lines = &mut *lines;
+        if let Some(line) = lines.of.get_mut(&key) {
+            if event > line.event {
+                line.event = event;
+                line.source = source;
+            }
+            match &mut line.place {
+                Place::Ready => {}
+                Place::Taken { again } => *again = true,
+                Place::Later(due) => {
+                    lines.later.remove(&(*due, key.clone()));
+                    line.place = Place::Ready;
+                    line.patience.looks = 0;
+                    lines.make_ready(key);
+                }
+            }
+        } else if lines.of.len() >= MOST_WAITING {
+            self.ask_for_listing(Directory::default());
+            return;
+        } else {
+            lines.of.insert(
+                key.clone(),
+                Line {
+                    event,
+                    source,
+                    place: Place::Ready,
+                    patience: Patience::default(),
+                },
+            );
+            lines.make_ready(key);
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Takes out up to `most` hints that are ready at `now`, oldest first. Each must be ended by [`Self::done`] or
+    /// [`Self::put_back`].
+    pub fn take(&self, most: usize, now: Instant) -> Vec<TakenHint> {
+        let mut lines = self.lines();
+        let lines = &mut *lines;
+        while lines.later.first().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, key)) = lines.later.pop_first() {
+                if let Some(line) = lines.of.get_mut(&key) {
+                    line.place = Place::Ready;
+                }
+                lines.make_ready(key);
+            }
+        }
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            let Some(key) = lines.ready.pop_front() else {
+                break;
+            };
+            if let Some(line) = lines.of.get_mut(&key) {
+                line.place = Place::Taken { again: false };
+                taken.push(TakenHint {
+                    key,
+                    event: line.event,
+                    source: line.source,
+                    patience: line.patience.clone(),
+                });
+            }
+        }
+        taken
+    }
+
+    /// Nothing more is to be done for these keys, unless they were named again meanwhile.
+    pub fn done<'a>(&self, keys: impl IntoIterator<Item = &'a ObjectKey>) {
+        let mut lines = self.lines();
+        for key in keys {
+            lines.looked_at += 1;
+            if let Some(line) = lines.of.get_mut(key) {
+                if matches!(line.place, Place::Taken { again: true }) {
+                    line.place = Place::Ready;
+                    line.patience = Patience::default();
+                    lines.make_ready(key.clone());
+                } else {
+                    lines.of.remove(key);
+                }
+            }
+        }
+        if lines.of.is_empty() {
+            lines.of.shrink_to(1024);
+            lines.ready.shrink_to(1024);
+        }
+        drop(lines);
+        self.arrived.notify_one();
+    }
+
+    /// Looks at this key again at `due`, or at once where it was named again meanwhile.
+    pub fn put_back(&self, key: &ObjectKey, patience: Patience, due: Instant) {
+        let mut lines = self.lines();
+        lines.looked_at += 1;
+        let Some(line) = lines.of.get_mut(key) else {
+            return;
+        };
+        line.patience = patience;
+        if matches!(line.place, Place::Taken { again: true }) {
+            line.patience.looks = 0;
+            line.place = Place::Ready;
+            lines.make_ready(key.clone());
+        } else {
+            line.place = Place::Later(due);
+            lines.later.insert((due, key.clone()));
+        }
+        drop(lines);
+        self.arrived.notify_one();
+    }
+
+    /// Returns once [`Self::take`] would give something.
+    pub async fn ready(&self) {
+        loop {
+            let due = {
+                let lines = self.lines();
+                if !lines.ready.is_empty() {
+                    return;
+                }
+                lines.later.first().map(|(due, _)| *due)
+            };
+            match due {
+                Some(due) => {
+                    if tokio::time::timeout_at(due, self.arrived.notified())
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+                None => self.arrived.notified().await,
+            }
+        }
+    }
+
+    /// How many wait, in whatever place.
+    pub fn len(&self) -> usize {
+        self.lines().of.len()
     }
 
     /// Whether none waits.
@@ -85,8 +278,147 @@ impl HintBox {
         self.len() == 0
     }
 
-    /// Returns once a hint may have been put in.
-    pub async fn arrived(&self) {
-        self.arrived.notified().await;
+    /// Whether an event later than `since` waits for this key.
+    pub fn has_event(&self, key: &ObjectKey, since: Timestamp) -> bool {
+        let lines = self.lines();
+        lines
+            .of
+            .get(key)
+            .is_some_and(|line| line.event.is_some_and(|event| event > since))
+    }
+
+    /// Returns once everything that was ready when this was called has been looked at.
+    pub async fn all_looked_at(&self) {
+        let queued = self.lines().queued;
+        while self.lines().looked_at < queued {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Returns once there is room for a page of hints.
+    pub async fn room(&self) {
+        while self.lines().ready.len() > MOST_WAITING / 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Somebody wants this directory listed and compared with the ledger.
+    pub fn ask_for_listing(&self, directory: Directory) {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !listings.contains(&directory) {
+            listings.push(directory);
+        }
+        drop(listings);
+        self.listing_asked.notify_one();
+    }
+
+    /// The directories that are to be listed; they are asked for no more.
+    pub fn take_listings(&self) -> Vec<Directory> {
+        std::mem::take(&mut *self.listings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns once a listing may have been asked for.
+    pub async fn listing_asked(&self) {
+        self.listing_asked.notified().await;
+    }
+
+    /// The sources of this bucket watch what the rule book of this number wants.
+    pub fn set_watched(&self, book: u64) {
+        self.watched
+            .send_if_modified(|known| std::mem::replace(known, book) != book);
+    }
+
+    /// Tells which rule book the sources follow; 0: none yet.
+    pub fn watched(&self) -> watch::Receiver<u64> {
+        self.watched.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> ObjectKey {
+        text.parse().unwrap()
+    }
+
+    fn at(second: i64) -> Option<Timestamp> {
+        Timestamp::from_second(second).ok()
+    }
+
+    fn keys(taken: &[TakenHint]) -> Vec<String> {
+        taken.iter().map(|hint| hint.key.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_key_named_twice_waits_once_with_its_latest_event() {
+        let hints = BucketHints::default();
+        hints.put(key("a"), at(5), "inotify");
+        hints.put(key("a"), None, "list");
+        hints.put(key("a"), at(3), "inotify");
+        let taken = hints.take(10, Instant::now());
+        assert_eq!(keys(&taken), ["a"]);
+        assert_eq!(taken[0].event, at(5));
+        hints.done([&key("a")]);
+        assert!(hints.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_key_named_while_it_is_worked_on_is_looked_at_again() {
+        let hints = BucketHints::default();
+        hints.put(key("a"), None, "list");
+        hints.take(10, Instant::now());
+        hints.put(key("a"), at(1), "inotify");
+        assert!(hints.take(10, Instant::now()).is_empty());
+        hints.done([&key("a")]);
+        assert_eq!(hints.take(10, Instant::now())[0].event, at(1));
+    }
+
+    #[tokio::test]
+    async fn a_key_put_back_comes_at_its_time_or_when_it_is_named() {
+        let hints = BucketHints::default();
+        for name in ["a", "b"] {
+            hints.put(key(name), None, "list");
+        }
+        let later = Instant::now() + Duration::from_millis(60);
+        for taken in hints.take(10, Instant::now()) {
+            hints.put_back(&taken.key, taken.patience, later);
+        }
+        assert!(hints.take(10, Instant::now()).is_empty());
+        hints.put(key("b"), at(1), "inotify");
+        assert_eq!(keys(&hints.take(10, Instant::now())), ["b"]);
+        hints.done([&key("b")]);
+        hints.ready().await;
+        assert!(Instant::now() >= later);
+        assert_eq!(keys(&hints.take(10, Instant::now())), ["a"]);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_left_to_a_listing() {
+        let hints = BucketHints::default();
+        for n in 0..=MOST_WAITING {
+            hints.put(key(&n.to_string()), None, "inotify");
+        }
+        assert_eq!(hints.len(), MOST_WAITING);
+        assert_eq!(hints.take_listings(), [Directory::default()]);
+        assert!(hints.take_listings().is_empty());
+    }
+
+    #[tokio::test]
+    async fn all_looked_at_waits_for_what_was_there_and_not_for_what_came_later() {
+        let hints = BucketHints::default();
+        hints.put(key("a"), None, "list");
+        let waited = hints.all_looked_at();
+        tokio::pin!(waited);
+        let soon = Duration::from_millis(40);
+        assert!(tokio::time::timeout(soon, &mut waited).await.is_err());
+        hints.put(key("b"), None, "list");
+        let taken = hints.take(1, Instant::now());
+        hints.put_back(
+            &taken[0].key,
+            Patience::default(),
+            Instant::now() + soon * 100,
+        );
+        tokio::time::timeout(soon * 100, waited).await.unwrap();
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::hints::HintBox;
 use crate::bucket::Bucket;
 use crate::config::Config;
-use crate::job::JobId;
+use crate::job::{JobId, LeaseNumber};
 use crate::object::BucketName;
 use crate::rule::book::RuleBook;
 use crate::store::Store;
@@ -38,6 +38,30 @@ pub struct Mill {
     pub rules_changed: Notify,
     /// When the daemon started.
     pub started: Timestamp,
+}
+
+impl Mill {
+    /// A mill at rest.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        buckets: BTreeMap<BucketName, Arc<dyn Bucket>>,
+        started: Timestamp,
+    ) -> Self {
+        Self {
+            config,
+            store,
+            buckets,
+            book: LiveBook::default(),
+            hints: HintBox::default(),
+            running: Running::default(),
+            health: Health::default(),
+            queue_changed: Notify::new(),
+            rules_changed: Notify::new(),
+            started,
+        }
+    }
 }
 
 /// The rule book in force; readers take a snapshot.
@@ -78,6 +102,8 @@ pub struct Running {
 /// One of them.
 #[derive(Debug, Clone)]
 pub struct RunningJob {
+    /// Under which lease.
+    pub lease: LeaseNumber,
     /// Ends the work on it.
     pub stop: CancellationToken,
     /// Why, once somebody asked for that.
@@ -98,10 +124,11 @@ impl Running {
     }
 
     /// A job begins.
-    pub fn insert(&self, id: JobId, stop: CancellationToken, at: Timestamp) {
+    pub fn insert(&self, id: JobId, lease: LeaseNumber, stop: CancellationToken, at: Timestamp) {
         self.jobs().insert(
             id,
             RunningJob {
+                lease,
                 stop,
                 stop_reason: None,
                 phase: "starting",
@@ -138,6 +165,14 @@ impl Running {
     /// What is known of a job.
     pub fn get(&self, id: &JobId) -> Option<RunningJob> {
         self.jobs().get(id).cloned()
+    }
+
+    /// Jobs and the leases that they run under.
+    pub fn leases(&self) -> Vec<(JobId, LeaseNumber)> {
+        let jobs = self.jobs();
+        jobs.iter()
+            .map(|(id, job)| (id.clone(), job.lease))
+            .collect()
     }
 
     /// How many run.

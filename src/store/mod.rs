@@ -3,13 +3,18 @@
 //! [`Store`] is the whole of what the program asks of a database. Each method is one transaction: it
 //! happens or it does not. Every implementation runs the same conformance suite.
 
+#[cfg(test)]
+pub mod conformance;
+pub mod sqlite;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use crate::job::ledger::LedgerEntry;
 use crate::job::state::{Event, IllegalTransition};
-use crate::job::{Generation, Job, JobId, JobState, LeaseNumber, Priority};
+use crate::job::{Finding, Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
-use crate::rule::{RuleName, RuleVersion, TaskId, When};
+use crate::rule::{Rule, RuleName, RuleVersion, TaskId, When};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -71,23 +76,6 @@ pub enum Arming {
     },
 }
 
-/// The ledger's line for a (rule, bucket, key).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
-    /// Under which rule.
-    pub rule: RuleName,
-    /// Of which key.
-    pub key: ObjectKey,
-    /// The identity last accepted.
-    pub identity: Identity,
-    /// Rises with every accepted identity.
-    pub generation: Generation,
-    /// Accepted as old, without a job.
-    pub baseline: bool,
-    /// Since when the key is missing; it is remembered all the same.
-    pub gone_at: Option<Timestamp>,
-}
-
 /// A wish to change the ledger, decided on what it said before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Acceptance {
@@ -116,6 +104,27 @@ pub struct NewJob {
     pub tasks: Vec<NewTask>,
     /// The job of which it is a repetition.
     pub retry_of: Option<JobId>,
+}
+
+impl NewJob {
+    /// A job for a rule, of which this is the text.
+    #[must_use]
+    pub fn of(rule: &Rule, text: &str, id: JobId, retry_of: Option<JobId>) -> Self {
+        let tasks = rule.tasks.iter().map(|task| NewTask {
+            id: task.id.clone(),
+            kind: task.kind.name().to_owned(),
+            after: task.after.clone(),
+            when: task.when,
+        });
+        Self {
+            id,
+            rule_version: rule.version.clone(),
+            rule_text: text.to_owned(),
+            priority: rule.priority,
+            tasks: tasks.collect(),
+            retry_of,
+        }
+    }
 }
 
 /// A task to be made.
@@ -193,6 +202,8 @@ pub struct PublishList {
     pub task: Option<TaskId>,
     /// In the order of publishing: members first, playlist or manifest last.
     pub items: Vec<PublishItem>,
+    /// What was noticed about the medium, for the task's end.
+    pub findings: Vec<Finding>,
 }
 
 /// One line of a publish list.
@@ -208,6 +219,8 @@ pub struct PublishItem {
     pub identity: Identity,
     /// SHA-256 in hexadecimal.
     pub checksum: String,
+    /// What we published under this name before, which this may replace.
+    pub replaces: Option<Identity>,
     /// May replace a file that is not ours.
     pub overwrite: bool,
 }
@@ -371,8 +384,9 @@ pub trait Store: Send + Sync {
         grace: jiff::SignedDuration,
         now: Timestamp,
     ) -> Result<Job, StoreError>;
-    /// A list that cannot be carried out (name taken on disk): dropped, and its outputs that are not under their name
-    /// forgotten.
+    /// A list that cannot be carried out (name taken on disk) is dropped. `list` holds the items that did not get
+    /// their name: their outputs are forgotten, or what they were before the list. Items of the list that are not named
+    /// here are under their name and stay ours, `Published`.
     async fn abandon_publish(&self, list: &PublishList) -> Result<(), StoreError>;
     /// Lists begun and not finished, for rolling forward at start.
     async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError>;
@@ -395,4 +409,6 @@ pub trait Store: Send + Sync {
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
     /// How many jobs there are, by rule and state.
     async fn counts(&self) -> Result<Vec<JobCount>, StoreError>;
+    /// Writes out what is pending and closes the database.
+    async fn close(&self);
 }

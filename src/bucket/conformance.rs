@@ -1,0 +1,135 @@
+//! What every bucket does alike. Each implementation runs all of it.
+
+use std::io::Read;
+
+use super::{Bucket, BucketError, Resolved};
+use crate::object::{Directory, Object, ObjectKey};
+
+/// A bucket, and a way to put an object into it and to take one away.
+pub trait Subject {
+    fn bucket(&self) -> &dyn Bucket;
+    fn put(&self, key: &ObjectKey, bytes: &[u8]);
+    fn remove(&self, key: &ObjectKey);
+}
+
+pub fn key(bytes: &[u8]) -> ObjectKey {
+    ObjectKey::new(bytes).unwrap()
+}
+
+pub async fn listed(
+    bucket: &dyn Bucket,
+    directory: &str,
+    after: Option<&ObjectKey>,
+) -> Result<Vec<Object>, BucketError> {
+    let mut lister = bucket
+        .list(&Directory::new(directory).unwrap(), after)
+        .await?;
+    let mut all = Vec::new();
+    loop {
+        let page = lister.next_page().await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// The whole suite.
+pub async fn run(subject: &impl Subject) {
+    whole_objects_resolve_and_open(subject).await;
+    listings_are_in_byte_order_of_whole_keys(subject).await;
+}
+
+async fn whole_objects_resolve_and_open(subject: &impl Subject) {
+    let bucket = subject.bucket();
+    let name = key(b"first/one.mp4");
+    bucket.check().await.unwrap();
+    assert_eq!(bucket.resolve(&name).await.unwrap(), Resolved::Gone);
+    assert!(matches!(
+        bucket.open(&name).await,
+        Err(BucketError::NotFound(_))
+    ));
+    subject.put(&name, b"hello");
+    let Resolved::Complete(identity) = bucket.resolve(&name).await.unwrap() else {
+        panic!("not complete");
+    };
+    assert_eq!(identity.size, 5);
+    let opened = bucket.open(&name).await.unwrap();
+    assert_eq!(opened.identity, identity);
+    let mut text = String::new();
+    std::fs::File::from(opened.fd)
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "hello");
+    assert_eq!(
+        bucket.resolve(&key(b"first")).await.unwrap(),
+        Resolved::NotAFile
+    );
+    subject.put(&name, b"hello again");
+    assert!(
+        matches!(bucket.resolve(&name).await.unwrap(), Resolved::Complete(next) if next != identity)
+    );
+    subject.remove(&name);
+    assert_eq!(bucket.resolve(&name).await.unwrap(), Resolved::Gone);
+}
+
+async fn listings_are_in_byte_order_of_whole_keys(subject: &impl Subject) {
+    let bucket = subject.bucket();
+    let mut wanted: Vec<ObjectKey> = [
+        &b"a/z.mp4"[..],
+        b"a-b.mp4",
+        b"a.mp4",
+        b"a0.mp4",
+        b"a/b/c.mp4",
+        b"a/b.mp4",
+        b"a/b-/d.mp4",
+        b"new\nline.mp4",
+        b"\xff\xfe.mp4",
+        b"deep/1/2/3/4/5.mp4",
+    ]
+    .into_iter()
+    .map(key)
+    .collect();
+    for one in &wanted {
+        subject.put(one, b"x");
+    }
+    for ignored in [&b"a/.hidden.mp4"[..], b".dir/a.mp4", b"a/c.mp4.part", b"b~"] {
+        subject.put(&key(ignored), b"x");
+    }
+    wanted.sort();
+    let all = listed(bucket, "", None).await.unwrap();
+    let keys: Vec<_> = all.iter().map(|object| object.key.clone()).collect();
+    assert_eq!(keys, wanted);
+    for object in &all {
+        let resolved = bucket.resolve(&object.key).await.unwrap();
+        assert_eq!(resolved, Resolved::Complete(object.identity.clone()));
+    }
+    for (at, after) in wanted.iter().enumerate() {
+        let rest = listed(bucket, "", Some(after)).await.unwrap();
+        let rest: Vec<_> = rest.into_iter().map(|object| object.key).collect();
+        assert_eq!(rest, wanted[at + 1..], "after {after}");
+    }
+    let below = listed(bucket, "a/b", None).await.unwrap();
+    let below: Vec<_> = below.into_iter().map(|object| object.key).collect();
+    assert_eq!(below, [key(b"a/b/c.mp4")]);
+    assert!(listed(bucket, "nowhere", None).await.unwrap().is_empty());
+}
+
+struct Memory(super::memory::MemoryBucket);
+
+impl Subject for Memory {
+    fn bucket(&self) -> &dyn Bucket {
+        &self.0
+    }
+    fn put(&self, key: &ObjectKey, bytes: &[u8]) {
+        self.0.put(key, bytes);
+    }
+    fn remove(&self, key: &ObjectKey) {
+        self.0.remove(key);
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_in_memory_does_what_every_bucket_does() {
+    run(&Memory(super::memory::MemoryBucket::new("inbox"))).await;
+}

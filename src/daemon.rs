@@ -1,0 +1,224 @@
+//! Wiring: what is opened in which order at start, and closed in which order at the end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api;
+use crate::app::App;
+use crate::bucket::Buckets;
+use crate::config::{Ageing, Config};
+use crate::job::order;
+use crate::publish::Scratch;
+use crate::service::mill::Mill;
+use crate::service::runner::{Workshop, cores};
+use crate::service::{
+    arming, dispatch, intake, publishing, rescue, rules, sweep, tidy, watching,
+};
+use crate::store::sqlite::SqliteStore;
+use crate::worker::{registry, spawn::WorkerSettings};
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// Where it cannot start: state directory in use or unusable, database damaged, GStreamer missing; or where one
+/// of its services broke off.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let started = Timestamp::now();
+    std::fs::create_dir_all(&config.state)
+        .with_context(|| format!("cannot make the state directory {}", config.state.display()))?;
+    let lock = lock(&config.state)?;
+    let shop = Arc::new(workshop(&config)?);
+    registry::prepare(&shop.worker)
+        .await
+        .map_err(|failure| anyhow::anyhow!("GStreamer cannot be used: {}", failure.message))?;
+    let mill = Arc::new(mill(config, started).await?);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %mill.config.file.display(),
+        state = %mill.config.state.display(),
+        buckets = mill.buckets.len(),
+        slots = mill.config.workers.slots,
+        "reelmill starts"
+    );
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    rules::load(&mill, started).await?;
+    let holder = holder();
+    take_up_the_thread(&mill, &holder).await?;
+
+    let tokens = Tokens::default();
+    let mut services = JoinSet::new();
+    start(&mill, &shop, &holder, &tokens, &mut services)?;
+    let verdict = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = hangup.recv() => {
+                tracing::info!("asked to read the rules again");
+                mill.rules_changed.notify_one();
+            }
+            Some(ended) = services.join_next() => {
+                break Err(match ended {
+                    Ok(name) => anyhow::anyhow!("the service {name} ended by itself"),
+                    Err(error) => anyhow::anyhow!("a service broke off: {error}"),
+                });
+            }
+        }
+    };
+    tracing::info!("reelmill stops");
+    // Sources first, so that nothing new comes; then the runs; then what they need.
+    tokens.sources.cancel();
+    tokens.dispatch.cancel();
+    while !mill.running.is_empty() {
+        match tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next()).await {
+            Ok(None) => break,
+            Ok(Some(_)) | Err(_) => {}
+        }
+    }
+    tokens.rest.cancel();
+    while services.join_next().await.is_some() {}
+    mill.store.close().await;
+    tracing::info!("reelmill has stopped");
+    drop(lock);
+    verdict
+}
+
+/// What ends which services.
+#[derive(Default)]
+struct Tokens {
+    sources: CancellationToken,
+    dispatch: CancellationToken,
+    rest: CancellationToken,
+}
+
+/// How workers are started on this machine.
+///
+/// # Errors
+/// Where the program cannot find itself.
+pub fn workshop(config: &Config) -> anyhow::Result<Workshop> {
+    Ok(Workshop {
+        worker: WorkerSettings {
+            program: std::env::current_exe().context("cannot find the program itself")?,
+            registry: config.state.join("gstreamer-registry.bin"),
+        },
+        threads: cores().div_ceil(config.workers.slots.max(1)),
+    })
+}
+
+async fn mill(config: Config, started: Timestamp) -> anyhow::Result<Mill> {
+    let ageing = match config.ageing {
+        Ageing::Each(each) => order::Ageing::Each(each),
+        Ageing::Strict => order::Ageing::Strict,
+    };
+    let store = SqliteStore::open(&config.state.join("reelmill.db"), ageing).await?;
+    let buckets = Buckets::open(&config)?;
+    Ok(Mill::new(config, Arc::new(store), buckets, started))
+}
+
+/// Finishes or gives back what a former life of the daemon left in the middle.
+async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()> {
+    let kept = publishing::roll_forward(mill).await?;
+    let taken = mill.store.take_back(Some(holder), Timestamp::now()).await?;
+    if taken > 0 {
+        tracing::info!(jobs = taken, "jobs taken up again that were running when the daemon ended");
+    }
+    for (name, bucket) in &mill.buckets {
+        if bucket.check().await.is_err() {
+            continue;
+        }
+        let root = publishing::root(mill, name);
+        let removed = Scratch::sweep(&root, &kept);
+        if removed > 0 {
+            tracing::info!(bucket = %name, directories = removed, "orphaned scratch removed");
+        }
+    }
+    Ok(())
+}
+
+fn start(
+    mill: &Arc<Mill>,
+    shop: &Arc<Workshop>,
+    holder: &str,
+    tokens: &Tokens,
+    services: &mut JoinSet<&'static str>,
+) -> anyhow::Result<()> {
+    let listener = api::listen(&mill.config.state)?;
+    let app = App { mill: mill.clone() };
+    let rest = || tokens.rest.clone();
+    let sources = || tokens.sources.clone();
+    spawn(services, "api", api::serve(app, listener, rest()));
+    spawn(services, "rules", rules::run(mill.clone(), sources()));
+    for name in mill.buckets.keys() {
+        spawn(services, "watch", watching::run(mill.clone(), name.clone(), sources()));
+    }
+    spawn(services, "intake", intake::run(mill.clone(), sources()));
+    spawn(services, "arming", arming::run(mill.clone(), sources()));
+    spawn(services, "sweep", sweep::run(mill.clone(), sources()));
+    let driven = dispatch::run(mill.clone(), shop.clone(), holder.to_owned(), tokens.dispatch.clone());
+    spawn(services, "dispatch", driven);
+    spawn(services, "rescue", rescue::run(mill.clone(), rest()));
+    spawn(services, "tidy", tidy::run(mill.clone(), rest()));
+    Ok(())
+}
+
+fn spawn(
+    services: &mut JoinSet<&'static str>,
+    name: &'static str,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    services.spawn(async move {
+        work.await;
+        name
+    });
+}
+
+/// One daemon for each state directory. The lock goes with the process, however it ends.
+fn lock(state: &Path) -> anyhow::Result<File> {
+    let path = state.join("lock");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        file.read_to_string(&mut holder).ok();
+        bail!(
+            "another daemon (process {}) already works in {}",
+            holder.trim(),
+            state.display()
+        );
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// The name under which this daemon holds leases.
+fn holder() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

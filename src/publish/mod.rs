@@ -1,0 +1,74 @@
+//! From scratch to the output bucket: whole or not at all, and never over somebody else's file.
+//!
+//! A finished file is made durable and described ([`seal`]), the store writes the publish list, then each
+//! file gets its final name ([`Destination::place`]). Placing is idempotent: after a crash the list is walked again,
+//! and what has its name already is left alone. Knows no store and no bucket; the service
+//! `publishing` puts the parts in order.
+
+mod beneath;
+mod local;
+mod scratch;
+pub mod step;
+
+pub use local::Destination;
+pub use scratch::{Scratch, Sealed, seal};
+
+use crate::job::{ErrorKind, Failure};
+use crate::object::ObjectKey;
+
+/// Why a file could not be sealed, placed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The final name is taken by a file that is not ours.
+    #[error("the name {0} is taken by a file that Reelmill did not write there")]
+    NameTaken(ObjectKey),
+    /// The finished file is neither in scratch nor under its name.
+    #[error("the finished file for {0} is lost from scratch")]
+    Lost(ObjectKey),
+    /// The worker left something else than the file it reported.
+    #[error("{0}")]
+    NotAsReported(String),
+    /// The system refused.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// The verb.
+        doing: &'static str,
+        /// On what.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl PublishError {
+    /// The failure of a task that this means.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        use std::io::ErrorKind as Io;
+        let kind = match self {
+            Self::NameTaken(_) => ErrorKind::NameTaken,
+            Self::Lost(_) => ErrorKind::Io,
+            Self::NotAsReported(_) => ErrorKind::BadOutput,
+            Self::Io { source, .. } => match source.kind() {
+                Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
+                Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
+                _ => ErrorKind::Io,
+            },
+        };
+        Failure::new(kind, self.to_string())
+    }
+}
+
+/// Names what was done to which path in an error.
+fn io(
+    doing: &'static str,
+    path: impl AsRef<std::path::Path>,
+) -> impl FnOnce(rustix::io::Errno) -> PublishError {
+    let path = path.as_ref().display().to_string();
+    move |errno| PublishError::Io {
+        doing,
+        path,
+        source: errno.into(),
+    }
+}

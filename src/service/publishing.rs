@@ -1,0 +1,348 @@
+//! Publishes what a task made, in the one order that survives a crash at any instant: seal the files, look at the
+//! source again, write the publish list, give the names, make them durable, commit.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::mill::Mill;
+use crate::bucket::BucketError;
+use crate::job::state::Event;
+use crate::job::{ErrorKind, Failure, Finding, Job, JobId, LeaseNumber};
+use crate::object::{BucketName, ObjectKey};
+use crate::publish::{Destination, PublishError, Scratch, Sealed, seal, step};
+use crate::rule::TaskId;
+use crate::store::{PublishItem, PublishList, PublishRefused, StoreError};
+
+/// How often placing is tried before the list is given up, with a pause that doubles from a quarter of a second.
+const PLACE_ATTEMPTS: u32 = 6;
+
+/// A verified file that waits for its name.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Name in scratch.
+    pub file: String,
+    /// Size in bytes, as the worker reported it.
+    pub size: u64,
+    /// Final key.
+    pub key: ObjectKey,
+}
+
+/// Where results of a rule go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The output bucket.
+    pub bucket: BucketName,
+    /// May replace files that are not ours.
+    pub overwrite: bool,
+}
+
+/// Why publishing did not happen.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The task failed, or this attempt at it.
+    Failed(Failure),
+    /// The source is another one now, or gone: the run is worth nothing.
+    SourceChanged(String),
+    /// The job is not ours any more.
+    LeaseLost(JobId),
+    /// A newer version of the source was accepted.
+    Superseded,
+    /// The database did not do its part.
+    Store(StoreError),
+}
+
+impl From<PublishError> for Trouble {
+    fn from(error: PublishError) -> Self {
+        Self::Failed(error.failure())
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::LeaseLost(job) => Self::LeaseLost(job),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// Publishes the files of one task and ends it `succeeded`.
+pub async fn publish_task(
+    mill: &Arc<Mill>,
+    job: &Job,
+    lease: LeaseNumber,
+    task: &TaskId,
+    target: &Target,
+    scratch: &Scratch,
+    made: Vec<Made>,
+    findings: Vec<Finding>,
+) -> Result<Job, Trouble> {
+    let items = seal_all(mill, target, scratch, made).await?;
+    step::pass("sealed");
+    look_at_source(mill, job).await?;
+    let list = PublishList {
+        job: job.id.clone(),
+        task: Some(task.clone()),
+        items,
+        findings,
+    };
+    commit(mill, &list, Some(lease)).await
+}
+
+/// Publishes a file that the daemon wrote itself (the note about a failure), for a job that has ended.
+pub async fn publish_note(
+    mill: &Arc<Mill>,
+    job: &Job,
+    target: &Target,
+    scratch: &Scratch,
+    made: Made,
+) -> Result<Job, Trouble> {
+    let items = seal_all(mill, target, scratch, vec![made]).await?;
+    let list = PublishList {
+        job: job.id.clone(),
+        task: None,
+        items,
+        findings: Vec::new(),
+    };
+    commit(mill, &list, None).await
+}
+
+/// Finishes the lists that a former life of the daemon began. Answers the scratch files that must stay because their
+/// list could not be finished yet.
+pub async fn roll_forward(mill: &Arc<Mill>) -> Result<Vec<PathBuf>, StoreError> {
+    let mut kept = Vec::new();
+    for list in mill.store.pending_publishes().await? {
+        match carry_out(mill, &list).await {
+            Ok(()) => {
+                finish(mill, &list, None).await?;
+                tracing::info!(job = %list.job, task = ?list.task, "publishing finished that a crash had cut off");
+            }
+            Err(error @ (PublishError::Lost(_) | PublishError::NameTaken(_))) => {
+                tracing::warn!(job = %list.job, task = ?list.task, %error, "publish list given up; the task runs again");
+                mill.store.abandon_publish(&list).await?;
+            }
+            Err(error) => {
+                tracing::warn!(job = %list.job, task = ?list.task, %error, "publish list waits");
+                kept.extend(list.items.iter().map(|item| scratch_path(&item.scratch)));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+fn success(list: &PublishList) -> Vec<Event> {
+    list.task
+        .iter()
+        .map(|task| Event::TaskSucceeded {
+            task: task.clone(),
+            findings: list.findings.clone(),
+        })
+        .collect()
+}
+
+async fn seal_all(
+    mill: &Arc<Mill>,
+    target: &Target,
+    scratch: &Scratch,
+    made: Vec<Made>,
+) -> Result<Vec<PublishItem>, Trouble> {
+    let keys: Vec<ObjectKey> = made.iter().map(|one| one.key.clone()).collect();
+    let own = mill.store.own_outputs(&target.bucket, &keys).await?;
+    let directory = scratch.path.clone();
+    let sealed = blocking(move || {
+        made.into_iter()
+            .map(|one| Ok((seal(&directory, &one.file, one.size)?, one.key)))
+            .collect::<Result<Vec<(Sealed, ObjectKey)>, PublishError>>()
+    })
+    .await?;
+    Ok(sealed
+        .into_iter()
+        .map(|(sealed, key)| PublishItem {
+            scratch: sealed.path.into_os_string().into_vec(),
+            bucket: target.bucket.clone(),
+            replaces: own
+                .iter()
+                .find(|output| output.key == key)
+                .map(|output| output.identity.clone()),
+            key,
+            identity: sealed.identity,
+            checksum: sealed.checksum,
+            overwrite: target.overwrite,
+        })
+        .collect())
+}
+
+/// The source must still be what the run read.
+async fn look_at_source(mill: &Arc<Mill>, job: &Job) -> Result<(), Trouble> {
+    let object = &job.object;
+    let bucket = mill.buckets.get(&object.bucket).ok_or_else(|| {
+        Trouble::Failed(Failure::new(
+            ErrorKind::Offline,
+            format!("bucket {} is no longer in the config", object.bucket),
+        ))
+    })?;
+    match bucket.open(&object.key).await {
+        Ok(opened) if opened.identity == object.identity => Ok(()),
+        Ok(_) => Err(Trouble::SourceChanged(
+            "the source was changed while it was worked on".to_owned(),
+        )),
+        Err(BucketError::NotFound(_)) => Err(Trouble::SourceChanged(
+            "the source vanished while it was worked on".to_owned(),
+        )),
+        Err(error) => Err(Trouble::Failed(Failure::new(
+            ErrorKind::Offline,
+            error.to_string(),
+        ))),
+    }
+}
+
+/// From the list to the final names, and the end in the database.
+async fn commit(
+    mill: &Arc<Mill>,
+    list: &PublishList,
+    lease: Option<LeaseNumber>,
+) -> Result<Job, Trouble> {
+    if let Some(item) = list.items.first() {
+        check_target(mill, &item.bucket).await?;
+    }
+    on_disk(mill, list, prepare).await?;
+    match mill.store.begin_publish(list, lease, Timestamp::now()).await {
+        Ok(()) => step::pass("listed"),
+        Err(PublishRefused::Superseded) => return Err(Trouble::Superseded),
+        Err(PublishRefused::Store(error)) => return Err(error.into()),
+        Err(taken @ PublishRefused::NameTaken { .. }) => {
+            return Err(Trouble::Failed(Failure::new(
+                ErrorKind::NameTaken,
+                format!("the name {taken}"),
+            )));
+        }
+    }
+    let mut pause = Duration::from_millis(250);
+    for attempt in 1.. {
+        match carry_out(mill, list).await {
+            Ok(()) => break,
+            Err(error) => {
+                let hopeless = matches!(error, PublishError::NameTaken(_) | PublishError::Lost(_));
+                if hopeless || attempt == PLACE_ATTEMPTS {
+                    mill.store.abandon_publish(list).await?;
+                    return Err(error.into());
+                }
+                tracing::warn!(job = %list.job, %error, attempt, "publishing is tried again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+    }
+    let job = finish(mill, list, lease).await?;
+    step::pass("committed");
+    Ok(job)
+}
+
+async fn check_target(mill: &Arc<Mill>, name: &BucketName) -> Result<(), Trouble> {
+    let offline = |message| Trouble::Failed(Failure::new(ErrorKind::Offline, message));
+    let bucket = mill
+        .buckets
+        .get(name)
+        .ok_or_else(|| offline(format!("bucket {name} is no longer in the config")))?;
+    bucket
+        .check()
+        .await
+        .map_err(|error| offline(error.to_string()))
+}
+
+/// Gives every item its name, in order, and makes the names durable.
+async fn carry_out(mill: &Arc<Mill>, list: &PublishList) -> Result<(), PublishError> {
+    on_disk(mill, list, |destination, item| {
+        destination.place(
+            &scratch_path(&item.scratch),
+            &item.key,
+            &item.identity,
+            item.replaces.as_ref(),
+            item.overwrite,
+        )?;
+        step::pass("placed");
+        Ok(())
+    })
+    .await?;
+    let Some(first) = list.items.first() else {
+        return Ok(());
+    };
+    let destination = destination(mill, &first.bucket);
+    let keys: Vec<ObjectKey> = list.items.iter().map(|item| item.key.clone()).collect();
+    blocking(move || destination.sync(keys.iter())).await?;
+    step::pass("synced");
+    Ok(())
+}
+
+fn prepare(destination: &Destination, item: &PublishItem) -> Result<(), PublishError> {
+    destination.prepare(&item.key, item.replaces.as_ref(), item.overwrite)
+}
+
+async fn finish(
+    mill: &Arc<Mill>,
+    list: &PublishList,
+    lease: Option<LeaseNumber>,
+) -> Result<Job, StoreError> {
+    let grace = SignedDuration::try_from(mill.config.grace).unwrap_or(SignedDuration::MAX);
+    let mut pause = Duration::from_millis(250);
+    // The names are given: whatever ails the database now, the commit is tried until it is done or refused. Should
+    // the daemon die meanwhile, the list is rolled forward at its next start.
+    loop {
+        match mill
+            .store
+            .finish_publish(list, lease, &success(list), grace, Timestamp::now())
+            .await
+        {
+            Err(StoreError::Transient(error)) => {
+                tracing::error!(job = %list.job, %error, "the database did not take the end of a publishing; again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Does the same to each item, on a thread that may block.
+async fn on_disk(
+    mill: &Arc<Mill>,
+    list: &PublishList,
+    act: impl Fn(&Destination, &PublishItem) -> Result<(), PublishError> + Send + 'static,
+) -> Result<(), PublishError> {
+    let items: Vec<(Destination, PublishItem)> = list
+        .items
+        .iter()
+        .map(|item| (destination(mill, &item.bucket), item.clone()))
+        .collect();
+    blocking(move || items.iter().try_for_each(|(place, item)| act(place, item))).await
+}
+
+/// The directory of an output bucket.
+pub fn destination(mill: &Mill, bucket: &BucketName) -> Destination {
+    Destination::new(root(mill, bucket))
+}
+
+/// The root directory of a bucket; a path that does not exist where the config has no such bucket.
+pub fn root(mill: &Mill, bucket: &BucketName) -> PathBuf {
+    mill.config
+        .buckets
+        .get(bucket)
+        .map_or_else(|| PathBuf::from("/nonexistent"), |known| known.path.clone())
+}
+
+fn scratch_path(bytes: &[u8]) -> PathBuf {
+    Path::new(OsStr::from_bytes(bytes)).to_path_buf()
+}
+
+/// Runs what blocks on a thread of its own. A panic there goes on here.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,405 @@
+//! One attempt at tasks that are ready together: a worker, its run, and the publishing of what it makes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::super::mill::Mill;
+use super::super::publishing::{Made, Target, Trouble, blocking, publish_task, root};
+use super::Workshop;
+use crate::bucket::BucketError;
+use crate::job::state::Event;
+use crate::job::{ErrorKind, Failure, Finding, FindingKind, Job, LeaseNumber, TaskRecord};
+use crate::plan::run::{Medium, plan};
+use crate::plan::verify::verify;
+use crate::plan::{MediaInfo, PlannedRun};
+use crate::publish::Scratch;
+use crate::rule::{Rule, TaskId};
+use crate::store::StoreError;
+use crate::worker::protocol::FromWorker;
+use crate::worker::spawn::{Limits, Worker};
+
+/// What an attempt needs beside the job.
+pub struct Attempt<'a> {
+    pub mill: &'a Arc<Mill>,
+    pub shop: &'a Arc<Workshop>,
+    pub rule: &'a Rule,
+    pub lease: LeaseNumber,
+    pub stop: &'a CancellationToken,
+}
+
+/// How an attempt went.
+#[derive(Debug)]
+pub enum Outcome {
+    /// These tasks did not get done; all others of the group did, or have failed for good.
+    Worked(Vec<(TaskId, Failure)>),
+    /// The source is another one now, or gone.
+    SourceChanged(String),
+    /// A newer version of the source was accepted.
+    Superseded,
+    /// Somebody asked the work to stop.
+    Stopped,
+}
+
+/// Why an attempt ends before its time.
+#[derive(Debug)]
+enum Break {
+    Failed(Failure),
+    Leave(Outcome),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Break {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for Break {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// What is known of the tasks of a run while it works.
+struct Desk {
+    /// Verified files by task, until they are published.
+    made: BTreeMap<TaskId, Vec<Made>>,
+    findings: BTreeMap<TaskId, Vec<Finding>>,
+    failures: BTreeMap<TaskId, Failure>,
+    /// Handed to publishing, or done.
+    handed: BTreeSet<TaskId>,
+    publishing: JoinSet<(TaskId, Result<Job, Trouble>)>,
+}
+
+impl Attempt<'_> {
+    /// Works the tasks of `group`, all of them queued.
+    pub async fn work(&self, job: &Job, group: &[TaskRecord]) -> Result<Outcome, StoreError> {
+        let ids: Vec<TaskId> = group.iter().map(|task| task.id.clone()).collect();
+        let mut desk = Desk {
+            made: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            handed: BTreeSet::new(),
+            publishing: JoinSet::new(),
+        };
+        let started = Event::RunStarted { tasks: ids.clone() };
+        let now = Timestamp::now();
+        let job = self.mill.store.apply(&job.id, Some(self.lease), &[started], now).await?;
+        let ended = self.stage(&job, group, &mut desk).await;
+        // A publishing that has begun is brought to its end, whatever became of the run.
+        let published = self.finish_publishing(&mut desk).await;
+        let failure = match (ended, published) {
+            (Err(Break::Store(error)), _) | (_, Err(Break::Store(error))) => return Err(error),
+            (Err(Break::Leave(outcome)), _) | (_, Err(Break::Leave(outcome))) => return Ok(outcome),
+            (Err(Break::Failed(failure)), _) | (_, Err(Break::Failed(failure))) => Some(failure),
+            (Ok(()), Ok(())) => None,
+        };
+        let unfinished = ids.into_iter().filter_map(|id| {
+            let own = desk.failures.remove(&id);
+            let of_run = || failure.clone().filter(|_| !desk.handed.contains(&id));
+            own.or_else(of_run).map(|failure| (id.clone(), failure))
+        });
+        Ok(Outcome::Worked(unfinished.collect()))
+    }
+
+    async fn stage(&self, job: &Job, group: &[TaskRecord], desk: &mut Desk) -> Result<(), Break> {
+        for bucket in [&job.object.bucket, &self.rule.output.bucket] {
+            let known = self.mill.buckets.get(bucket).ok_or_else(|| {
+                Failure::new(ErrorKind::Offline, format!("bucket {bucket} is not in the config"))
+            })?;
+            known
+                .check()
+                .await
+                .map_err(|error| Failure::new(ErrorKind::Offline, error.to_string()))?;
+        }
+        let (mut worker, scratch) = self.start(job, 0).await?;
+        let medium = match self.medium(job, group, &mut worker).await {
+            Ok(medium) => medium,
+            Err(error) => {
+                worker.stop().await;
+                scratch.remove();
+                return Err(error);
+            }
+        };
+        let date = Timestamp::now();
+        let planned = plan(self.rule, &job.object, &medium, group, &job.id, date, self.shop.threads);
+        desk.failures.extend(planned.failures);
+        for (task, finding) in planned.findings {
+            desk.findings.entry(task).or_default().push(finding);
+        }
+        let media = match &medium {
+            Medium::Known(media) => Some(media),
+            _ => None,
+        };
+        let mut first = Some((worker, scratch));
+        for (number, run) in (0..).zip(planned.runs) {
+            let (worker, scratch) = match first.take() {
+                Some(ready) => ready,
+                None => self.start(job, number).await?,
+            };
+            let ended = self.run(job, run, media, worker, &scratch, desk).await;
+            let published = self.finish_publishing(desk).await;
+            scratch.remove();
+            ended?;
+            published?;
+        }
+        if let Some((worker, scratch)) = first {
+            worker.stop().await;
+            scratch.remove();
+        }
+        Ok(())
+    }
+
+    /// Opens the source and starts a worker on it.
+    async fn start(&self, job: &Job, run: u32) -> Result<(Worker, Scratch), Break> {
+        self.phase(job, "starting");
+        let input = self.open_source(job).await?;
+        let base = root(self.mill, &self.rule.output.bucket);
+        let (id, lease) = (job.id.clone(), self.lease);
+        let scratch = blocking(move || Scratch::create(&base, &id, lease, run))
+            .await
+            .map_err(|error| error.failure())?;
+        let limits = Limits {
+            stall: self.rule.retry.stall,
+            timeout: self.rule.retry.timeout,
+        };
+        match Worker::spawn(&self.shop.worker, Some(input), &scratch.path, limits).await {
+            Ok(worker) => Ok((worker, scratch)),
+            Err(failure) => {
+                scratch.remove();
+                Err(failure.into())
+            }
+        }
+    }
+
+    async fn open_source(&self, job: &Job) -> Result<OwnedFd, Break> {
+        let bucket = &self.mill.buckets[&job.object.bucket];
+        match bucket.open(&job.object.key).await {
+            Ok(opened) if opened.identity == job.object.identity => Ok(opened.fd),
+            Ok(_) => Err(Break::Leave(Outcome::SourceChanged(
+                "the source was changed before it was worked on".to_owned(),
+            ))),
+            Err(BucketError::NotFound(_)) => Err(Break::Leave(Outcome::SourceChanged(
+                "the source vanished before it was worked on".to_owned(),
+            ))),
+            Err(error @ BucketError::Transient { .. }) => {
+                Err(Failure::new(ErrorKind::Offline, error.to_string()).into())
+            }
+            Err(error) => Err(Failure::new(ErrorKind::Permission, error.to_string()).into()),
+        }
+    }
+
+    /// What the source is: as an earlier run found, or as this worker's probe does.
+    async fn medium(&self, job: &Job, group: &[TaskRecord], worker: &mut Worker) -> Result<Medium, Break> {
+        if let Some(known) = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok()) {
+            return Ok(Medium::Known(known));
+        }
+        if group.iter().all(|task| task.kind == "copy") {
+            return Ok(Medium::NotAsked);
+        }
+        self.phase(job, "probing");
+        let probed = tokio::select! {
+            () = self.stop.cancelled() => return Err(Break::Leave(Outcome::Stopped)),
+            probed = worker.probe() => probed,
+        };
+        match probed {
+            Ok(media) => {
+                let media_text = serde_json::to_string(&media)
+                    .map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))?;
+                let event = Event::Probed { media: media_text };
+                self.mill
+                    .store
+                    .apply(&job.id, Some(self.lease), &[event], Timestamp::now())
+                    .await?;
+                Ok(Medium::Known(media))
+            }
+            // The medium is at fault: whoever does not need it can still be served by this worker.
+            Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                Ok(Medium::Bad(failure))
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Lets the worker carry out one run, and publishes each task when its files are complete.
+    async fn run(
+        &self,
+        job: &Job,
+        run: PlannedRun,
+        media: Option<&MediaInfo>,
+        mut worker: Worker,
+        scratch: &Scratch,
+        desk: &mut Desk,
+    ) -> Result<(), Break> {
+        self.phase(job, "working");
+        let ended = match worker.start(run.plan.clone()).await {
+            Ok(()) => self.follow(job, &run, media, &mut worker, scratch, desk).await,
+            Err(failure) => Err(failure.into()),
+        };
+        worker.stop().await;
+        ended?;
+        // All that was to be made is made: what is whole is published, what is missing has failed.
+        for planned in &run.plan.tasks {
+            let task = &planned.task;
+            if desk.handed.contains(task) || desk.failures.contains_key(task) {
+                continue;
+            }
+            if desk.made.contains_key(task) {
+                self.hand_over(job, task, scratch, desk);
+            } else {
+                let nothing = Failure::new(ErrorKind::BadOutput, "the run ended without a result of this task");
+                desk.failures.insert(task.clone(), nothing);
+            }
+        }
+        self.phase(job, "publishing");
+        self.finish_publishing(desk).await
+    }
+
+    async fn follow(
+        &self,
+        job: &Job,
+        run: &PlannedRun,
+        media: Option<&MediaInfo>,
+        worker: &mut Worker,
+        scratch: &Scratch,
+        desk: &mut Desk,
+    ) -> Result<(), Break> {
+        loop {
+            let message = tokio::select! {
+                () = self.stop.cancelled() => return Err(Break::Leave(Outcome::Stopped)),
+                Some(done) = desk.publishing.join_next() => {
+                    settle_publishing(done, &mut desk.failures)?;
+                    continue;
+                }
+                message = worker.next() => message?,
+            };
+            match message {
+                FromWorker::Done => return Ok(()),
+                FromWorker::Failed { failure } => return Err(failure.into()),
+                FromWorker::Progress(progress) => {
+                    let at = Timestamp::now();
+                    self.mill.running.update(&job.id, |known| {
+                        known.progress = progress;
+                        known.at = at;
+                    });
+                }
+                FromWorker::Finding { task, finding } => self.note(run, task, &finding, desk),
+                FromWorker::TaskFailed { task, failure } => {
+                    desk.failures.entry(task).or_insert(failure);
+                }
+                FromWorker::Output { task, file, size, report } => {
+                    let Some(planned) = run.outputs.iter().find(|one| one.task == task && one.file == file) else {
+                        let strange = format!("the worker reported a file that nobody asked for: {file:?}");
+                        return Err(Failure::new(ErrorKind::Protocol, strange).into());
+                    };
+                    match verify(planned, size, &report, media) {
+                        Err(failure) => {
+                            desk.failures.entry(task.clone()).or_insert(failure);
+                        }
+                        Ok(findings) => {
+                            for finding in findings {
+                                self.note(run, Some(task.clone()), &finding, desk);
+                            }
+                            let key = planned.key.clone();
+                            desk.made.entry(task.clone()).or_default().push(Made { file, size, key });
+                        }
+                    }
+                    let wanted = run.outputs.iter().filter(|one| one.task == task).count();
+                    let whole = desk.made.get(&task).is_some_and(|made| made.len() == wanted);
+                    // A strict rule may still learn that the source was cut off: it waits for the end.
+                    if whole && !self.rule.strict && !desk.failures.contains_key(&task) {
+                        self.hand_over(job, &task, scratch, desk);
+                    }
+                }
+                FromWorker::Hello { .. } | FromWorker::Media { .. } => {
+                    return Err(Failure::new(ErrorKind::Protocol, "the worker spoke out of turn").into());
+                }
+            }
+        }
+    }
+
+    /// Keeps a finding with its task, or with every task of the run that reads the medium; a strict rule makes
+    /// damage a failure.
+    fn note(&self, run: &PlannedRun, task: Option<TaskId>, finding: &Finding, desk: &mut Desk) {
+        let tasks = run.plan.tasks.iter().filter(|planned| match &task {
+            Some(one) => &planned.task == one,
+            None => planned.work.reads_medium(),
+        });
+        for planned in tasks {
+            let known = desk.findings.entry(planned.task.clone()).or_default();
+            if !known.contains(finding) {
+                known.push(finding.clone());
+            }
+            let kind = match finding.kind {
+                FindingKind::Truncated => ErrorKind::Truncated,
+                FindingKind::Corrupt => ErrorKind::Corrupt,
+                _ => continue,
+            };
+            if self.rule.strict {
+                let failure = Failure::new(kind, finding.message.clone());
+                desk.failures.entry(planned.task.clone()).or_insert(failure);
+            }
+        }
+    }
+
+    fn hand_over(&self, job: &Job, task: &TaskId, scratch: &Scratch, desk: &mut Desk) {
+        let made = desk.made.remove(task).unwrap_or_default();
+        let findings = desk.findings.remove(task).unwrap_or_default();
+        desk.handed.insert(task.clone());
+        let (mill, job, scratch, task, lease) =
+            (self.mill.clone(), job.clone(), scratch.clone(), task.clone(), self.lease);
+        let target = Target {
+            bucket: self.rule.output.bucket.clone(),
+            overwrite: self.rule.output.overwrite,
+        };
+        desk.publishing.spawn(async move {
+            let done = publish_task(&mill, &job, lease, &task, &target, &scratch, made, findings).await;
+            (task, done)
+        });
+    }
+
+    async fn finish_publishing(&self, desk: &mut Desk) -> Result<(), Break> {
+        let mut result = Ok(());
+        while let Some(done) = desk.publishing.join_next().await {
+            result = result.and(settle_publishing(done, &mut desk.failures));
+        }
+        result
+    }
+
+    fn phase(&self, job: &Job, phase: &'static str) {
+        self.mill.running.update(&job.id, |known| known.phase = phase);
+    }
+}
+
+/// Takes in how the publishing of a task went.
+fn settle_publishing(
+    done: Result<(TaskId, Result<Job, Trouble>), tokio::task::JoinError>,
+    failures: &mut BTreeMap<TaskId, Failure>,
+) -> Result<(), Break> {
+    let (task, result) = match done {
+        Ok(done) => done,
+        Err(error) => {
+            let broken = format!("publishing broke off: {error}");
+            return Err(Failure::new(ErrorKind::Internal, broken).into());
+        }
+    };
+    match result {
+        Ok(job) => {
+            tracing::info!(%task, job = %job.id, "task published");
+            Ok(())
+        }
+        Err(Trouble::Failed(failure)) => {
+            failures.insert(task, failure);
+            Ok(())
+        }
+        Err(Trouble::SourceChanged(reason)) => Err(Break::Leave(Outcome::SourceChanged(reason))),
+        Err(Trouble::Superseded) => Err(Break::Leave(Outcome::Superseded)),
+        Err(Trouble::LeaseLost(job)) => Err(StoreError::LeaseLost(job).into()),
+        Err(Trouble::Store(error)) => Err(error.into()),
+    }
+}

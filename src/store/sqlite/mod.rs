@@ -1,0 +1,248 @@
+//! The store in a SQLite file: what one daemon on one machine uses.
+//!
+//! One connection writes, in transactions that take the write lock at once; a few others only read. A
+//! transaction that was answered is on disk. States change only through [`crate::job::state::step`], and every
+//! update names the state and the lease that it expects to find.
+
+mod job;
+mod ledger;
+mod look;
+mod open;
+mod publish;
+mod queue;
+mod rows;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::{
+    Acceptance, Accepted, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList,
+    PublishRefused, RuleRecord, Store, StoreError,
+};
+use crate::job::order::Ageing;
+use crate::job::state::Event;
+use crate::job::{Job, JobId, LeaseNumber};
+use crate::object::{BucketName, ObjectKey};
+use crate::rule::{RuleName, RuleVersion};
+
+/// A [`Store`] in a SQLite file. Made by [`SqliteStore::open`].
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    ageing: Ageing,
+}
+
+type Write = Transaction<'static, Sqlite>;
+
+impl SqliteStore {
+    async fn write(&self) -> Result<Write, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Several reads that see the same state.
+    async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError> {
+        rules::all(&mut *self.read().await?).await
+    }
+
+    async fn save_rule(&self, record: &RuleRecord) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        rules::save(&mut tx, record).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn rule_text(&self, version: &RuleVersion) -> Result<String, StoreError> {
+        rules::text(&mut *self.read().await?, version).await
+    }
+
+    async fn ledger(
+        &self,
+        rules: &[RuleName],
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<LedgerEntry>, StoreError> {
+        ledger::lines(&mut *self.read().await?, rules, bucket, keys).await
+    }
+
+    async fn ledger_range(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        after: Option<&ObjectKey>,
+        through: Option<&ObjectKey>,
+        limit: u32,
+    ) -> Result<Vec<LedgerEntry>, StoreError> {
+        ledger::range(
+            &mut *self.read().await?,
+            rule,
+            bucket,
+            after,
+            through,
+            limit,
+        )
+        .await
+    }
+
+    async fn accept(
+        &self,
+        batch: Vec<Acceptance>,
+        now: Timestamp,
+    ) -> Result<Vec<Accepted>, StoreError> {
+        let mut tx = self.write().await?;
+        let mut answers = Vec::with_capacity(batch.len());
+        for acceptance in &batch {
+            answers.push(ledger::accept(&mut tx, acceptance, self.ageing, now).await?);
+        }
+        tx.commit().await?;
+        Ok(answers)
+    }
+
+    async fn mark_gone(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+        gone_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        ledger::mark_gone(&mut tx, rule, bucket, keys, gone_at).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn own_outputs(
+        &self,
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<OutputRecord>, StoreError> {
+        look::own_outputs(&mut *self.read().await?, bucket, keys).await
+    }
+
+    async fn claim(
+        &self,
+        holder: &str,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Result<Option<Job>, StoreError> {
+        let mut tx = self.write().await?;
+        let job = queue::claim(&mut tx, holder, now, expires).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        queue::next_due(&mut *self.read().await?, now).await
+    }
+
+    async fn renew(
+        &self,
+        leases: &[(JobId, LeaseNumber)],
+        expires: Timestamp,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let mut tx = self.write().await?;
+        let held = queue::renew(&mut tx, leases, expires).await?;
+        tx.commit().await?;
+        Ok(held)
+    }
+
+    async fn take_back(&self, holder: Option<&str>, now: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.write().await?;
+        let count = queue::take_back(&mut tx, holder, now).await?;
+        tx.commit().await?;
+        Ok(count)
+    }
+
+    async fn apply(
+        &self,
+        job: &JobId,
+        lease: Option<LeaseNumber>,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Job, StoreError> {
+        let mut tx = self.write().await?;
+        let job = queue::apply(&mut tx, job, lease, events, now).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    async fn begin_publish(
+        &self,
+        list: &PublishList,
+        lease: Option<LeaseNumber>,
+        _now: Timestamp,
+    ) -> Result<(), PublishRefused> {
+        let mut tx = self.write().await?;
+        publish::begin(&mut tx, list, lease).await?;
+        Ok(tx.commit().await.map_err(StoreError::from)?)
+    }
+
+    async fn finish_publish(
+        &self,
+        list: &PublishList,
+        lease: Option<LeaseNumber>,
+        events: &[Event],
+        grace: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Job, StoreError> {
+        let mut tx = self.write().await?;
+        let job = publish::finish(&mut tx, list, lease, events, grace, now).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    async fn abandon_publish(&self, list: &PublishList) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        publish::abandon(&mut tx, list).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError> {
+        publish::pending(&mut *self.read().await?).await
+    }
+
+    async fn outputs(&self, job: &JobId) -> Result<Vec<OutputRecord>, StoreError> {
+        look::outputs(&mut *self.read().await?, job).await
+    }
+
+    async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
+        look::outputs_to_remove(&mut *self.read().await?, now).await
+    }
+
+    async fn output_removed(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        publish::removed(&mut tx, bucket, key).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn notes_due(&self) -> Result<Vec<Job>, StoreError> {
+        look::notes_due(&mut *self.read().await?).await
+    }
+
+    async fn note_settled(&self, job: &JobId) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        publish::note_settled(&mut tx, job).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Job, StoreError> {
+        Ok(job::load(&mut *self.read().await?, id).await?.job)
+    }
+
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+        look::jobs(&mut *self.read().await?, filter).await
+    }
+
+    async fn counts(&self) -> Result<Vec<JobCount>, StoreError> {
+        look::counts(&mut *self.read().await?).await
+    }
+}

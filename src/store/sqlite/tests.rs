@@ -1,0 +1,220 @@
+//! The promises of every store, and what only a file can do wrong.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::SqliteStore;
+use crate::job::order::Ageing;
+use crate::job::testing::at;
+use crate::store::conformance::{self, HOURLY, Place, accept, claim, wish};
+use crate::store::{JobFilter, Store, StoreError};
+
+struct File(tempfile::TempDir);
+
+impl File {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    async fn store(&self) -> SqliteStore {
+        SqliteStore::open(&self.0.path().join("reelmill.db"), HOURLY, at(0))
+            .await
+            .unwrap()
+    }
+}
+
+#[async_trait]
+impl Place for File {
+    async fn open(&self, ageing: Ageing) -> Arc<dyn Store> {
+        let path = self.0.path().join("reelmill.db");
+        Arc::new(SqliteStore::open(&path, ageing, at(0)).await.unwrap())
+    }
+}
+
+conformance::conformance!(File::new());
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reelmill.db");
+    std::fs::write(&path, "this is a letter, not a database".repeat(200)).unwrap();
+    let error = SqliteStore::open(&path, HOURLY, at(0)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
+    assert!(error.to_string().contains("reelmill.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_refused_by_name() {
+    let path = std::path::Path::new("/nonexistent/reelmill.db");
+    let error = SqliteStore::open(path, HOURLY, at(0)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
+    assert!(error.to_string().contains("/nonexistent"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_program_is_refused() {
+    let file = File::new();
+    let store = file.store().await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', true, x'00', 0)",
+    )
+    .execute(&store.writer)
+    .await
+    .unwrap();
+    store.close().await;
+    let path = file.0.path().join("reelmill.db");
+    let error = SqliteStore::open(&path, HOURLY, at(0)).await.unwrap_err();
+    assert!(error.to_string().contains("newer Reelmill"), "{error}");
+}
+
+#[tokio::test]
+async fn writes_are_durable_and_references_are_checked() {
+    let store = File::new().store().await;
+    let ask = async |pragma: &'static str| -> String {
+        let number: Result<i64, _> = sqlx::query_scalar(pragma).fetch_one(&store.writer).await;
+        match number {
+            Ok(number) => number.to_string(),
+            Err(_) => sqlx::query_scalar(pragma)
+                .fetch_one(&store.writer)
+                .await
+                .unwrap(),
+        }
+    };
+    assert_eq!(ask("PRAGMA journal_mode").await, "wal");
+    assert_eq!(ask("PRAGMA synchronous").await, "2");
+    assert_eq!(ask("PRAGMA foreign_keys").await, "1");
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_states_that_cannot_be() {
+    let store = File::new().store().await;
+    accept(&store, wish("a", 1, 0), at(0)).await;
+    for spoil in [
+        "UPDATE jobs SET state = 'paused'",
+        "UPDATE jobs SET state = 'running'",
+        "UPDATE jobs SET state = 'succeeded'",
+        "UPDATE jobs SET lease = 1, holder = 'x', expires = 1",
+        "UPDATE jobs SET attempt = -1",
+        "UPDATE tasks SET state = 'succeeded'",
+        "UPDATE tasks SET attempts = -1",
+        "UPDATE jobs SET rule_version = 'unknown'",
+    ] {
+        let answer = sqlx::query(spoil).execute(&store.writer).await;
+        assert!(answer.is_err(), "{spoil}");
+    }
+}
+
+#[tokio::test]
+async fn claims_and_pages_read_indexes_only() {
+    let store = File::new().store().await;
+    for (query, index) in [
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM (SELECT * FROM jobs WHERE true AND state = 'failed' \
+             AND (created, id) < (5, 'x') ORDER BY created DESC, id DESC LIMIT 5)",
+            "jobs_by_state",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE true AND (created, id) < (5, 'x') \
+             ORDER BY created DESC, id DESC LIMIT 5",
+            "jobs_by_age",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE rule = 'web' AND state = 'failed' \
+             ORDER BY created DESC, id DESC LIMIT 5",
+            "jobs_by_rule",
+        ),
+        (
+            "EXPLAIN QUERY PLAN UPDATE jobs INDEXED BY jobs_later SET not_before = NULL WHERE state = 'queued' \
+             AND not_before IS NOT NULL AND not_before <= 5",
+            "jobs_later",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT max(created) FROM jobs WHERE rule = 'web' AND state = 'failed'",
+            "jobs_by_rule",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM ledger WHERE rule IN (SELECT value FROM json_each('[]')) \
+             AND bucket = 'x' AND key IN (SELECT unhex(value) FROM json_each('[]'))",
+            "PRIMARY KEY (rule=? AND bucket=? AND key=?)",
+        ),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(query)
+            .fetch_all(&store.writer)
+            .await
+            .unwrap();
+        let text: Vec<&str> = plan.iter().map(|step| step.3.as_str()).collect();
+        let text = text.join("; ");
+        assert!(text.contains(index), "{query}: {text}");
+        assert!(!text.contains("TEMP B-TREE"), "{query}: {text}");
+    }
+}
+
+/// `REELMILL_MEASURE=100000 cargo test --lib measure_the_queue -- --nocapture` prints times with so many jobs.
+#[tokio::test]
+async fn measure_the_queue() {
+    let Some(jobs) = std::env::var("REELMILL_MEASURE")
+        .ok()
+        .and_then(|text| text.parse::<usize>().ok())
+    else {
+        return;
+    };
+    let file = File::new();
+    let store = file.store().await;
+    let begun = Instant::now();
+    for batch in 0..jobs.div_ceil(500) {
+        let wishes = (0..500).map(|at_key| wish(&format!("old/{batch}/{at_key}"), 1, 0));
+        store
+            .accept(wishes.collect(), at(i64::try_from(batch).unwrap()))
+            .await
+            .unwrap();
+    }
+    eprintln!("accepted {jobs} in {:?}", begun.elapsed());
+    for end in [
+        "UPDATE tasks SET state = 'succeeded', ended = 1",
+        "UPDATE jobs SET state = 'succeeded', ended = 1",
+    ] {
+        sqlx::query(end).execute(&store.writer).await.unwrap();
+    }
+    let mut times = std::collections::BTreeMap::<&str, Vec<Duration>>::new();
+    let mut clock = |name: &'static str, begun: Instant| {
+        times.entry(name).or_default().push(begun.elapsed());
+    };
+    for round in 0..1000 {
+        let now = at(1_000_000 + round);
+        let begun = Instant::now();
+        let wishes = vec![wish(&format!("new/{round}"), 1, 0)];
+        store.accept(wishes, now).await.unwrap();
+        clock("accept one", begun);
+        let begun = Instant::now();
+        claim(&store, now).await;
+        clock("claim", begun);
+        let mut filter = JobFilter {
+            limit: 100,
+            ..JobFilter::default()
+        };
+        let begun = Instant::now();
+        let page = store.jobs(&filter).await.unwrap();
+        clock("first page of 100", begun);
+        filter.before = page.last().map(|job| job.id.clone());
+        let begun = Instant::now();
+        store.jobs(&filter).await.unwrap();
+        clock("second page", begun);
+        filter.states = vec![crate::job::JobState::Failed];
+        let begun = Instant::now();
+        store.jobs(&filter).await.unwrap();
+        clock("page of failed", begun);
+        let begun = Instant::now();
+        store.counts().await.unwrap();
+        clock("counts", begun);
+    }
+    for (name, mut times) in times {
+        times.sort_unstable();
+        eprintln!(
+            "{name}: median {:?}, p99 {:?}, worst {:?}",
+            times[500], times[990], times[999]
+        );
+    }
+}
