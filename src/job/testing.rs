@@ -1,5 +1,7 @@
 //! Jobs, tasks and times for tests.
 
+#![allow(clippy::missing_panics_doc, reason = "tests may panic")]
+
 use jiff::Timestamp;
 
 use super::{

@@ -7,6 +7,8 @@ mod names;
 mod run;
 mod size;
 mod stills;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 use std::time::Duration;

@@ -69,10 +69,10 @@ pub async fn a_newer_identity_cancels_what_waits_and_marks_what_runs(place: &dyn
     let store = place.open(HOURLY).await;
     let (first, lease) = running(&*store, "a", 1, 0).await;
     let (second, superseded) = accept(&*store, wish("a", 2, 1), at(2)).await;
-    assert_eq!(superseded, [first.id.clone()]);
+    assert_eq!(superseded, std::slice::from_ref(&first.id));
     assert!(store.job(&first.id).await.unwrap().superseded);
     let (third, superseded) = accept(&*store, wish("a", 3, 2), at(3)).await;
-    assert_eq!(superseded, [first.id.clone()]);
+    assert_eq!(superseded, std::slice::from_ref(&first.id));
     let second = store.job(&second).await.unwrap();
     assert_eq!(second.state, JobState::Cancelled);
     assert_eq!(second.reason.as_deref(), Some(SUPERSEDED));

@@ -105,13 +105,13 @@ pub async fn a_lost_lease_cannot_write(place: &dyn Place) {
     let (job, old) = running(&*store, "a", 1, 0).await;
     store.take_back(Some("here"), at(2)).await.unwrap();
     assert!(is_lost(
-        store.apply(&job.id, Some(old), &[succeeded()], at(3)).await
+        &store.apply(&job.id, Some(old), &[succeeded()], at(3)).await
     ));
     let (again, new) = claim(&*store, at(4)).await;
     assert_eq!(again.id, job.id);
     let list = publish_list(&job, &["a.mp4"]);
     assert!(is_lost(
-        store.apply(&job.id, Some(old), &[started()], at(5)).await
+        &store.apply(&job.id, Some(old), &[started()], at(5)).await
     ));
     let refused = store.begin_publish(&list, Some(old), at(5)).await;
     assert!(matches!(
@@ -122,7 +122,7 @@ pub async fn a_lost_lease_cannot_write(place: &dyn Place) {
     ));
     let grace = jiff::SignedDuration::ZERO;
     assert!(is_lost(
-        store
+        &store
             .finish_publish(&list, Some(old), &[succeeded()], grace, at(5))
             .await
     ));
@@ -132,7 +132,7 @@ pub async fn a_lost_lease_cannot_write(place: &dyn Place) {
     let ended = store.apply(&job.id, Some(new), &events, at(6)).await;
     assert_eq!(ended.unwrap().state, JobState::Succeeded);
     assert!(is_lost(
-        store.apply(&job.id, Some(new), &[cancelled()], at(7)).await
+        &store.apply(&job.id, Some(new), &[cancelled()], at(7)).await
     ));
 }
 
@@ -150,7 +150,7 @@ pub async fn renewing_answers_what_is_still_held(place: &dyn Place) {
         (kept.id.clone(), LeaseNumber(999)),
     ];
     let held = store.renew(&asked, at(500)).await.unwrap();
-    assert_eq!(held, [kept.id.clone()]);
+    assert_eq!(held, std::slice::from_ref(&kept.id));
     let lease = store.job(&kept.id).await.unwrap().lease.unwrap();
     assert_eq!((lease.expires, lease.number), (at(500), kept_lease));
 }

@@ -2,10 +2,15 @@
 //!
 //! [`conformance!`] makes a test of each promise, given an expression for an empty [`Place`].
 
-#![allow(missing_docs, reason = "the name of a promise says what holds")]
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    reason = "tests: the name of a promise says what holds, and they panic where it does not"
+)]
 
 pub mod accepting;
 pub mod claiming;
+pub mod histories;
 pub mod looking;
 pub mod publishing;
 
@@ -68,6 +73,7 @@ macro_rules! conformance {
             publishing: a_later_list_takes_names_off_an_earlier_one,
             publishing: a_second_list_of_a_task_replaces_the_first,
             publishing: notes_are_due_until_they_are_settled_and_go_with_the_next_success,
+            histories: no_history_runs_a_key_twice_or_loses_its_newest_identity,
             looking: pages_hold_every_job_once,
             looking: filters_narrow_what_is_listed,
             looking: counts_follow_the_states,
@@ -222,6 +228,6 @@ pub fn publish_list(job: &Job, names: &[&str]) -> PublishList {
 }
 
 /// Whether a call was refused because the lease is lost.
-pub fn is_lost<T>(answer: Result<T, StoreError>) -> bool {
+pub fn is_lost<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::LeaseLost(_)))
 }

@@ -47,7 +47,8 @@ pub async fn a_list_survives_a_reopen_and_is_rolled_forward(place: &dyn Place) {
         .unwrap();
     drop(store);
     let store = place.open(HOURLY).await;
-    assert_eq!(store.pending_publishes().await.unwrap(), [list.clone()]);
+    let pending = store.pending_publishes().await.unwrap();
+    assert_eq!(pending, std::slice::from_ref(&list));
     let states = names(&*store, &job).await;
     assert!(
         states
@@ -263,13 +264,12 @@ pub async fn a_second_list_of_a_task_replaces_the_first(place: &dyn Place) {
     }
     assert_eq!(store.pending_publishes().await.unwrap(), [second]);
     // The first may have been carried out in part: what it named stays ours.
-    use OutputState::{Published, Publishing};
     assert_eq!(
         names(&*store, &job).await,
         [
-            ("1.jpg".to_owned(), Published),
-            ("2.jpg".to_owned(), Publishing),
-            ("3.jpg".to_owned(), Publishing)
+            ("1.jpg".to_owned(), OutputState::Published),
+            ("2.jpg".to_owned(), OutputState::Publishing),
+            ("3.jpg".to_owned(), OutputState::Publishing)
         ]
     );
 }
@@ -303,7 +303,19 @@ pub async fn notes_are_due_until_they_are_settled_and_go_with_the_next_success(p
         .apply(&job.id, Some(lease), &[failed()], at(21))
         .await
         .unwrap();
-    accept(&*store, wish("b", 22, 1), at(22)).await;
+    let (newer, _) = accept(&*store, wish("b", 22, 1), at(22)).await;
+    assert!(store.notes_due().await.unwrap().is_empty());
+    store
+        .apply(&newer, None, &[cancelled()], at(23))
+        .await
+        .unwrap();
+    // Nor that of a job that failed when there was one already.
+    let (job, lease) = running(&*store, "c", 30, 0).await;
+    accept(&*store, wish("c", 31, 1), at(31)).await;
+    store
+        .apply(&job.id, Some(lease), &[failed()], at(32))
+        .await
+        .unwrap();
     assert!(store.notes_due().await.unwrap().is_empty());
     let mut late = publish_list(&job, &["b.failed.txt"]);
     late.task = None;

@@ -160,6 +160,7 @@ CREATE TABLE publishes (
     seq  INTEGER PRIMARY KEY,
     job  TEXT NOT NULL,
     task TEXT NOT NULL,
+    begun INTEGER NOT NULL,
     UNIQUE (job, task)
 ) STRICT;
 

@@ -95,7 +95,8 @@ pub async fn save(
     };
     if before != after {
         let millis = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
-        let note_becomes_due = after.state == JobState::Failed && before.state != JobState::Failed;
+        // Whether a source works is told by its newest identity only.
+        let note_becomes_due = after.state == JobState::Failed && !before.superseded;
         let written = sqlx::query(
             "UPDATE jobs SET state = ?, reason = ?, attempt = ?, started = ?, ended = ?, not_before = ?, \
              lease = ?, holder = ?, expires = ?, media = ?, note = iif(?, 'due', note) \

@@ -179,10 +179,10 @@ impl Store for SqliteStore {
         &self,
         list: &PublishList,
         lease: Option<LeaseNumber>,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<(), PublishRefused> {
         let mut tx = self.write().await?;
-        publish::begin(&mut tx, list, lease).await?;
+        publish::begin(&mut tx, list, lease, now).await?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 

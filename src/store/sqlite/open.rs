@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -23,7 +22,7 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Permanent`], naming the file, where it cannot be used: no permission, no database, damaged,
     /// written by a newer program, or a SQLite library that is too old.
-    pub async fn open(path: &Path, ageing: Ageing, _now: Timestamp) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, ageing: Ageing) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -31,6 +30,7 @@ impl SqliteStore {
             .disable_statement_logging();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            .test_before_acquire(false)
             .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -61,6 +61,7 @@ impl SqliteStore {
             })?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
+            .test_before_acquire(false)
             .max_lifetime(None)
             .acquire_timeout(Duration::from_mins(1))
             .connect_with(options.read_only(true))

@@ -20,6 +20,7 @@ pub async fn begin(
     db: &mut SqliteConnection,
     list: &PublishList,
     lease: Option<LeaseNumber>,
+    now: Timestamp,
 ) -> Result<(), PublishRefused> {
     let job = job::load(db, &list.job).await?.job;
     let source = &job.object;
@@ -35,7 +36,7 @@ pub async fn begin(
     for item in &list.items {
         take_name(db, &job, list, item).await?;
     }
-    insert(db, list).await?;
+    insert(db, list, now).await?;
     keep_rest(db, list).await?;
     Ok(())
 }
@@ -286,13 +287,19 @@ async fn keep_rest(db: &mut SqliteConnection, list: &PublishList) -> Result<(), 
     Ok(())
 }
 
-async fn insert(db: &mut SqliteConnection, list: &PublishList) -> Result<(), StoreError> {
-    let publish: i64 =
-        sqlx::query_scalar("INSERT INTO publishes (job, task) VALUES (?, ?) RETURNING seq")
-            .bind(list.job.as_str())
-            .bind(list.task.as_ref().map_or("", TaskId::as_str))
-            .fetch_one(&mut *db)
-            .await?;
+async fn insert(
+    db: &mut SqliteConnection,
+    list: &PublishList,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let publish: i64 = sqlx::query_scalar(
+        "INSERT INTO publishes (job, task, begun) VALUES (?, ?, ?) RETURNING seq",
+    )
+    .bind(list.job.as_str())
+    .bind(list.task.as_ref().map_or("", TaskId::as_str))
+    .bind(now.as_millisecond())
+    .fetch_one(&mut *db)
+    .await?;
     for (place, item) in list.items.iter().enumerate() {
         sqlx::query(
             "INSERT INTO publish_items (publish, place, scratch, bucket, key, identity, checksum, overwrite) \

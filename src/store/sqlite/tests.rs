@@ -19,7 +19,7 @@ impl File {
     }
 
     async fn store(&self) -> SqliteStore {
-        SqliteStore::open(&self.0.path().join("reelmill.db"), HOURLY, at(0))
+        SqliteStore::open(&self.0.path().join("reelmill.db"), HOURLY)
             .await
             .unwrap()
     }
@@ -29,7 +29,7 @@ impl File {
 impl Place for File {
     async fn open(&self, ageing: Ageing) -> Arc<dyn Store> {
         let path = self.0.path().join("reelmill.db");
-        Arc::new(SqliteStore::open(&path, ageing, at(0)).await.unwrap())
+        Arc::new(SqliteStore::open(&path, ageing).await.unwrap())
     }
 }
 
@@ -40,7 +40,7 @@ async fn a_file_that_is_no_database_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reelmill.db");
     std::fs::write(&path, "this is a letter, not a database".repeat(200)).unwrap();
-    let error = SqliteStore::open(&path, HOURLY, at(0)).await.unwrap_err();
+    let error = SqliteStore::open(&path, HOURLY).await.unwrap_err();
     assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
     assert!(error.to_string().contains("reelmill.db"), "{error}");
 }
@@ -48,7 +48,7 @@ async fn a_file_that_is_no_database_is_refused_by_name() {
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_refused_by_name() {
     let path = std::path::Path::new("/nonexistent/reelmill.db");
-    let error = SqliteStore::open(path, HOURLY, at(0)).await.unwrap_err();
+    let error = SqliteStore::open(path, HOURLY).await.unwrap_err();
     assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
     assert!(error.to_string().contains("/nonexistent"), "{error}");
 }
@@ -66,7 +66,7 @@ async fn a_database_of_a_newer_program_is_refused() {
     .unwrap();
     store.close().await;
     let path = file.0.path().join("reelmill.db");
-    let error = SqliteStore::open(&path, HOURLY, at(0)).await.unwrap_err();
+    let error = SqliteStore::open(&path, HOURLY).await.unwrap_err();
     assert!(error.to_string().contains("newer Reelmill"), "{error}");
 }
 

@@ -1,0 +1,359 @@
+use std::time::Duration;
+
+use super::*;
+use crate::job::testing::task;
+use crate::object::Identity;
+use crate::plan::testing::{audio, film, media, stream, video};
+use crate::rule::{
+    AudioCodec, Container, Existing, Formats, Globs, ImageFormat, OnFailure, OutputSpec, Point,
+    RetryPolicy, RuleVersion, SizeSpec, Task, Trigger, VideoCodec, VideoRate, When,
+};
+
+fn no_globs() -> Globs {
+    Globs {
+        patterns: Vec::new(),
+        set: globset::GlobSet::empty(),
+    }
+}
+
+fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
+    Rule {
+        name: "web".parse().unwrap(),
+        version: RuleVersion("0123456789abcdef".to_owned()),
+        enabled: true,
+        priority: crate::job::Priority::default(),
+        trigger: Trigger {
+            bucket: "inbox".parse().unwrap(),
+            directory: crate::object::Directory::new("incoming").unwrap(),
+            formats: Formats::Known,
+            include: no_globs(),
+            exclude: no_globs(),
+            min_size: None,
+            max_size: None,
+            existing: Existing::Ignore,
+            outputs: false,
+        },
+        output: OutputSpec {
+            bucket: "published".parse().unwrap(),
+            directory: Some(crate::object::Directory::new("vod").unwrap()),
+            overwrite: false,
+            path: None,
+        },
+        tasks: tasks
+            .into_iter()
+            .map(|(id, kind)| Task {
+                id: id.parse().unwrap(),
+                after: Vec::new(),
+                when: When::Succeeded,
+                kind,
+            })
+            .collect(),
+        retry: RetryPolicy::default(),
+        on_failure: OnFailure::None,
+        strict: false,
+    }
+}
+
+fn transcode_settings() -> Transcode {
+    Transcode {
+        container: Container::Mp4,
+        size: SizeSpec {
+            width: None,
+            height: Some(720),
+        },
+        video: Some(VideoSpec {
+            codec: VideoCodec::H264,
+            rate: VideoRate::Crf(23.0),
+            preset: "veryfast".to_owned(),
+            gop: None,
+            fps: None,
+        }),
+        audio: Some(AudioSpec {
+            codec: AudioCodec::Aac,
+            bitrate: 128_000,
+            channels: None,
+            rate: None,
+        }),
+    }
+}
+
+fn snapshot_settings(at: Vec<Point>) -> Snapshot {
+    Snapshot {
+        at,
+        format: ImageFormat::Jpg,
+        size: SizeSpec::default(),
+        quality: 85,
+    }
+}
+
+fn four_tasks() -> Rule {
+    rule(vec![
+        ("web", TaskKind::Transcode(transcode_settings())),
+        (
+            "stills",
+            TaskKind::Snapshot(snapshot_settings(vec![
+                Point::Percent(50.0),
+                Point::Start(Duration::from_secs(1)),
+            ])),
+        ),
+        ("info", TaskKind::Probe),
+        ("source", TaskKind::Copy),
+    ])
+}
+
+fn planned_with(rule: &Rule, media: Result<&MediaInfo, &Failure>, alone: &[&str]) -> Planned {
+    let object = Object {
+        bucket: "inbox".parse().unwrap(),
+        key: "incoming/a/clip.MOV".parse().unwrap(),
+        identity: Identity::local(1234, 1),
+    };
+    let records: Vec<TaskRecord> = rule
+        .tasks
+        .iter()
+        .map(|of| {
+            let mut record = task(of.id.as_str(), &[]);
+            record.alone = alone.contains(&of.id.as_str());
+            record
+        })
+        .collect();
+    let tasks: Vec<&TaskRecord> = records.iter().collect();
+    plan(&Wanted {
+        rule,
+        object: &object,
+        media,
+        tasks: &tasks,
+        job: &JobId::parse("1nmkmg000000016").unwrap(),
+        date: jiff::civil::date(2027, 1, 15),
+        threads: 2,
+    })
+}
+
+fn told(planned: &Planned) -> String {
+    let mut lines = Vec::new();
+    for run in &planned.runs {
+        lines.push(format!("run, media known: {}", run.plan.media.is_some()));
+        for task in &run.plan.tasks {
+            lines.push(format!("  {}: {:?}", task.task, task.work));
+        }
+        for output in &run.outputs {
+            lines.push(format!(
+                "  {} -> {} {:?}",
+                output.file, output.key, output.expect
+            ));
+        }
+    }
+    for (task, failure) in &planned.failures {
+        lines.push(format!(
+            "{task} {}: {}",
+            failure.kind.as_str(),
+            failure.message
+        ));
+    }
+    for (task, finding) in &planned.findings {
+        lines.push(format!("{task} {:?}: {}", finding.kind, finding.message));
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn tasks_share_one_run() {
+    let medium = media(vec![video(film(1920, 1080)), audio(2, 44_100)]);
+    let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
+    insta::assert_snapshot!(told(&planned), @r#"
+    run, media known: true
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { width: None, height: Some(720) }, video: Some(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Some(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }) }, picture: Some((1280, 720)), gop_frames: Some(50), channels: Some(2), rate: Some(44100) })
+      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: (1920, 1080) })
+      info: Probe { file: "info.json" }
+      source: Copy { file: "source.MOV" }
+      web.mp4 -> vod/a/clip_web.mp4 Media { video: Some((1280, 720)), audio: Some((2, 44100)) }
+      stills.2.jpg -> vod/a/clip_stills_2.jpg Image(1920, 1080)
+      stills.1.jpg -> vod/a/clip_stills_1.jpg Image(1920, 1080)
+      info.json -> vod/a/clip_info.json Json
+      source.MOV -> vod/a/clip_source.MOV SourceBytes(1234)
+    "#);
+}
+
+#[test]
+fn tasks_that_were_split_off_run_alone() {
+    let medium = media(vec![video(film(1920, 1080)), audio(2, 44_100)]);
+    let planned = planned_with(&four_tasks(), Ok(&medium), &["web", "info"]);
+    let runs: Vec<Vec<&str>> = planned
+        .runs
+        .iter()
+        .map(|run| {
+            let tasks = run.plan.tasks.iter();
+            tasks.map(|task| task.task.as_str()).collect()
+        })
+        .collect();
+    assert_eq!(runs, [vec!["stills", "source"], vec!["web"], vec!["info"]]);
+    for run in &planned.runs {
+        for output in &run.outputs {
+            let tasks = run.plan.tasks.iter();
+            assert!(tasks.map(|task| &task.task).any(|id| id == &output.task));
+        }
+    }
+}
+
+#[test]
+fn a_medium_that_cannot_be_probed_can_still_be_copied() {
+    let failure = Failure::new(ErrorKind::Corrupt, "this is text, not a medium");
+    let planned = planned_with(&four_tasks(), Err(&failure), &[]);
+    insta::assert_snapshot!(told(&planned), @r#"
+    run, media known: false
+      source: Copy { file: "source.MOV" }
+      source.MOV -> vod/a/clip_source.MOV SourceBytes(1234)
+    web corrupt: this is text, not a medium
+    stills corrupt: this is text, not a medium
+    info corrupt: this is text, not a medium
+    "#);
+}
+
+#[test]
+fn tasks_make_do_with_the_streams_that_are_there() {
+    let cover = {
+        let mut cover = film(500, 500);
+        cover.is_image = true;
+        video(cover)
+    };
+    let table: Vec<String> = [
+        ("sound only", media(vec![cover, audio(6, 48_000)])),
+        ("video only", media(vec![video(film(640, 360))])),
+        ("neither", media(vec![stream(StreamKind::Subtitle)])),
+        (
+            "many",
+            media(vec![
+                video(film(640, 360)),
+                audio(1, 22_050),
+                audio(2, 48_000),
+                audio(6, 48_000),
+                stream(StreamKind::Subtitle),
+            ]),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, medium)| {
+        let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
+        let works: Vec<String> = planned
+            .runs
+            .iter()
+            .flat_map(|run| &run.plan.tasks)
+            .map(|task| match &task.work {
+                Work::Transcode(plan) => format!(
+                    "{}: video {} {:?}, sound {} {:?} {:?}",
+                    task.task,
+                    plan.settings.video.is_some(),
+                    plan.picture,
+                    plan.settings.audio.is_some(),
+                    plan.channels,
+                    plan.rate
+                ),
+                _ => task.task.to_string(),
+            })
+            .collect();
+        let rest = told(&Planned {
+            runs: Vec::new(),
+            ..planned
+        });
+        format!("{name}\n{}\n{rest}\n", works.join("\n"))
+    })
+    .collect();
+    insta::assert_snapshot!(table.join("\n"), @r"
+    sound only
+    web: video false None, sound true Some(6) Some(48000)
+    info
+    source
+    stills no_such_stream: the medium has no video
+
+    video only
+    web: video true Some((640, 360)), sound false None None
+    stills
+    info
+    source
+
+
+    neither
+    info
+    source
+    web no_such_stream: the medium has neither video nor sound
+    stills no_such_stream: the medium has no video
+
+    many
+    web: video true Some((640, 360)), sound true Some(1) Some(22050)
+    stills
+    info
+    source
+    web StreamLeftOut: 2 further audio tracks of the source are not in the result
+    web StreamLeftOut: 1 subtitle track of the source is not in the result
+    ");
+}
+
+#[test]
+fn sound_keeps_what_aac_can_have() {
+    let mut spec = transcode_settings().audio.unwrap();
+    let counts = [0, 1, 2, 3, 4, 5, 6, 8].map(|source| channels(&spec, source));
+    assert_eq!(counts, [2, 1, 2, 2, 2, 2, 6, 6]);
+    let rates = [8_000, 11_025, 44_100, 96_000, 192_000, 7_350, 0].map(|from| rate(&spec, from));
+    assert_eq!(
+        rates,
+        [8_000, 11_025, 44_100, 96_000, 48_000, 48_000, 48_000]
+    );
+    spec.channels = Some(1);
+    spec.rate = Some(32_000);
+    assert_eq!((channels(&spec, 6), rate(&spec, 44_100)), (1, 32_000));
+}
+
+#[test]
+fn key_frames_keep_their_distance_where_the_rate_is_known() {
+    let mut spec = transcode_settings().video.unwrap();
+    let mut source = film(640, 360);
+    assert_eq!(gop_frames(&spec, &source), Some(50));
+    source.fps = (30_000, 1_001);
+    assert_eq!(gop_frames(&spec, &source), Some(60));
+    source.fps = (0, 1);
+    assert_eq!(gop_frames(&spec, &source), None);
+    spec.fps = Some(12.5);
+    assert_eq!(gop_frames(&spec, &source), Some(25));
+    spec.gop = Some(Gop::Time(Duration::from_millis(1)));
+    assert_eq!(gop_frames(&spec, &source), Some(1));
+    spec.gop = Some(Gop::Frames(48));
+    assert_eq!(gop_frames(&spec, &source), Some(48));
+}
+
+#[test]
+fn a_single_still_has_no_number() {
+    let medium = media(vec![video(film(640, 360))]);
+    let one = snapshot_settings(vec![Point::Start(Duration::from_secs(2))]);
+    let mut rule = rule(vec![("poster", TaskKind::Snapshot(one))]);
+    let planned = planned_with(&rule, Ok(&medium), &[]);
+    let output = &planned.runs[0].outputs[0];
+    assert_eq!(output.file, "poster.jpg");
+    assert_eq!(output.key.to_string(), "vod/a/clip_poster.jpg");
+    rule.output.directory = None;
+    let planned = planned_with(&rule, Ok(&medium), &[]);
+    let key = planned.runs[0].outputs[0].key.to_string();
+    assert_eq!(key, "incoming/a/clip_poster.jpg");
+}
+
+#[test]
+fn a_task_that_the_rule_does_not_have_fails_alone() {
+    let medium = media(vec![video(film(640, 360))]);
+    let full = four_tasks();
+    let object = Object {
+        bucket: "inbox".parse().unwrap(),
+        key: "incoming/x".parse().unwrap(),
+        identity: Identity::local(1, 1),
+    };
+    let (gone, copy) = (task("gone", &[]), task("source", &[]));
+    let planned = plan(&Wanted {
+        rule: &full,
+        object: &object,
+        media: Ok(&medium),
+        tasks: &[&gone, &copy],
+        job: &JobId::parse("1nmkmg000000016").unwrap(),
+        date: jiff::civil::date(2027, 1, 15),
+        threads: 2,
+    });
+    assert_eq!(planned.failures.len(), 1);
+    assert_eq!(planned.failures[0].1.kind, ErrorKind::Plan);
+    assert_eq!(planned.runs[0].outputs[0].key.to_string(), "vod/x_source");
+}

@@ -1,0 +1,118 @@
+//! The size of a picture: never larger than the source as displayed, even numbers, the ratio kept.
+
+use super::VideoStream;
+use crate::rule::SizeSpec;
+
+/// The exact size in pixels that a result of this stream has. Where width and height are wanted, the picture is as large
+/// as fits into both.
+#[must_use]
+pub fn picture_size(wanted: &SizeSpec, video: &VideoStream) -> (u32, u32) {
+    let (width, height) = video.display_size();
+    let (width, height) = (width.max(1), height.max(1));
+    let most_wide = wanted.width.filter(|w| *w > 0).unwrap_or(width).min(width);
+    let most_high = wanted
+        .height
+        .filter(|h| *h > 0)
+        .unwrap_or(height)
+        .min(height);
+    // The side that has to shrink more decides.
+    let wide_decides =
+        u64::from(most_wide) * u64::from(height) <= u64::from(most_high) * u64::from(width);
+    let (part, whole) = if wide_decides {
+        (most_wide, width)
+    } else {
+        (most_high, height)
+    };
+    // An odd size is rounded down before the other side follows it.
+    let part = if part > 2 { part / 2 * 2 } else { part };
+    (
+        even(width, part, whole, most_wide),
+        even(height, part, whole, most_high),
+    )
+}
+
+/// `side * part / whole`, as the nearest even number that is not above `most`, and at least 2.
+fn even(side: u32, part: u32, whole: u32, most: u32) -> u32 {
+    let exact = u64::from(side) * u64::from(part);
+    let whole = u64::from(whole);
+    let nearest = (exact + whole) / (2 * whole) * 2;
+    let most = u64::from(most / 2 * 2);
+    u32::try_from(nearest.min(most)).unwrap_or(u32::MAX).max(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::testing::film;
+
+    fn size(video: &VideoStream, width: u32, height: u32) -> (u32, u32) {
+        let wanted = SizeSpec {
+            width: (width > 0).then_some(width),
+            height: (height > 0).then_some(height),
+        };
+        picture_size(&wanted, video)
+    }
+
+    #[test]
+    fn pictures_shrink_and_never_grow() {
+        let hd = film(1920, 1080);
+        for (wanted, found) in [
+            ((0, 0), (1920, 1080)),
+            ((0, 720), (1280, 720)),
+            ((640, 0), (640, 360)),
+            ((640, 640), (640, 360)),
+            ((1280, 480), (854, 480)),
+            ((3840, 2160), (1920, 1080)),
+            ((0, 4000), (1920, 1080)),
+            ((853, 0), (852, 480)),
+            ((0, 17), (28, 16)),
+        ] {
+            assert_eq!(size(&hd, wanted.0, wanted.1), found, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn odd_and_tiny_sources_become_even() {
+        assert_eq!(size(&film(853, 481), 0, 0), (852, 480));
+        assert_eq!(size(&film(1, 1), 0, 0), (2, 2));
+        assert_eq!(size(&film(3000, 2), 100, 0), (100, 2));
+    }
+
+    #[test]
+    fn rotation_and_pixel_aspect_come_first() {
+        let mut portrait = film(1920, 1080);
+        portrait.rotation = 90;
+        assert_eq!(size(&portrait, 0, 1280), (720, 1280));
+        portrait.rotation = 180;
+        assert_eq!(size(&portrait, 0, 0), (1920, 1080));
+        let mut pal = film(720, 576);
+        pal.pixel_aspect = (64, 45);
+        assert_eq!(size(&pal, 0, 0), (1024, 576));
+        pal.rotation = 270;
+        assert_eq!(size(&pal, 0, 0), (576, 1024));
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_are_even_within_bounds_and_keep_the_ratio(
+            width in 16..8000u32, height in 16..8000u32, wide in 0..9000u32, high in 0..9000u32,
+        ) {
+            let (wide, high) = (if wide < 16 { 0 } else { wide }, if high < 16 { 0 } else { high });
+            let found = size(&film(width, height), wide, high);
+            prop_assert!(found.0.is_multiple_of(2) && found.1.is_multiple_of(2));
+            prop_assert!(found.0 >= 2 && found.1 >= 2);
+            prop_assert!(found.0 <= width && found.1 <= height);
+            prop_assert!(wide == 0 || found.0 <= wide);
+            prop_assert!(high == 0 || found.1 <= high);
+            // One scale fits both sides to within two pixels.
+            let range = |found: u32, side: u32| {
+                let (found, side) = (f64::from(found), f64::from(side));
+                ((found - 2.0) / side, (found + 2.0) / side)
+            };
+            let (across, down) = (range(found.0, width), range(found.1, height));
+            prop_assert!(across.0 <= down.1 && down.0 <= across.1 || found.0 == 2 || found.1 == 2);
+        }
+    }
+}

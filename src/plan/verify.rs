@@ -1,0 +1,197 @@
+//! Whether a finished file is what was planned.
+//!
+//! The worker's word is compared with the plan and with the source: streams, sizes, and for every track the length
+//! that was decoded. A source that ended before its declared end is a finding; whether that is a failure,
+//! the rule's `strict` decides elsewhere.
+
+use std::time::Duration;
+
+use super::stills::{frame, seconds};
+use super::{Expect, MediaInfo, OutputReport, PlannedOutput, TrackReport};
+use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+
+/// Checks one file: its size in bytes and what its reading back found, against the plan and the source.
+///
+/// # Errors
+/// `bad_output`, saying what differs.
+pub fn verify(
+    output: &PlannedOutput,
+    size: u64,
+    report: &OutputReport,
+    media: Option<&MediaInfo>,
+) -> Result<Vec<Finding>, Failure> {
+    let bad = |what: String| {
+        Err(Failure::new(
+            ErrorKind::BadOutput,
+            format!("{} {what}", output.file),
+        ))
+    };
+    match (&output.expect, report) {
+        (Expect::SourceBytes(wanted), OutputReport::Bytes) => {
+            if size != *wanted {
+                return bad(format!("has {size} bytes, and the source {wanted}"));
+            }
+            Ok(Vec::new())
+        }
+        _ if size == 0 => bad("is empty".to_owned()),
+        (Expect::Json, OutputReport::Bytes) => Ok(Vec::new()),
+        (Expect::Image(wide, high), OutputReport::Image { width, height }) => {
+            if (width, height) != (wide, high) {
+                return bad(format!("is {width}x{height}, not {wide}x{high}"));
+            }
+            Ok(Vec::new())
+        }
+        (
+            Expect::Media { video, audio },
+            OutputReport::Media {
+                tracks,
+                index_in_front,
+            },
+        ) => {
+            if !index_in_front {
+                return bad("has its index at the end".to_owned());
+            }
+            if let Err(what) = check_tracks(tracks, *video, *audio, media) {
+                return bad(what);
+            }
+            Ok(media.map_or_else(Vec::new, |media| truncated(tracks, media)))
+        }
+        (_, report) => {
+            let is = match report {
+                OutputReport::Bytes => "no medium",
+                OutputReport::Image { .. } => "an image",
+                OutputReport::Media { .. } => "a medium",
+            };
+            bad(format!("is {is}, which was not planned"))
+        }
+    }
+}
+
+fn check_tracks(
+    tracks: &[TrackReport],
+    video: Option<(u32, u32)>,
+    audio: Option<(u32, u32)>,
+    media: Option<&MediaInfo>,
+) -> Result<(), String> {
+    let wanted = [(true, video), (false, audio)];
+    for (is_video, form) in wanted {
+        let found = tracks.iter().filter(|track| track.video == is_video);
+        let (found, planned) = (found.count(), usize::from(form.is_some()));
+        if found != planned {
+            return Err(format!(
+                "has {found} {} tracks, not {planned}",
+                sort(is_video)
+            ));
+        }
+    }
+    let source_frame = media
+        .and_then(MediaInfo::video)
+        .map_or(Duration::ZERO, frame);
+    for track in tracks {
+        let form = if track.video {
+            (track.width, track.height)
+        } else {
+            (track.channels, track.rate)
+        };
+        let planned = if track.video { video } else { audio };
+        if Some(form) != planned {
+            return Err(match (track.video, planned.unwrap_or_default()) {
+                (true, (width, height)) => {
+                    format!("shows {}x{}, not {width}x{height}", form.0, form.1)
+                }
+                (false, (channels, rate)) => format!(
+                    "has {} channels at {} Hz, not {channels} at {rate} Hz",
+                    form.0, form.1
+                ),
+            });
+        }
+        let sort = sort(track.video);
+        if track.packets == 0 {
+            return Err(format!("has an empty {sort} track"));
+        }
+        let length = track.end.saturating_sub(track.start);
+        let source = decoded(track);
+        let frames = if track.video {
+            2 * source_frame.max(usual_frame(track))
+        } else {
+            Duration::ZERO
+        };
+        let tolerance = Duration::from_millis(250)
+            .max(frames)
+            .max(source.mul_f64(0.01));
+        if length.abs_diff(source) > tolerance {
+            return Err(format!(
+                "has {} of {sort}, and the source {}",
+                seconds(length),
+                seconds(source)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Says which streams of the source ended before they should have.
+///
+/// A container that declares one length for all says little about a single stream: it counts only where no
+/// stream reached it.
+fn truncated(tracks: &[TrackReport], media: &MediaInfo) -> Vec<Finding> {
+    let falls_short = |reached: Duration, declared: Duration| {
+        declared.saturating_sub(reached) > tolerance(declared)
+    };
+    let whole_falls_short = media.duration.is_some_and(|declared| {
+        tracks
+            .iter()
+            .all(|track| falls_short(track.source_end, declared))
+    });
+    let mut findings = Vec::new();
+    for track in tracks {
+        let stream = if track.video {
+            media.video_stream()
+        } else {
+            media.audio_stream()
+        };
+        let short = match stream.and_then(|stream| stream.duration) {
+            Some(declared) if falls_short(decoded(track), declared) => {
+                Some((decoded(track), declared))
+            }
+            Some(_) => None,
+            None => media
+                .duration
+                .filter(|_| whole_falls_short)
+                .map(|declared| (track.source_end, declared)),
+        };
+        if let Some((reached, declared)) = short {
+            findings.push(Finding {
+                kind: FindingKind::Truncated,
+                message: format!(
+                    "the source's {} ends after {} of {}",
+                    sort(track.video),
+                    seconds(reached),
+                    seconds(declared)
+                ),
+            });
+        }
+    }
+    findings
+}
+
+/// How long a frame of the result lasts on average; no rule asks for less than one a second.
+fn usual_frame(track: &TrackReport) -> Duration {
+    let packets = u32::try_from(track.packets).unwrap_or(u32::MAX).max(1);
+    (track.end.saturating_sub(track.start) / packets).min(Duration::from_secs(1))
+}
+
+fn decoded(track: &TrackReport) -> Duration {
+    track.source_end.saturating_sub(track.source_start)
+}
+
+fn tolerance(declared: Duration) -> Duration {
+    Duration::from_secs(1).max(declared.mul_f64(0.02))
+}
+
+fn sort(video: bool) -> &'static str {
+    if video { "video" } else { "sound" }
+}
+
+#[cfg(test)]
+mod tests;

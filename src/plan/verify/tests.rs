@@ -1,0 +1,210 @@
+use super::*;
+use crate::plan::testing::{audio, film, media, video};
+
+fn output(expect: Expect) -> PlannedOutput {
+    PlannedOutput {
+        task: "web".parse().unwrap(),
+        file: "web.mp4".to_owned(),
+        key: "clip_web.mp4".parse().unwrap(),
+        expect,
+    }
+}
+
+fn track(is_video: bool) -> TrackReport {
+    TrackReport {
+        video: is_video,
+        width: if is_video { 640 } else { 0 },
+        height: if is_video { 360 } else { 0 },
+        channels: if is_video { 0 } else { 2 },
+        rate: if is_video { 0 } else { 48_000 },
+        packets: 250,
+        start: Duration::ZERO,
+        end: Duration::from_secs(10),
+        source_start: Duration::ZERO,
+        source_end: Duration::from_secs(10),
+    }
+}
+
+fn answer(
+    output: &PlannedOutput,
+    size: u64,
+    report: &OutputReport,
+    media: Option<&MediaInfo>,
+) -> String {
+    match verify(output, size, report, media) {
+        Ok(findings) if findings.is_empty() => "good".to_owned(),
+        Ok(findings) => findings
+            .iter()
+            .map(|finding| format!("{:?}: {}", finding.kind, finding.message))
+            .collect::<Vec<_>>()
+            .join("; "),
+        Err(failure) => format!("{}: {}", failure.kind.as_str(), failure.message),
+    }
+}
+
+fn both(change: impl FnOnce(&mut TrackReport, &mut TrackReport)) -> String {
+    let (mut picture, mut sound) = (track(true), track(false));
+    change(&mut picture, &mut sound);
+    let medium = media(vec![video(film(1920, 1080)), audio(2, 48_000)]);
+    let expect = Expect::Media {
+        video: Some((640, 360)),
+        audio: Some((2, 48_000)),
+    };
+    let report = OutputReport::Media {
+        tracks: vec![picture, sound],
+        index_in_front: true,
+    };
+    answer(&output(expect), 9, &report, Some(&medium))
+}
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+#[test]
+fn a_medium_is_compared_track_by_track() {
+    let table = [
+        both(|_, _| {}),
+        both(|picture, _| picture.width = 642),
+        both(|_, sound| sound.channels = 1),
+        both(|_, sound| sound.rate = 44_100),
+        both(|_, sound| sound.packets = 0),
+        both(|_, sound| sound.end = millis(10_250)),
+        both(|_, sound| sound.end = millis(10_251)),
+        both(|picture, _| picture.end = millis(9_700)),
+        both(|picture, _| picture.start = millis(300)),
+        both(|_, sound| sound.video = true),
+        both(|picture, sound| {
+            // A source without sound in its last seconds is no fault.
+            sound.source_end = millis(6_000);
+            sound.end = millis(6_000);
+            picture.source_end = millis(10_000);
+        }),
+        both(|picture, sound| {
+            for track in [picture, sound] {
+                track.source_end = millis(6_000);
+                track.end = millis(6_000);
+            }
+        }),
+    ];
+    insta::assert_snapshot!(table.join("\n"), @r"
+    good
+    bad_output: web.mp4 shows 642x360, not 640x360
+    bad_output: web.mp4 has 1 channels at 48000 Hz, not 2 at 48000 Hz
+    bad_output: web.mp4 has 2 channels at 44100 Hz, not 2 at 48000 Hz
+    bad_output: web.mp4 has an empty sound track
+    good
+    bad_output: web.mp4 has 10.251 s of sound, and the source 10 s
+    bad_output: web.mp4 has 9.7 s of video, and the source 10 s
+    bad_output: web.mp4 has 9.7 s of video, and the source 10 s
+    bad_output: web.mp4 has 2 video tracks, not 1
+    good
+    Truncated: the source's video ends after 6 s of 10 s; Truncated: the source's sound ends after 6 s of 10 s
+    ");
+}
+
+#[test]
+fn each_track_is_held_to_the_length_that_its_stream_declares() {
+    let mut picture = video(film(1920, 1080));
+    picture.duration = Some(Duration::from_secs(100));
+    let mut sound = audio(2, 48_000);
+    sound.duration = Some(Duration::from_mins(1));
+    let medium = media(vec![picture, sound]);
+    let expect = Expect::Media {
+        video: Some((640, 360)),
+        audio: Some((2, 48_000)),
+    };
+    let lengths = |picture_end: u64, sound_end: u64| {
+        let (mut picture, mut sound) = (track(true), track(false));
+        for (track, end) in [(&mut picture, picture_end), (&mut sound, sound_end)] {
+            track.source_start = millis(500);
+            track.source_end = millis(500 + end);
+            track.end = millis(end);
+        }
+        let report = OutputReport::Media {
+            tracks: vec![picture, sound],
+            index_in_front: true,
+        };
+        answer(&output(expect.clone()), 9, &report, Some(&medium))
+    };
+    assert_eq!(lengths(98_000, 59_000), "good");
+    assert_eq!(
+        lengths(97_999, 60_000),
+        "Truncated: the source's video ends after 97.999 s of 100 s"
+    );
+    assert_eq!(
+        lengths(100_000, 6_730),
+        "Truncated: the source's sound ends after 6.73 s of 60 s"
+    );
+}
+
+#[test]
+fn a_film_with_few_frames_may_lack_its_last() {
+    let few = |packets: u64, end: u64| {
+        both(|picture, _| {
+            picture.packets = packets;
+            picture.end = millis(end);
+        })
+    };
+    assert_eq!(few(9, 9_000), "good");
+    assert!(few(225, 9_000).starts_with("bad_output"));
+    assert!(few(1, 5_000).starts_with("bad_output"));
+}
+
+#[test]
+fn long_tracks_may_differ_by_a_hundredth() {
+    let long = |end: u64| {
+        both(|picture, sound| {
+            for track in [picture, sound] {
+                track.source_end = millis(1_000_000);
+                track.end = millis(end);
+            }
+        })
+    };
+    assert_eq!(long(1_009_000), "good");
+    assert!(long(1_011_000).starts_with("bad_output"));
+}
+
+#[test]
+fn other_files_are_compared_with_what_was_planned() {
+    let image = |width, height| OutputReport::Image { width, height };
+    let no_tracks = |index_in_front| OutputReport::Media {
+        tracks: vec![track(true)],
+        index_in_front,
+    };
+    let picture_only = Expect::Media {
+        video: Some((640, 360)),
+        audio: None,
+    };
+    let table = [
+        (Expect::SourceBytes(5), 5, OutputReport::Bytes),
+        (Expect::SourceBytes(0), 0, OutputReport::Bytes),
+        (Expect::SourceBytes(5), 4, OutputReport::Bytes),
+        (Expect::Json, 5, OutputReport::Bytes),
+        (Expect::Json, 0, OutputReport::Bytes),
+        (Expect::Image(640, 360), 5, image(640, 360)),
+        (Expect::Image(640, 360), 5, image(640, 358)),
+        (Expect::Image(640, 360), 0, image(640, 360)),
+        (Expect::Image(640, 360), 5, OutputReport::Bytes),
+        (picture_only.clone(), 5, no_tracks(true)),
+        (picture_only.clone(), 5, no_tracks(false)),
+        (picture_only, 5, image(640, 360)),
+        (Expect::Json, 5, no_tracks(true)),
+    ]
+    .map(|(expect, size, report)| answer(&output(expect), size, &report, None));
+    insta::assert_snapshot!(table.join("\n"), @r"
+    good
+    good
+    bad_output: web.mp4 has 4 bytes, and the source 5
+    good
+    bad_output: web.mp4 is empty
+    good
+    bad_output: web.mp4 is 640x358, not 640x360
+    bad_output: web.mp4 is empty
+    bad_output: web.mp4 is no medium, which was not planned
+    good
+    bad_output: web.mp4 has its index at the end
+    bad_output: web.mp4 is an image, which was not planned
+    bad_output: web.mp4 is a medium, which was not planned
+    ");
+}
