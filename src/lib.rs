@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod job;
+pub mod media;
 pub mod object;
 pub mod plan;
 pub mod publish;

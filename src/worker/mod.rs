@@ -1,6 +1,12 @@
 //! The child process that reads media, seen from both sides.
 //!
-//! [`protocol`] is what the two say to each other, `spawn` is the daemon's side, `child` the worker's.
+//! [`protocol`] is what the two say to each other, [`spawn`] is the daemon's side, [`child`] the worker's.
 //! Only `child` may call `media`.
 
+pub mod child;
+mod distrust;
+pub mod frame;
+pub mod jail;
 pub mod protocol;
+pub mod registry;
+pub mod spawn;

@@ -1,0 +1,116 @@
+//! The plugins that media may meet. What is not listed here does not exist for a worker.
+//!
+//! [`load`] runs before the first byte of a medium is read: it loads these plugins and takes all others out of
+//! the process's registry, so that nothing is loaded later, and no demuxer or decoder outside of the list can
+//! be chosen by what a medium claims to be.
+
+use gst::prelude::*;
+
+use super::failure::internal;
+use crate::job::{ErrorKind, Failure};
+
+/// Without these no run works.
+const NEEDED: [&str; 9] = [
+    "coreelements",
+    "typefindfunctions",
+    "playback",
+    "app",
+    "videoconvertscale",
+    "audioconvert",
+    "audioresample",
+    "isomp4",
+    "libav",
+];
+
+/// These serve some media or some results.
+const USEFUL: [&str; 33] = [
+    "staticelements",
+    "matroska",
+    "avi",
+    "mpegtsdemux",
+    "mpegpsdemux",
+    "flv",
+    "ogg",
+    "wavparse",
+    "flac",
+    "mpg123",
+    "aiff",
+    "id3demux",
+    "apetag",
+    "icydemux",
+    "audioparsers",
+    "opusparse",
+    "videoparsersbad",
+    "jpegformat",
+    "ivfparse",
+    "x264",
+    "vpx",
+    "aom",
+    "opus",
+    "vorbis",
+    "theora",
+    "wavpack",
+    "jpeg",
+    "png",
+    "videorate",
+    "videofilter",
+    "deinterlace",
+    "debugutilsbad",
+    "rawparse",
+];
+
+/// Of libav's hundreds, those for media that people bring.
+const LIBAV: [&str; 39] = [
+    "avdec_h264", "avdec_h265", "avdec_mpeg2video", "avdec_mpegvideo", "avdec_mpeg4", "avdec_msmpeg4", "avdec_msmpeg4v1",
+    "avdec_msmpeg4v2", "avdec_h263", "avdec_h263p", "avdec_flv", "avdec_vp6", "avdec_vp6f", "avdec_vp8", "avdec_vp9",
+    "avdec_prores", "avdec_dnxhd", "avdec_dvvideo", "avdec_mjpeg", "avdec_ffv1", "avdec_ffvhuff", "avdec_huffyuv", "avdec_utvideo",
+    "avdec_wmv1", "avdec_wmv2", "avdec_wmv3", "avdec_vc1", "avdec_cfhd", "avdec_aac", "avdec_aac_latm", "avdec_mp2float",
+    "avdec_mp3", "avdec_ac3", "avdec_eac3", "avdec_dca", "avdec_alac", "avdec_wmav1", "avdec_wmav2", "avenc_aac",
+];
+
+/// Made once before media is read, so that their classes and tables exist.
+const ELEMENTS: [&str; 34] = [
+    "typefind", "parsebin", "multiqueue", "queue", "tee", "fakesink", "filesink", "capsfilter", "appsrc", "appsink",
+    "identity", "errorignore", "videoconvert", "videoscale", "videoconvertscale", "videorate", "videoflip", "deinterlace",
+    "audioconvert", "audioresample", "x264enc", "h264parse", "avenc_aac", "aacparse", "mp4mux", "qtdemux", "matroskademux",
+    "tsdemux", "jpegenc", "pngenc", "jpegdec", "pngdec", "avdec_h264", "avdec_aac",
+];
+
+/// Loads what is allowed and forgets the rest.
+///
+/// # Errors
+/// Where a plugin is missing without which nothing works.
+pub fn load() -> Result<(), Failure> {
+    let registry = gst::Registry::get();
+    for plugin in registry.plugins() {
+        let name = plugin.plugin_name();
+        if !NEEDED.contains(&name.as_str()) && !USEFUL.contains(&name.as_str()) {
+            registry.remove_plugin(&plugin);
+        }
+    }
+    for name in NEEDED {
+        gst::Plugin::load_by_name(name).map_err(|_| {
+            Failure::new(
+                ErrorKind::Unsupported,
+                format!("GStreamer's plugin {name} is not installed"),
+            )
+        })?;
+    }
+    for name in USEFUL {
+        if registry.find_plugin(name).is_some() {
+            // One that cannot be loaded is as good as not installed.
+            let _ = gst::Plugin::load_by_name(name);
+        }
+    }
+    for feature in registry.features_by_plugin("libav") {
+        if !LIBAV.contains(&feature.name().as_str()) {
+            registry.remove_feature(&feature);
+        }
+    }
+    for name in ELEMENTS {
+        if let Some(factory) = gst::ElementFactory::find(name) {
+            factory.create().build().map_err(internal)?;
+        }
+    }
+    Ok(())
+}

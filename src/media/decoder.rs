@@ -1,0 +1,156 @@
+//! Chooses the decoder of a stream, and makes decoded frames upright and progressive.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use gst::prelude::*;
+
+use super::demux::{Demuxer, Stream, link};
+use super::describe::codec_name;
+use super::failure::{element, internal, plain};
+use crate::job::{ErrorKind, Failure};
+use crate::plan::VideoStream;
+
+/// Preferred over others of a higher rank: the same pictures in less time.
+const PREFERRED: [&str; 2] = ["avdec_vp9", "avdec_vp8"];
+
+/// A decoder for this stream; none where its packets are raw already.
+///
+/// # Errors
+/// Where there is none for this codec.
+pub fn decoder_for(stream: &Stream) -> Result<Option<gst::Element>, Failure> {
+    if stream.media_type().ends_with("/x-raw") {
+        return Ok(None);
+    }
+    let mut factories: Vec<_> = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::DECODER,
+        gst::Rank::MARGINAL,
+    )
+    .into_iter()
+    .filter(|factory| factory.can_sink_any_caps(&stream.caps))
+    .collect();
+    factories.sort_by_key(|factory| {
+        let preferred = PREFERRED.contains(&factory.name().as_str());
+        std::cmp::Reverse((preferred, factory.rank()))
+    });
+    factories
+        .iter()
+        .find_map(|factory| factory.create().build().ok())
+        .map(Some)
+        .ok_or_else(|| {
+            Failure::new(
+                ErrorKind::Unsupported,
+                format!("there is no decoder for {}", codec_name(&stream.caps)),
+            )
+        })
+}
+
+/// Decodes a stream in this pipeline; answers the pad where frames come out, linked to nothing yet.
+///
+/// # Errors
+/// Where there is no decoder, or the pipeline cannot be built.
+pub fn decode(medium: &Demuxer, stream: &Stream, single_threaded: bool) -> Result<gst::Pad, Failure> {
+    let Some(decoder) = decoder_for(stream)? else {
+        return Ok(stream.pad.clone());
+    };
+    if single_threaded && decoder.has_property("max-threads") {
+        decoder.set_property_from_str("max-threads", "1");
+    }
+    medium.pipeline.add(&decoder).map_err(internal)?;
+    decoder.sync_state_with_parent().map_err(internal)?;
+    link(&stream.pad, &decoder)?;
+    decoder.static_pad("src").ok_or_else(|| internal("a decoder without a source pad"))
+}
+
+/// Adds what makes frames progressive and upright, where they are not.
+///
+/// # Errors
+/// Where elements are missing.
+pub fn straighten(medium: &Demuxer, mut pad: gst::Pad, video: &VideoStream) -> Result<gst::Pad, Failure> {
+    let mut append = |make: gst::Element| -> Result<(), Failure> {
+        medium.pipeline.add(&make).map_err(internal)?;
+        make.sync_state_with_parent().map_err(internal)?;
+        link(&pad, &make)?;
+        pad = make.static_pad("src").ok_or_else(|| internal("a filter without a source pad"))?;
+        Ok(())
+    };
+    if video.interlaced || video.rotation != 0 {
+        append(element("videoconvert")?)?;
+    }
+    if video.interlaced {
+        let deinterlace = element("deinterlace")?;
+        // One frame for each two fields: the frame rate stays.
+        deinterlace.set_property_from_str("fields", "top");
+        append(deinterlace)?;
+    }
+    if video.rotation != 0 {
+        let flip = element("videoflip")?;
+        flip.set_property_from_str(
+            "video-direction",
+            match video.rotation {
+                90 => "90r",
+                180 => "180",
+                _ => "90l",
+            },
+        );
+        append(flip)?;
+        // Turned once; a muxer must not say so again.
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+                && let gst::EventView::Tag(tag) = event.view()
+                && tag.tag().get::<gst::tags::ImageOrientation>().is_some()
+            {
+                let mut tags = tag.tag().to_owned();
+                tags.make_mut().remove::<gst::tags::ImageOrientation>();
+                *event = gst::event::Tag::new(tags);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    Ok(pad)
+}
+
+/// What decoders complained of since the last [`take_complaints`]: how often, and the first in their words.
+#[derive(Debug, Default, Clone)]
+pub struct Complaints {
+    /// How many.
+    pub count: u64,
+    /// The first.
+    pub first: String,
+}
+
+fn complaints() -> &'static Mutex<Complaints> {
+    static COMPLAINTS: OnceLock<Mutex<Complaints>> = OnceLock::new();
+    COMPLAINTS.get_or_init(Mutex::default)
+}
+
+/// Starts to listen to decoders: they report damage only to the debug log.
+pub fn listen() {
+    static LISTENING: OnceLock<()> = OnceLock::new();
+    LISTENING.get_or_init(|| {
+        gst::log::set_active(true);
+        gst::log::set_threshold_for_name("libav", gst::DebugLevel::Error);
+        gst::log::set_threshold_for_name("videodecoder", gst::DebugLevel::Warning);
+        gst::log::set_threshold_for_name("audiodecoder", gst::DebugLevel::Warning);
+        gst::log::remove_default_log_function();
+        gst::log::add_log_function(|category, level, _, _, _, _, message| {
+            let Some(text) = message.get() else { return };
+            let about_damage = match category.name() {
+                "libav" => level == gst::DebugLevel::Error,
+                "videodecoder" | "audiodecoder" => text.starts_with("error: "),
+                _ => false,
+            };
+            if about_damage {
+                let mut known = complaints().lock().unwrap_or_else(PoisonError::into_inner);
+                known.count += 1;
+                if known.first.is_empty() {
+                    known.first = plain(text.trim_start_matches("error: "));
+                }
+            }
+        });
+    });
+}
+
+/// What was heard since the last time.
+pub fn take_complaints() -> Complaints {
+    std::mem::take(&mut *complaints().lock().unwrap_or_else(PoisonError::into_inner))
+}

@@ -1,0 +1,297 @@
+//! Opens a medium: its streams apart and parsed, each stopped before its first packet.
+//!
+//! [`Demuxer::open`] returns once every stream is known. The caller links each stream's pad to what should take it
+//! and calls [`Demuxer::release`]; nothing is lost in between.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+use super::failure::{self, element, internal};
+use super::source::{Input, MediaSource};
+use crate::job::{ErrorKind, Failure};
+
+/// How long streams may take to show themselves once the first is known.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One stream of an opened medium.
+pub struct Stream {
+    /// Where its packets come out.
+    pub pad: gst::Pad,
+    /// What they are.
+    pub caps: gst::Caps,
+    /// What is said about this stream alone.
+    pub tags: gst::TagList,
+    block: Option<gst::PadProbeId>,
+    arrived: Arc<AtomicBool>,
+}
+
+impl Stream {
+    /// The media type, as `video/x-h264`.
+    pub fn media_type(&self) -> &str {
+        self.caps.structure(0).map_or("", |s| s.name().as_str())
+    }
+}
+
+/// An opened medium.
+pub struct Demuxer {
+    /// Everything; in PAUSED after opening.
+    pub pipeline: gst::Pipeline,
+    /// In the order of the container.
+    pub streams: Vec<Stream>,
+    /// What the container is, as found from its first bytes.
+    pub container: gst::Caps,
+    /// What is said about the whole medium.
+    pub tags: gst::TagList,
+    /// The table of contents, where there is one.
+    pub toc: Option<gst::Toc>,
+}
+
+impl Drop for Demuxer {
+    fn drop(&mut self) {
+        // Streams that are still blocked would hold the state change up.
+        self.release();
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+type Found = Arc<Mutex<Vec<Stream>>>;
+
+impl Demuxer {
+    /// Opens a medium.
+    ///
+    /// # Errors
+    /// Where it is no medium, or damaged before its first packet.
+    pub fn open(input: &Arc<Input>) -> Result<Self, Failure> {
+        if input.size() == 0 {
+            return Err(Failure::new(ErrorKind::Corrupt, "the file is empty"));
+        }
+        let pipeline = gst::Pipeline::new();
+        let source = MediaSource::over(input.clone());
+        let typefind = element("typefind")?;
+        let parsebin = element("parsebin")?;
+        let multiqueue = element("multiqueue")?;
+        // The first limit gives way where another stream is starved; the second does not.
+        multiqueue.set_property("max-size-buffers", 16_u32);
+        multiqueue.set_property("max-size-bytes", 128_u32 << 20);
+        multiqueue.set_property("max-size-time", 0_u64);
+        pipeline
+            .add_many([source.upcast_ref(), &typefind, &parsebin, &multiqueue])
+            .map_err(internal)?;
+        gst::Element::link_many([source.upcast_ref(), &typefind, &parsebin]).map_err(internal)?;
+
+        let found = Found::default();
+        let complete = Arc::new(AtomicBool::new(false));
+        let taking = found.clone();
+        let over = complete.clone();
+        let home = pipeline.downgrade();
+        parsebin.connect_pad_added(move |_, pad| {
+            if over.load(Ordering::SeqCst) {
+                discard(&home, pad);
+            } else if let Some(stream) = take(&multiqueue, pad) {
+                taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+            }
+        });
+        let over = complete.clone();
+        parsebin.connect_no_more_pads(move |_| over.store(true, Ordering::SeqCst));
+
+        let mut opened = Self {
+            pipeline,
+            streams: Vec::new(),
+            container: gst::Caps::new_empty(),
+            tags: gst::TagList::new(),
+            toc: None,
+        };
+        opened.wait(&typefind, &found, &complete)?;
+        Ok(opened)
+    }
+
+    fn wait(&mut self, typefind: &gst::Element, found: &Found, complete: &AtomicBool) -> Result<(), Failure> {
+        let kind = |typefind: &gst::Element| typefind.property::<Option<gst::Caps>>("caps");
+        let _ = self.pipeline.set_state(gst::State::Paused);
+        let bus = self.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+        let mut since = None;
+        let mut last = None;
+        loop {
+            if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
+                match message.view() {
+                    gst::MessageView::Error(error) => {
+                        let failure = describe(error, kind(typefind).as_ref());
+                        // Streams that came before the error must not hold the end up.
+                        self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+                        return Err(failure);
+                    }
+                    gst::MessageView::Tag(tag) => note(&mut self.tags, &tag.tags()),
+                    gst::MessageView::Toc(toc) => self.toc = Some(toc.toc().0),
+                    gst::MessageView::Eos(_) => last = Some(Instant::now()),
+                    _ => {}
+                }
+                continue;
+            }
+            let seen = found.lock().unwrap_or_else(PoisonError::into_inner);
+            if !complete.load(Ordering::SeqCst) {
+                // A medium can end before any stream was found.
+                if last.is_some_and(|at: Instant| at.elapsed() > PATIENCE) {
+                    break;
+                }
+                continue;
+            }
+            let since = *since.get_or_insert_with(Instant::now);
+            if seen.iter().all(|stream| stream.arrived.load(Ordering::SeqCst)) || since.elapsed() > PATIENCE {
+                break;
+            }
+        }
+        self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        for stream in &mut self.streams {
+            if let Some(caps) = stream.pad.current_caps() {
+                stream.caps = caps;
+            }
+            let (mut own, mut all) = (gst::TagList::new(), gst::TagList::new());
+            stream.pad.sticky_events_foreach(|event| {
+                if let gst::EventView::Tag(tag) = event.view() {
+                    let into = if tag.tag().scope() == gst::TagScope::Global { &mut all } else { &mut own };
+                    *into = into.merge(tag.tag(), gst::TagMergeMode::Replace);
+                }
+                if let gst::EventView::Toc(toc) = event.view() {
+                    self.toc.get_or_insert_with(|| toc.toc().0.to_owned());
+                }
+                std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+            });
+            stream.tags = own;
+            self.tags = self.tags.merge(&all, gst::TagMergeMode::Keep);
+        }
+        self.container = kind(typefind).unwrap_or_else(gst::Caps::new_empty);
+        if self.streams.is_empty() {
+            return Err(not_media(Some(&self.container)));
+        }
+        Ok(())
+    }
+
+    /// Adds an element that takes this stream and throws it away.
+    ///
+    /// # Errors
+    /// Where elements cannot be made.
+    pub fn ignore(&self, pad: &gst::Pad) -> Result<(), Failure> {
+        let sink = drain()?;
+        self.pipeline.add(&sink).map_err(internal)?;
+        link(pad, &sink)?;
+        sink.sync_state_with_parent().map_err(internal)
+    }
+
+    /// Lets the packets go.
+    pub fn release(&mut self) {
+        for stream in &mut self.streams {
+            if let Some(block) = stream.block.take() {
+                stream.pad.remove_probe(block);
+            }
+        }
+    }
+
+    /// The declared length of the medium, the longest that any stream says.
+    pub fn duration(&self) -> Option<Duration> {
+        self.streams
+            .iter()
+            .filter_map(|stream| stream.pad.query_duration::<gst::ClockTime>())
+            .max()
+            .map(Duration::from)
+            .filter(|length| !length.is_zero())
+    }
+
+    /// Whether it can be read from any point.
+    pub fn seekable(&self) -> bool {
+        let mut query = gst::query::Seeking::new(gst::Format::Time);
+        self.streams.first().is_some_and(|stream| stream.pad.query(&mut query) && query.result().0)
+    }
+}
+
+/// A sink that takes everything and waits for nothing.
+pub fn drain() -> Result<gst::Element, Failure> {
+    let sink = element("fakesink")?;
+    sink.set_property("sync", false);
+    sink.set_property("async", false);
+    sink.set_property("enable-last-sample", false);
+    Ok(sink)
+}
+
+/// Links a pad to an element's `sink` pad.
+pub fn link(pad: &gst::Pad, to: &gst::Element) -> Result<(), Failure> {
+    let sink = to.static_pad("sink").ok_or_else(|| internal("an element without a sink pad"))?;
+    pad.link(&sink).map(drop).map_err(|error| {
+        internal(format!("{} cannot be linked to {}: {error}", pad.name(), to.name()))
+    })
+}
+
+fn take(multiqueue: &gst::Element, pad: &gst::Pad) -> Option<Stream> {
+    let entry = multiqueue.request_pad_simple("sink_%u")?;
+    let exit = multiqueue.static_pad(&entry.name().replace("sink", "src"))?;
+    let arrived = Arc::new(AtomicBool::new(false));
+    let told = arrived.clone();
+    let block = exit.add_probe(
+        gst::PadProbeType::BLOCK | gst::PadProbeType::DATA_DOWNSTREAM,
+        move |_, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &info.data
+                && !matches!(event.type_(), gst::EventType::Eos | gst::EventType::Gap)
+            {
+                return gst::PadProbeReturn::Pass;
+            }
+            told.store(true, Ordering::SeqCst);
+            gst::PadProbeReturn::Ok
+        },
+    );
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    pad.link(&entry).ok()?;
+    Some(Stream {
+        pad: exit,
+        caps,
+        tags: gst::TagList::new(),
+        block,
+        arrived,
+    })
+}
+
+fn discard(home: &gst::glib::WeakRef<gst::Pipeline>, pad: &gst::Pad) {
+    let (Some(pipeline), Ok(sink)) = (home.upgrade(), drain()) else { return };
+    if pipeline.add(&sink).is_ok() {
+        let _ = sink.sync_state_with_parent();
+        let _ = link(pad, &sink);
+    }
+}
+
+fn note(into: &mut gst::TagList, tags: &gst::TagList) {
+    if tags.scope() == gst::TagScope::Global {
+        *into = into.merge(tags, gst::TagMergeMode::Keep);
+    }
+}
+
+fn describe(error: &gst::message::Error, container: Option<&gst::Caps>) -> Failure {
+    let unknown = [gst::StreamError::TypeNotFound, gst::StreamError::WrongType]
+        .into_iter()
+        .any(|kind| error.error().matches(kind));
+    let media = container
+        .and_then(|caps| caps.structure(0))
+        .is_some_and(|s| {
+            let name = s.name().as_str();
+            name.starts_with("video/") || name.starts_with("audio/") || name.starts_with("application/x-id3")
+        });
+    if unknown && !media {
+        not_media(container)
+    } else {
+        failure::from_message(error)
+    }
+}
+
+fn not_media(container: Option<&gst::Caps>) -> Failure {
+    match container.and_then(|caps| caps.structure(0)).map(gst::StructureRef::name) {
+        Some(name) if name.starts_with("video/") || name.starts_with("audio/") => Failure::new(
+            ErrorKind::Corrupt,
+            format!("the medium is damaged beyond use: it looks like {name}, but no stream was found in it"),
+        ),
+        Some(name) => Failure::new(
+            ErrorKind::Unsupported,
+            format!("this is not a media file that Reelmill knows: it looks like {name}"),
+        ),
+        None => Failure::new(ErrorKind::Corrupt, "this is not a media file that Reelmill knows"),
+    }
+}

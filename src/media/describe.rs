@@ -1,0 +1,167 @@
+//! From caps and tags to the words and figures of [`MediaInfo`](crate::plan::MediaInfo).
+
+use gst::prelude::*;
+
+use super::demux::Stream;
+use super::failure::plain;
+use crate::plan::{AudioStream, Chapter, StreamInfo, StreamKind, VideoStream};
+
+/// The codec or container in words.
+pub fn codec_name(caps: &gst::CapsRef) -> String {
+    let plain_name = || caps.structure(0).map_or_else(|| "unknown".to_owned(), |s| s.name().to_string());
+    if !caps.is_fixed() {
+        return plain_name();
+    }
+    plain(&gst_pbutils::pb_utils_get_codec_description(caps))
+}
+
+/// Everything that caps and tags say about one stream.
+pub fn stream(index: usize, stream: &Stream) -> StreamInfo {
+    let tags = &stream.tags;
+    StreamInfo {
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+        codec: codec_name(&stream.caps),
+        duration: stream.pad.query_duration::<gst::ClockTime>().map(Into::into),
+        bitrate: tags
+            .get::<gst::tags::Bitrate>()
+            .map(|tag| u64::from(tag.get()))
+            .filter(|rate| *rate > 0),
+        language: tags
+            .get::<gst::tags::LanguageCode>()
+            .map(|tag| plain(tag.get()).chars().take(16).collect()),
+        kind: kind(stream),
+    }
+}
+
+fn kind(stream: &Stream) -> StreamKind {
+    let name = stream.media_type();
+    let Some(fields) = stream.caps.structure(0) else { return StreamKind::Other };
+    if name.starts_with("video/") || name.starts_with("image/") {
+        StreamKind::Video(video(fields, rotation(&stream.tags)))
+    } else if name.starts_with("audio/") {
+        StreamKind::Audio(audio(fields))
+    } else if name.starts_with("text/")
+        || name.starts_with("subpicture/")
+        || name.starts_with("closedcaption/")
+        || name.starts_with("application/x-subtitle")
+        || name == "application/x-ass"
+        || name == "application/x-ssa"
+    {
+        StreamKind::Subtitle
+    } else {
+        StreamKind::Other
+    }
+}
+
+fn number(fields: &gst::StructureRef, name: &str) -> u32 {
+    fields.get::<i32>(name).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+}
+
+fn fraction(fields: &gst::StructureRef, name: &str) -> Option<(u32, u32)> {
+    let value = fields.get::<gst::Fraction>(name).ok()?;
+    Some((u32::try_from(value.numer()).ok()?, u32::try_from(value.denom()).ok()?))
+}
+
+/// What caps say about a video stream.
+pub fn video(fields: &gst::StructureRef, rotation: u32) -> VideoStream {
+    let name = fields.name().as_str();
+    let fps = fraction(fields, "framerate").filter(|(num, _)| *num > 0);
+    let format = fields
+        .get::<&str>("format")
+        .ok()
+        .filter(|_| name == "video/x-raw")
+        .and_then(|text| text.parse::<gst_video::VideoFormat>().ok());
+    let depth = ["bit-depth-luma", "bit-depth"]
+        .into_iter()
+        .find_map(|field| fields.get::<u32>(field).ok())
+        .or_else(|| format.map(|format| gst_video::VideoFormatInfo::from_format(format).depth().first().copied().unwrap_or(8)));
+    VideoStream {
+        width: number(fields, "width"),
+        height: number(fields, "height"),
+        fps: fps.unwrap_or((0, 1)),
+        pixel_aspect: fraction(fields, "pixel-aspect-ratio").filter(|(n, d)| *n > 0 && *d > 0).unwrap_or((1, 1)),
+        depth: depth.filter(|bits| *bits > 0).unwrap_or(8),
+        interlaced: fields.get::<&str>("interlace-mode").is_ok_and(|mode| mode != "progressive"),
+        rotation,
+        is_image: name.starts_with("image/") && fps.is_none(),
+    }
+}
+
+/// What caps say about an audio stream.
+pub fn audio(fields: &gst::StructureRef) -> AudioStream {
+    AudioStream {
+        channels: number(fields, "channels"),
+        rate: number(fields, "rate"),
+    }
+}
+
+fn rotation(tags: &gst::TagListRef) -> u32 {
+    let orientation = tags.get::<gst::tags::ImageOrientation>();
+    match orientation.as_ref().map(gst::tags::TagValue::get) {
+        Some("rotate-90" | "flip-rotate-90") => 90,
+        Some("rotate-180" | "flip-rotate-180") => 180,
+        Some("rotate-270" | "flip-rotate-270") => 270,
+        _ => 0,
+    }
+}
+
+/// Tags that are text, numbers or dates, in the container's order.
+pub fn tags(list: &gst::TagListRef) -> Vec<(String, String)> {
+    const TECHNICAL: [&str; 9] = [
+        "container-format",
+        "video-codec",
+        "audio-codec",
+        "bitrate",
+        "minimum-bitrate",
+        "maximum-bitrate",
+        "nominal-bitrate",
+        "has-crc",
+        "image-orientation",
+    ];
+    list.iter_generic()
+        .filter(|(name, _)| !TECHNICAL.contains(&name.as_str()))
+        .flat_map(|(name, values)| {
+            values.filter_map(move |value| {
+                let text = value
+                    .get::<String>()
+                    .ok()
+                    .or_else(|| value.get::<gst::DateTime>().ok().and_then(|at| at.to_iso8601_string().ok()).map(|at| at.to_string()))
+                    .or_else(|| value.get::<u32>().ok().map(|n| n.to_string()))
+                    .or_else(|| value.get::<f64>().ok().map(|n| n.to_string()))?;
+                Some((name.to_string(), plain(&text)))
+            })
+        })
+        .take(100)
+        .collect()
+}
+
+/// Chapters of a table of contents.
+pub fn chapters(toc: &gst::TocRef) -> Vec<Chapter> {
+    let mut found = Vec::new();
+    for entry in toc.entries() {
+        collect(&entry, &mut found);
+    }
+    found
+}
+
+fn collect(entry: &gst::TocEntryRef, into: &mut Vec<Chapter>) {
+    if into.len() >= 1000 {
+        return;
+    }
+    if entry.entry_type() == gst::TocEntryType::Chapter
+        && let Some((start, stop)) = entry.start_stop_times()
+    {
+        let time = |at: i64| u64::try_from(at).ok().map(std::time::Duration::from_nanos);
+        into.push(Chapter {
+            start: time(start).unwrap_or_default(),
+            end: time(stop),
+            title: entry
+                .tags()
+                .and_then(|tags| tags.get::<gst::tags::Title>().map(|title| plain(title.get())))
+                .unwrap_or_default(),
+        });
+    }
+    for inner in entry.sub_entries() {
+        collect(&inner, into);
+    }
+}

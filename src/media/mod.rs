@@ -1,0 +1,56 @@
+//! The only user of GStreamer: describes a medium, decodes it once, and feeds every task of a run from that.
+//!
+//! Runs in the worker process alone. It reads the input that it is given and writes files into the current
+//! directory, by names that the plan gives; it opens nothing else. What it finds goes to a [`Listener`].
+
+pub mod allowed;
+mod boxes;
+mod branch;
+mod decoder;
+mod demux;
+mod describe;
+mod failure;
+mod fused;
+mod meter;
+pub mod probe;
+mod readback;
+mod run;
+mod seek;
+mod snapshot;
+pub mod source;
+mod still;
+
+use std::time::Duration;
+
+pub use run::run;
+
+
+
+use crate::job::{Failure, Finding};
+use crate::plan::OutputReport;
+use crate::rule::TaskId;
+
+/// How far a run is, as seen from inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Position in the medium.
+    pub at: Duration,
+    /// Length of the medium, where known.
+    pub of: Option<Duration>,
+    /// Buffers that passed.
+    pub buffers: u64,
+    /// Bytes read from the input.
+    pub bytes_read: u64,
+}
+
+/// Who is told what happens in a run.
+pub trait Listener {
+    /// Work goes on.
+    fn progress(&mut self, position: Position);
+    /// A file is complete and was read back.
+    fn output(&mut self, task: &TaskId, file: &str, size: u64, report: OutputReport);
+    /// Something was noticed.
+    fn finding(&mut self, task: Option<&TaskId>, finding: Finding);
+    /// A task is over without success.
+    fn task_failed(&mut self, task: &TaskId, failure: Failure);
+}

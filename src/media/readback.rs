@@ -1,0 +1,148 @@
+//! Reads a finished file back, every packet of it, and says what is in it.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::boxes;
+use super::decoder;
+use super::demux::{Demuxer, Stream, drain, link};
+use super::describe;
+use super::failure::{internal, writing};
+use super::meter::{Meter, Span};
+use super::source::{FileReader, Input};
+use crate::job::{ErrorKind, Failure};
+use crate::plan::{OutputReport, TrackReport};
+
+/// Time covered by the source's streams that were decoded.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Fed {
+    /// Of the video stream.
+    pub video: Span,
+    /// Of the audio stream.
+    pub audio: Span,
+}
+
+fn open(file: &str) -> Result<(Arc<Input>, u64), Failure> {
+    let reader = File::open(file)
+        .and_then(FileReader::new)
+        .map_err(|error| writing(file, &error))?;
+    let input = Input::new(reader);
+    let size = input.size();
+    Ok((input, size))
+}
+
+/// Size of a file, nothing more.
+///
+/// # Errors
+/// Where it is not there.
+pub fn size(file: &str) -> Result<u64, Failure> {
+    std::fs::metadata(file).map(|about| about.len()).map_err(|error| writing(file, &error))
+}
+
+/// Reads a medium back; `tick` is called now and then with the buffers seen.
+///
+/// # Errors
+/// Where it cannot be read to its end: `BadOutput`.
+pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, OutputReport), Failure> {
+    let (input, size) = open(file)?;
+    let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
+    let mut meters = Vec::new();
+    for stream in &medium.streams {
+        meters.push(Meter::on(&stream.pad));
+        medium.ignore(&stream.pad)?;
+    }
+    play(&mut medium, file, &mut || tick(meters.iter().map(|meter| meter.buffers()).sum()))?;
+    let tracks = medium
+        .streams
+        .iter()
+        .zip(&meters)
+        .map(|(stream, meter)| track(stream, meter, fed))
+        .collect();
+    let index_in_front = File::open(file)
+        .and_then(|mut file| boxes::index_in_front(&mut file))
+        .map_err(|error| bad(file, &Failure::new(ErrorKind::BadOutput, error.to_string())))?;
+    Ok((size, OutputReport::Media { tracks, index_in_front }))
+}
+
+/// Decodes an image back.
+///
+/// # Errors
+/// Where it is no image: `BadOutput`.
+pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
+    let (input, size) = open(file)?;
+    let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
+    let stream = medium.streams.first().ok_or_else(|| internal("a medium without streams"))?;
+    let pad = decoder::decode(&medium, stream, true)?;
+    let meter = Meter::on(&pad);
+    let sink = drain()?;
+    medium.pipeline.add(&sink).map_err(internal)?;
+    sink.sync_state_with_parent().map_err(internal)?;
+    link(&pad, &sink)?;
+    play(&mut medium, file, &mut || {})?;
+    let caps = pad.current_caps();
+    let picture = caps
+        .as_ref()
+        .and_then(|caps| caps.structure(0))
+        .map(|fields| describe::video(fields, 0))
+        .filter(|_| meter.buffers() > 0)
+        .ok_or_else(|| bad(file, &Failure::new(ErrorKind::BadOutput, "it shows no picture")))?;
+    Ok((
+        size,
+        OutputReport::Image {
+            width: picture.width,
+            height: picture.height,
+        },
+    ))
+}
+
+fn play(medium: &mut Demuxer, file: &str, tick: &mut dyn FnMut()) -> Result<(), Failure> {
+    medium.release();
+    medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
+    let bus = medium.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+    loop {
+        let message = bus.timed_pop_filtered(
+            gst::ClockTime::from_mseconds(250),
+            &[gst::MessageType::Error, gst::MessageType::Eos],
+        );
+        match message.as_ref().map(|message| message.view()) {
+            Some(gst::MessageView::Eos(_)) => return Ok(()),
+            Some(gst::MessageView::Error(error)) => {
+                return Err(bad(file, &super::failure::from_message(error)));
+            }
+            _ => tick(),
+        }
+    }
+}
+
+fn track(stream: &Stream, meter: &Meter, fed: &Fed) -> TrackReport {
+    let span = meter.span();
+    let fields = stream.pad.current_caps();
+    let fields = fields.as_ref().and_then(|caps| caps.structure(0));
+    let video = stream.media_type().starts_with("video/");
+    let source = if video { fed.video } else { fed.audio };
+    let picture = fields.filter(|_| video).map(|fields| describe::video(fields, 0));
+    let sound = fields.filter(|_| !video).map(describe::audio);
+    let time = |at: Option<Duration>| at.unwrap_or_default();
+    TrackReport {
+        video,
+        width: picture.as_ref().map_or(0, |picture| picture.width),
+        height: picture.as_ref().map_or(0, |picture| picture.height),
+        channels: sound.as_ref().map_or(0, |sound| sound.channels),
+        rate: sound.as_ref().map_or(0, |sound| sound.rate),
+        packets: meter.buffers(),
+        start: time(span.start),
+        end: time(span.end),
+        source_start: time(source.start),
+        source_end: time(source.end),
+    }
+}
+
+fn bad(file: &str, failure: &Failure) -> Failure {
+    Failure::new(
+        ErrorKind::BadOutput,
+        format!("{file} cannot be read back: {}", failure.message),
+    )
+}

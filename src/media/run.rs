@@ -1,0 +1,138 @@
+//! Carries out a plan: probe and copy by themselves, and one decode for all tasks that need frames or sound.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::failure::{internal, writing};
+use super::fused;
+use super::readback;
+use super::seek;
+use super::source::Input;
+use super::{Listener, Position, probe};
+use crate::job::{ErrorKind, Failure};
+use crate::plan::{MediaInfo, OutputReport, RunPlan, SnapshotPlan, TranscodePlan, Work};
+use crate::rule::TaskId;
+
+/// How often progress is told.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// Tells progress at its pace; counters only rise, over every part of a run.
+pub struct Pulse<'a> {
+    listener: &'a mut dyn Listener,
+    input: &'a Input,
+    position: Position,
+    before: u64,
+    told: Instant,
+}
+
+impl<'a> Pulse<'a> {
+    fn new(listener: &'a mut dyn Listener, input: &'a Input, of: Option<Duration>) -> Self {
+        Self {
+            listener,
+            input,
+            position: Position {
+                of,
+                ..Position::default()
+            },
+            before: 0,
+            told: Instant::now(),
+        }
+    }
+
+    /// This part of the run stands here.
+    pub fn beat(&mut self, at: Option<Duration>, buffers: u64) {
+        if self.told.elapsed() >= BEAT {
+            self.told = Instant::now();
+            self.position.at = self.position.at.max(at.unwrap_or_default());
+            self.position.buffers = self.position.buffers.max(self.before + buffers);
+            self.position.bytes_read = self.input.bytes_read();
+            self.listener.progress(self.position);
+        }
+    }
+
+    /// The next part counts its buffers from zero.
+    pub fn next_part(&mut self) {
+        self.before = self.position.buffers;
+    }
+
+    /// The one who is told.
+    pub fn listener(&mut self) -> &mut dyn Listener {
+        self.listener
+    }
+}
+
+/// Carries out a plan in the current directory. Failures of single tasks go to the listener.
+///
+/// # Errors
+/// What ends the whole run.
+pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> Result<(), Failure> {
+    let only_copies = plan.tasks.iter().all(|task| matches!(task.work, Work::Copy { .. }));
+    let media = match &plan.media {
+        Some(known) => Some(known.clone()),
+        None if only_copies => None,
+        None => Some(probe::probe(input)?),
+    };
+    let of = media.as_ref().and_then(|media| media.duration);
+    let mut pulse = Pulse::new(listener, input, of);
+
+    let mut transcodes: Vec<(&TaskId, &TranscodePlan)> = Vec::new();
+    let mut snapshots: Vec<(&TaskId, &SnapshotPlan)> = Vec::new();
+    for task in &plan.tasks {
+        let done = match &task.work {
+            Work::Probe { file } => write_probe(file, media.as_ref()).map(|()| file),
+            Work::Copy { file } => copy(input, file, &mut pulse).map(|()| file),
+            Work::Transcode(plan) => {
+                transcodes.push((&task.task, plan));
+                continue;
+            }
+            Work::Snapshot(plan) => {
+                snapshots.push((&task.task, plan));
+                continue;
+            }
+        };
+        match done.and_then(|file| Ok((file, readback::size(file)?))) {
+            Ok((file, size)) => pulse.listener.output(&task.task, file, size, OutputReport::Bytes),
+            Err(failure) => pulse.listener.task_failed(&task.task, failure),
+        }
+    }
+    let Some(media) = media else { return Ok(()) };
+    if media.video().is_none() {
+        for (task, _) in snapshots.drain(..) {
+            pulse.listener.task_failed(
+                task,
+                Failure::new(ErrorKind::NoSuchStream, "the medium has no video to take stills from"),
+            );
+        }
+    }
+    if !transcodes.is_empty() {
+        fused::run(input, &media, &transcodes, &snapshots, plan.threads, &mut pulse)
+    } else if !snapshots.is_empty() {
+        seek::run(input, &media, &snapshots, &mut pulse)
+    } else {
+        Ok(())
+    }
+}
+
+fn write_probe(file: &str, media: Option<&MediaInfo>) -> Result<(), Failure> {
+    let media = media.ok_or_else(|| internal("a probe task without a probe"))?;
+    let mut text = serde_json::to_vec_pretty(media).map_err(internal)?;
+    text.push(b'\n');
+    std::fs::write(file, text).map_err(|error| writing(file, &error))
+}
+
+fn copy(input: &Input, file: &str, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+    let mut output = File::create(file).map_err(|error| writing(file, &error))?;
+    let mut buffer = vec![0_u8; 1 << 20];
+    let mut at = 0_u64;
+    while at < input.size() {
+        let count = input
+            .fill(at, &mut buffer)
+            .map_err(|error| Failure::new(ErrorKind::Io, format!("the input cannot be read: {error}")))?;
+        output.write_all(&buffer[..count]).map_err(|error| writing(file, &error))?;
+        at += count as u64;
+        pulse.beat(None, 0);
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The worker's main: descriptors, plugins, one thread, the jail, and only then media.
+//!
+//! Called before any runtime or thread exists. It reads its input and its control socket, and writes into its
+//! current directory; it ends when the daemon closes the socket.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::frame::{self, FrameError};
+use super::jail;
+use super::protocol::{CONTROL_FD, FromWorker, INPUT_FD, Progress, ToWorker, VERSION};
+use super::registry;
+use crate::job::{ErrorKind, Failure, Finding};
+use crate::media::source::{FileReader, Input};
+use crate::media::{self, Listener, Position};
+use crate::plan::OutputReport;
+use crate::rule::TaskId;
+
+/// Runs the worker until the daemon lets it go; with `build_registry` only writes the plugin registry.
+#[must_use]
+pub fn main(build_registry: bool) -> ExitCode {
+    let ended = if build_registry { registry::build() } else { work() };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            // The daemon keeps the last line for its report.
+            let _ = writeln!(std::io::stderr(), "{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> Result<(), String> {
+    let (control, input) = descriptors()?;
+    let mut control = UnixStream::from(control);
+    gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
+    media::allowed::load().map_err(|failure| failure.message)?;
+    let threads = threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
+    if threads != 1 {
+        return Err(format!("{threads} threads exist before the jail; there must be one"));
+    }
+    jail::enter().map_err(|error| format!("the jail does not close: {error}"))?;
+    let hello = FromWorker::Hello {
+        protocol: VERSION,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        gstreamer: gst::version_string().to_string(),
+    };
+    say(&mut control, &hello)?;
+    let input = input
+        .map(|fd| FileReader::new(File::from(fd)))
+        .transpose()
+        .map_err(|error| format!("the input says no size: {error}"))?
+        .map(Input::new);
+    serve(&mut control, input.as_ref())
+}
+
+/// Takes the descriptors that the daemon left open.
+fn descriptors() -> Result<(OwnedFd, Option<OwnedFd>), String> {
+    let open = |fd: i32| {
+        // SAFETY: asking for the flags of a descriptor changes nothing, and is allowed for closed ones.
+        unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+    };
+    if !open(CONTROL_FD) {
+        return Err("the worker is started by the daemon, not by hand".to_owned());
+    }
+    // SAFETY: the descriptor is open, and nobody else in this process knows of it: nothing ran before.
+    let own = |fd: i32| unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((own(CONTROL_FD), open(INPUT_FD).then(|| own(INPUT_FD))))
+}
+
+fn threads() -> std::io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+fn say(control: &mut UnixStream, message: &FromWorker) -> Result<(), String> {
+    frame::write(control, message).map_err(|error| format!("the daemon does not listen: {error}"))
+}
+
+fn serve(control: &mut UnixStream, input: Option<&Arc<Input>>) -> Result<(), String> {
+    loop {
+        let request = match frame::read::<ToWorker>(control) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let Some(input) = input else {
+            let failure = Failure::new(ErrorKind::Internal, "the worker has no input");
+            say(control, &FromWorker::Failed { failure })?;
+            continue;
+        };
+        let answer = match request {
+            ToWorker::Probe => match media::probe::probe(input) {
+                Ok(media) => FromWorker::Media { media: Box::new(media) },
+                Err(failure) => FromWorker::Failed { failure },
+            },
+            ToWorker::Run { plan } => {
+                let mut teller = Teller { control, lost: None };
+                let ended = media::run(input, &plan, &mut teller);
+                if let Some(reason) = teller.lost {
+                    return Err(reason);
+                }
+                match ended {
+                    Ok(()) => FromWorker::Done,
+                    Err(failure) => FromWorker::Failed { failure },
+                }
+            }
+        };
+        say(control, &answer)?;
+    }
+}
+
+/// Tells the daemon what happens in a run.
+struct Teller<'a> {
+    control: &'a mut UnixStream,
+    lost: Option<String>,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, message: &FromWorker) {
+        if self.lost.is_none()
+            && let Err(reason) = say(self.control, message)
+        {
+            self.lost = Some(reason);
+        }
+    }
+}
+
+impl Listener for Teller<'_> {
+    fn progress(&mut self, position: Position) {
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.tell(&FromWorker::Progress(Progress {
+            position_ns: nanos(position.at),
+            duration_ns: position.of.map(nanos),
+            buffers: position.buffers,
+            bytes_read: position.bytes_read,
+        }));
+    }
+
+    fn output(&mut self, task: &TaskId, file: &str, size: u64, report: OutputReport) {
+        self.tell(&FromWorker::Output {
+            task: task.clone(),
+            file: file.to_owned(),
+            size,
+            report,
+        });
+    }
+
+    fn finding(&mut self, task: Option<&TaskId>, finding: Finding) {
+        self.tell(&FromWorker::Finding {
+            task: task.cloned(),
+            finding,
+        });
+    }
+
+    fn task_failed(&mut self, task: &TaskId, failure: Failure) {
+        self.tell(&FromWorker::TaskFailed {
+            task: task.clone(),
+            failure,
+        });
+    }
+}
