@@ -10,6 +10,7 @@ pub mod app;
 pub mod bucket;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod diagnostic;
 pub mod job;
 pub mod media;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::job::{Failure, Finding, Job, JobState, TaskRecord, TaskState};
 use crate::object::{BucketName, ObjectKey};
+use crate::rule::TaskId;
 use crate::service::mill::RunningJob;
 use crate::store::{OutputRecord, OutputState};
 
@@ -149,9 +150,29 @@ impl JobView {
     ) -> Self {
         let running = running.filter(|_| job.state == JobState::Running);
         let work = running.map(|running| WorkView::new(running, now));
+        Self {
+            progress: progress(job, work.as_ref()),
+            work,
+            ..Self::assemble(job, outputs, Some(config))
+        }
+    }
+
+    /// What the store alone knows of a job: no progress, no files of outputs.
+    #[must_use]
+    pub fn bare(job: &Job, outputs: &[OutputRecord]) -> Self {
+        Self::assemble(job, outputs, None)
+    }
+
+    fn assemble(job: &Job, outputs: &[OutputRecord], config: Option<&Config>) -> Self {
         let (key, key_bytes) = key_texts(&job.object.key);
-        let visible =
-            |output: &&OutputRecord| matches!(output.state, OutputState::Published | OutputState::Superseded);
+        let of = |task: Option<&TaskId>| -> Vec<OutputView> {
+            outputs
+                .iter()
+                .filter(|output| output.task.as_ref() == task)
+                .filter(|output| matches!(output.state, OutputState::Published | OutputState::Superseded))
+                .map(|output| OutputView::new(output, config))
+                .collect()
+        };
         Self {
             id: job.id.to_string(),
             rule: job.rule.to_string(),
@@ -171,24 +192,14 @@ impl JobView {
             ended: job.ended,
             not_before: job.not_before.filter(|_| job.state == JobState::Queued),
             retry_of: job.retry_of.as_ref().map(ToString::to_string),
-            progress: progress(job, work.as_ref()),
-            work,
+            progress: progress(job, None),
+            work: None,
             tasks: job
                 .tasks
                 .iter()
-                .map(|task| {
-                    let outputs = outputs
-                        .iter()
-                        .filter(|output| output.task.as_ref() == Some(&task.id))
-                        .filter(visible);
-                    TaskView::new(task, outputs.map(|output| OutputView::new(output, config)).collect())
-                })
+                .map(|task| TaskView::new(task, of(Some(&task.id))))
                 .collect(),
-            note: outputs
-                .iter()
-                .filter(|output| output.task.is_none())
-                .find(visible)
-                .map(|output| OutputView::new(output, config)),
+            note: of(None).into_iter().next(),
             media: None,
         }
     }
@@ -211,10 +222,10 @@ impl TaskView {
 }
 
 impl OutputView {
-    fn new(output: &OutputRecord, config: &Config) -> Self {
+    fn new(output: &OutputRecord, config: Option<&Config>) -> Self {
         let (key, key_bytes) = key_texts(&output.key);
         Self {
-            path: path_of(&output.bucket, &output.key, config),
+            path: config.and_then(|config| path_of(&output.bucket, &output.key, config)),
             bucket: output.bucket.to_string(),
             key,
             key_bytes,
@@ -225,7 +236,9 @@ impl OutputView {
 }
 
 impl WorkView {
-    fn new(running: &RunningJob, now: Timestamp) -> Self {
+    /// How far a job is that runs here.
+    #[must_use]
+    pub fn new(running: &RunningJob, now: Timestamp) -> Self {
         let seconds = |ns: u64| ns as f64 / 1e9;
         let position = seconds(running.progress.position_ns);
         let duration = running.progress.duration_ns.map(seconds);
