@@ -1,10 +1,15 @@
-//! `reelmill.toml`: buckets, folders, workers.
+//! `reelmill.toml`: buckets, folders, workers; and the folder of rule files.
+
+mod load;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::object::BucketName;
+pub use load::{NoConfig, check, find, load, read};
+pub use rules::{Checked, RuleFiles, check_all, read_rules};
 
 /// The checked config file. Paths are absolute.
 #[derive(Debug, Clone)]

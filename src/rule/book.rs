@@ -1,12 +1,14 @@
 //! The live rule book: the last good version of every rule, and which files are broken.
+//!
+//! [`renew`](super::renewal::renew) makes a new one out of what was read and what is remembered.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Rule, RuleName};
+use super::{Rule, RuleName, RuleVersion};
 use crate::diagnostic::Diagnostic;
-use crate::object::BucketName;
+use crate::object::{BucketName, ObjectKey};
 
 /// Everything that is known of the rules at one moment. Swapped whole.
 #[derive(Debug, Clone, Default)]
@@ -67,4 +69,44 @@ impl RuleBook {
             .iter()
             .filter(move |live| live.enabled && &live.rule.trigger.bucket == bucket)
     }
+}
+
+/// What the store remembers of a rule beside its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRecord {
+    /// The rule's name.
+    pub name: RuleName,
+    /// The version that is in use.
+    pub version: RuleVersion,
+    /// The text of its last good file.
+    pub text: String,
+    /// The name of that file within the rules folder.
+    pub file: String,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Since when it is as `enabled` says.
+    pub since: Timestamp,
+    /// When the rule was first seen.
+    pub created: Timestamp,
+    /// Whether what was there before is still being written down.
+    pub arming: Arming,
+}
+
+/// How far the baseline of a rule is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arming {
+    /// Nothing to write down: disabled, or done.
+    Done,
+    /// Enabled: what is there and not announced by a newer event is old.
+    Enabled {
+        /// Everything up to and with this key is written down.
+        cursor: Option<ObjectKey>,
+    },
+    /// The trigger got wider: keys that this older text of the rule did not match are old.
+    Widened {
+        /// Everything up to and with this key is written down.
+        cursor: Option<ObjectKey>,
+        /// The text before.
+        before: String,
+    },
 }

@@ -4,7 +4,11 @@
 //! I/O: texts come in, rules and diagnostics go out.
 
 pub mod book;
+pub mod check;
+pub mod edit;
+pub mod matching;
 pub mod names;
+pub mod renewal;
 
 use std::fmt;
 use std::str::FromStr;

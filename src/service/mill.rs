@@ -70,6 +70,8 @@ pub struct LiveBook {
     current: RwLock<Arc<RuleBook>>,
     /// Rises with every swap; services that depend on rules watch it.
     swapped: tokio::sync::watch::Sender<u64>,
+    /// Held by whoever reads rule records, saves them, and swaps the book.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl LiveBook {
@@ -85,6 +87,11 @@ impl LiveBook {
     pub fn set(&self, book: RuleBook) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
         self.swapped.send_modify(|count| *count += 1);
+    }
+
+    /// Keeps others from changing rule records and the book until it is dropped.
+    pub async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// Tells of swaps.

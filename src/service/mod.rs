@@ -3,3 +3,4 @@
 
 pub mod hints;
 pub mod mill;
+pub mod rules;

@@ -14,6 +14,7 @@ pub use crate::job::ledger::LedgerEntry;
 use crate::job::state::{Event, IllegalTransition};
 use crate::job::{Finding, Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
+pub use crate::rule::book::{Arming, RuleRecord};
 use crate::rule::{Rule, RuleName, RuleVersion, TaskId, When};
 
 /// Why the store did not do what it was asked.
@@ -36,44 +37,21 @@ pub enum StoreError {
     Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What the store remembers of a rule beside its file.
+/// The ledger's line for a (rule, bucket, key).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleRecord {
-    /// The rule's name.
-    pub name: RuleName,
-    /// The version that is in use.
-    pub version: RuleVersion,
-    /// The text of its last good file.
-    pub text: String,
-    /// The name of that file within the rules folder.
-    pub file: String,
-    /// Whether it is enabled.
-    pub enabled: bool,
-    /// Since when it is as `enabled` says.
-    pub since: Timestamp,
-    /// When the rule was first seen.
-    pub created: Timestamp,
-    /// Whether what was there before is still being written down.
-    pub arming: Arming,
-}
-
-/// How far the baseline of a rule is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arming {
-    /// Nothing to write down: disabled, or done.
-    Done,
-    /// Enabled: what is there and not announced by a newer event is old.
-    Enabled {
-        /// Everything up to and with this key is written down.
-        cursor: Option<ObjectKey>,
-    },
-    /// The trigger got wider: keys that this older text of the rule did not match are old.
-    Widened {
-        /// Everything up to and with this key is written down.
-        cursor: Option<ObjectKey>,
-        /// The text before.
-        before: String,
-    },
+pub struct LedgerEntry {
+    /// Under which rule.
+    pub rule: RuleName,
+    /// Of which key.
+    pub key: ObjectKey,
+    /// The identity last accepted.
+    pub identity: Identity,
+    /// Rises with every accepted identity.
+    pub generation: Generation,
+    /// Accepted as old, without a job.
+    pub baseline: bool,
+    /// Since when the key is missing; it is remembered all the same.
+    pub gone_at: Option<Timestamp>,
 }
 
 /// A wish to change the ledger, decided on what it said before.

@@ -1,4 +1,9 @@
 //! What is wrong with something that a person wrote: data, collected all at once, rendered by a surface.
+//!
+//! [`reader`] reads TOML with the place of everything in it, [`quantity`] reads times, sizes and rates.
+
+pub mod quantity;
+pub mod reader;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -38,6 +43,32 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// An error at this place of a file.
+    #[must_use]
+    pub fn error(file: &SourceFile, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
+        Self {
+            file: Some(file.clone()),
+            span,
+            severity: Severity::Error,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// The same, with what would be right.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same, as a warning.
+    #[must_use]
+    pub fn as_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// Line and column of the span's start, both from 1, columns in characters.
     #[must_use]
     pub fn position(&self) -> Option<(usize, usize)> {
@@ -47,4 +78,26 @@ impl Diagnostic {
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         Some((line, column))
     }
+}
+
+/// Whether any of these must be mended before the file can be used.
+#[must_use]
+pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .any(|found| found.severity == Severity::Error)
+}
+
+/// Of the words on offer the one that was probably meant.
+pub fn did_you_mean<'w>(written: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let written = written.to_lowercase();
+    words
+        .into_iter()
+        .map(|word| {
+            let distance = strsim::damerau_levenshtein(&written, &word.to_lowercase());
+            (distance, word)
+        })
+        .filter(|(distance, word)| *distance <= (word.chars().count() / 3).max(1))
+        .min()
+        .map(|(_, word)| word)
 }

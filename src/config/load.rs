@@ -1,0 +1,230 @@
+//! Finds and reads `reelmill.toml`.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::{Ageing, BucketConfig, Config, Workers};
+use crate::diagnostic::reader::{Page, Table, Value};
+use crate::diagnostic::{Diagnostic, SourceFile, any_error};
+use crate::object::BucketName;
+
+/// The config file was not found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no config file; looked at {}", .looked.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+pub struct NoConfig {
+    /// Where it could have been, in order.
+    pub looked: Vec<PathBuf>,
+}
+
+/// Which config file to use: the one named, else `$REELMILL_CONFIG`, `./reelmill.toml`, `/etc/reelmill/reelmill.toml`.
+/// What a person named is used even where it is not there, so that reading it says so.
+///
+/// # Errors
+/// Where none is named and none is there.
+pub fn find(explicit: Option<&Path>) -> Result<PathBuf, NoConfig> {
+    if let Some(path) = explicit {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = variable("REELMILL_CONFIG") {
+        return Ok(path);
+    }
+    let looked: Vec<PathBuf> = vec!["reelmill.toml".into(), "/etc/reelmill/reelmill.toml".into()];
+    match looked.iter().find(|path| path.is_file()) {
+        Some(path) => Ok(path.clone()),
+        None => Err(NoConfig { looked }),
+    }
+}
+
+/// Reads and checks a config file.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
+    let (config, diagnostics) = read(path);
+    config.ok_or(diagnostics)
+}
+
+/// The same, with warnings. There is a config exactly where no diagnostic is an error.
+#[must_use]
+pub fn read(path: &Path) -> (Option<Config>, Vec<Diagnostic>) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let file = SourceFile { path: path.to_owned(), text: text.into() };
+            check(&file)
+        }
+        Err(error) => {
+            let file = SourceFile { path: path.to_owned(), text: "".into() };
+            let found = Diagnostic::error(&file, None, format!("the config file cannot be read: {error}"));
+            (None, vec![found])
+        }
+    }
+}
+
+/// Checks the text of a config file.
+#[must_use]
+pub fn check(file: &SourceFile) -> (Option<Config>, Vec<Diagnostic>) {
+    let (config, diagnostics) = Page::read(file, "the config", |page, table| config(page, table, file));
+    (config.filter(|_| !any_error(&diagnostics)), diagnostics)
+}
+
+fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config> {
+    let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let place = |value: &Value<'_>| {
+        let text = value.text()?;
+        if text.is_empty() {
+            value.error(format!("`{}` is empty", value.path), "the path of a folder");
+            return None;
+        }
+        Some(tidy(&folder.join(text)))
+    };
+    let rules = table.get("rules").map_or_else(|| Some(folder.join("rules")), |value| place(&value));
+    let state = table.get("state").map_or_else(|| Some(default_state()), |value| place(&value));
+    let buckets = table
+        .require("bucket", "declare at least one: [bucket.NAME] with `path = \"...\"`")
+        .and_then(|value| {
+            let mut table = value.table()?;
+            let all: Vec<_> = table
+                .entries()
+                .into_iter()
+                .map(|(name, value)| bucket(name, &value, place).map(|bucket| (bucket, value)))
+                .collect();
+            all.into_iter().collect::<Option<Vec<_>>>()
+        });
+    if let Some(buckets) = &buckets {
+        warn_of_nested(page, buckets);
+    }
+    let workers = match table.get("workers") {
+        Some(value) => value.table().and_then(workers),
+        None => Some(Workers { slots: half_the_cores(), drain: Duration::from_secs(30) }),
+    };
+    let ageing = match table.get("queue") {
+        Some(value) => value.table().and_then(ageing),
+        None => Some(Ageing::Each(Duration::from_hours(1))),
+    };
+    let grace = match table.get("publish") {
+        Some(value) => value.table().and_then(|mut table| {
+            let grace = span(&mut table, "grace", 60, 0..=30 * 86_400);
+            table.finish(&[]);
+            grace
+        }),
+        None => Some(Duration::from_mins(1)),
+    };
+    table.finish(&["api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database", "log"]);
+    Some(Config {
+        file: path,
+        rules: rules?,
+        state: state?,
+        buckets: buckets?.into_iter().map(|(named, _)| named).collect::<BTreeMap<_, _>>(),
+        workers: workers?,
+        ageing: ageing?,
+        grace: grace?,
+    })
+}
+
+/// A length of time in seconds, within a range of seconds.
+fn span(table: &mut Table<'_>, key: &str, default: u64, range: RangeInclusive<u64>) -> Option<Duration> {
+    let range = Duration::from_secs(*range.start())..=Duration::from_secs(*range.end());
+    match table.get(key) {
+        Some(value) => value.duration(range),
+        None => Some(Duration::from_secs(default)),
+    }
+}
+
+fn bucket(
+    name: &str,
+    value: &Value<'_>,
+    place: impl Fn(&Value<'_>) -> Option<PathBuf>,
+) -> Option<(BucketName, BucketConfig)> {
+    let checked = name
+        .parse()
+        .map_err(|error: crate::object::InvalidName| {
+            value.key_error(format!("\"{}\" is no name of a bucket", name.escape_debug()), error.to_string());
+        })
+        .ok();
+    let mut table = value.table()?;
+    let path = if ["s3", "endpoint"].iter().any(|key| table.has(key)) {
+        table.get("path").and_then(|value| place(&value))
+    } else {
+        table.require("path", "the directory: path = \"/srv/media/inbox\"").and_then(|value| place(&value))
+    };
+    let poll = span(&mut table, "poll", 10, 1..=86_400);
+    let settle = span(&mut table, "settle", 2, 0..=86_400);
+    let sweep = span(&mut table, "sweep", 3600, 1..=30 * 86_400);
+    table.finish(&["s3", "endpoint", "region", "watch", "path_style", "sqs", "profile", "nats", "amqp", "redis", "mqtt", "kafka", "webhook"]);
+    Some((checked?, BucketConfig { path: path?, poll: poll?, settle: settle?, sweep: sweep? }))
+}
+
+fn warn_of_nested(page: &Page, buckets: &[((BucketName, BucketConfig), Value<'_>)]) {
+    for (at, ((name, bucket), value)) in buckets.iter().enumerate() {
+        for ((other_name, other), _) in &buckets[..at] {
+            let message = if bucket.path == other.path {
+                format!("buckets \"{other_name}\" and \"{name}\" are the same directory")
+            } else if bucket.path.starts_with(&other.path) {
+                format!("bucket \"{name}\" lies within bucket \"{other_name}\"")
+            } else if other.path.starts_with(&bucket.path) {
+                format!("bucket \"{other_name}\" lies within bucket \"{name}\"")
+            } else {
+                continue;
+            };
+            page.warning(
+                value.key_span.clone(),
+                message,
+                "an object in both can start rules of both; use one bucket and rules with a `directory`",
+            );
+        }
+    }
+}
+
+fn workers(mut table: Table<'_>) -> Option<Workers> {
+    let slots = table.get("slots").map_or_else(|| Some(half_the_cores()), |value| value.count(1..=1024));
+    let drain = span(&mut table, "drain", 30, 0..=86_400);
+    table.finish(&["jail", "memory", "nice"]);
+    Some(Workers { slots: slots?, drain: drain? })
+}
+
+fn ageing(mut table: Table<'_>) -> Option<Ageing> {
+    let hour = Duration::from_hours(1);
+    let ageing = match table.get("ageing") {
+        None => Some(Ageing::Each(hour)),
+        Some(value) if value.is_word("strict") => Some(Ageing::Strict),
+        Some(value) => value
+            .duration(Duration::from_secs(1)..=hour * 24 * 365)
+            .map(Ageing::Each),
+    };
+    table.finish(&[]);
+    ageing
+}
+
+fn half_the_cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores / 2).unwrap_or(1).max(1)
+}
+
+/// `$STATE_DIRECTORY` (systemd), `/var/lib/reelmill` for root, else below the user's state home.
+fn default_state() -> PathBuf {
+    if let Some(folder) = variable("STATE_DIRECTORY") {
+        // systemd lists several with colons; the first is ours.
+        let text = folder.to_string_lossy().into_owned();
+        return text.split(':').next().unwrap_or(&text).into();
+    }
+    if rustix::process::geteuid().is_root() {
+        return "/var/lib/reelmill".into();
+    }
+    let home = variable("XDG_STATE_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(variable("HOME")?.join(".local/state")));
+    home.map_or_else(|| "/var/lib/reelmill".into(), |home| home.join("reelmill"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name)?;
+    (!value.is_empty()).then(|| value.into())
+}
+
+/// Without `.` and, where the part before is plain text of the same path, without `..`.
+fn tidy(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}

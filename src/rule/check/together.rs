@@ -1,0 +1,214 @@
+//! What only shows when names, tasks or rules are held against each other: outputs that would get the same name,
+//! rules with the same name, and rules that would start each other for ever.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::job::JobId;
+use crate::object::ObjectKey;
+use crate::rule::matching::{MEDIA_EXTENSIONS, takes_extension};
+use crate::rule::names::{Wanted, output_key};
+use crate::rule::{Formats, Rule, Task, TaskKind};
+
+/// Rules that cannot be in force together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// Their places in the list that was checked.
+    pub rules: Vec<usize>,
+    /// What is wrong, once for each file that should change.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Checks rules against each other: their names are unique, and none starts itself through what it publishes.
+#[must_use]
+pub fn check_together(rules: &[(&Rule, &SourceFile)]) -> Vec<Diagnostic> {
+    clashes(rules)
+        .into_iter()
+        .flat_map(|clash| clash.diagnostics)
+        .collect()
+}
+
+/// The same, with the rules that each fault is about.
+#[must_use]
+pub fn clashes(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
+    let mut found = Vec::new();
+    let mut named: HashMap<_, Vec<usize>> = HashMap::new();
+    for (at, (rule, _)) in rules.iter().enumerate() {
+        named.entry(&rule.name).or_default().push(at);
+    }
+    let mut same: Vec<_> = named.into_values().filter(|all| all.len() > 1).collect();
+    same.sort();
+    for all in same {
+        let (rule, first) = rules[all[0]];
+        let diagnostics = all[1..].iter().map(|at| {
+            let file = rules[*at].1;
+            let message = format!("a rule named \"{}\" is also in {}", rule.name, first.path.display());
+            Diagnostic::error(file, Some(place(file, &["name"])), message)
+                .with_help("give each rule a name of its own, or take one of the files away")
+        });
+        found.push(Clash { diagnostics: diagnostics.collect(), rules: all });
+    }
+    found.extend(loops(rules));
+    found
+}
+
+/// Where a key stands in a file; its beginning where it is absent.
+fn place(file: &SourceFile, keys: &[&str]) -> Range<usize> {
+    let (document, _) = DeTable::parse_recoverable(&file.text);
+    let (mut table, mut found) = (Some(document.get_ref()), 0..0);
+    for key in keys {
+        let Some((written, value)) = table.and_then(|table| table.get_key_value(*key)) else {
+            break;
+        };
+        found = written.span().start..value.span().end.max(written.span().end);
+        if value.get_ref().is_table() {
+            found = written.span();
+        }
+        table = value.get_ref().as_table();
+    }
+    found
+}
+
+/// Only a rule with `trigger.outputs` can be started by a rule; a chain of such starts that closes is a loop.
+fn loops(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
+    let starts = |from: usize, to: usize| may_start(rules[from].0, rules[to].0);
+    let mut found: Vec<Clash> = Vec::new();
+    for first in 0..rules.len() {
+        // The shortest way back, so that the chain named is the one to mend.
+        let mut came_from: HashMap<usize, usize> = HashMap::new();
+        let mut reached = VecDeque::from([first]);
+        while let (Some(here), false) = (reached.pop_front(), came_from.contains_key(&first)) {
+            for next in (0..rules.len()).filter(|next| starts(here, *next)) {
+                came_from.entry(next).or_insert_with(|| {
+                    reached.push_back(next);
+                    here
+                });
+            }
+        }
+        let Some(mut here) = came_from.get(&first).copied() else {
+            continue;
+        };
+        let mut chain = vec![first];
+        while here != first {
+            chain.insert(1, here);
+            here = came_from[&here];
+        }
+        if found.iter().any(|known| known.rules.contains(&first)) {
+            continue;
+        }
+        let names: Vec<_> = chain
+            .iter()
+            .chain([&first])
+            .map(|at| format!("\"{}\"", rules[*at].0.name))
+            .collect();
+        let file = rules[first].1;
+        let message = if chain.len() == 1 {
+            format!("rule {} would start itself with what it publishes", names[0])
+        } else {
+            format!("rules would start each other for ever: {}", names.join(" -> "))
+        };
+        let diagnostic = Diagnostic::error(file, Some(place(file, &["trigger", "outputs"])), message)
+            .with_help("publish elsewhere, or take `outputs = true` out of [trigger]");
+        found.push(Clash { rules: chain, diagnostics: vec![diagnostic] });
+    }
+    found
+}
+
+/// Whether an output of `from` may start `to`, as far as rules alone can tell; globs count only where they surely exclude.
+fn may_start(from: &Rule, to: &Rule) -> bool {
+    let trigger = &to.trigger;
+    if !trigger.outputs || from.output.bucket != trigger.bucket {
+        return false;
+    }
+    let target = from.output.directory.as_ref().unwrap_or(&from.trigger.directory).as_str();
+    let wanted = trigger.directory.as_str();
+    let excluded = trigger.exclude.patterns.iter().any(|pattern| {
+        pattern.strip_suffix("**").is_some_and(|directory| {
+            directory.ends_with('/') && !directory.contains(['*', '?', '[', '{']) && target.starts_with(directory)
+        })
+    });
+    let meet = target.starts_with(wanted) || wanted.starts_with(target);
+    meet && !excluded
+        && from.tasks.iter().any(|task| {
+            extensions(from, task).iter().any(|extension| takes_extension(&trigger.formats, extension))
+        })
+}
+
+/// Extensions that a task's outputs may have. A copy has any that its rule takes.
+fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
+    match &task.kind {
+        TaskKind::Probe => vec!["json"],
+        TaskKind::Transcode(transcode) => vec![transcode.container.extension()],
+        TaskKind::Snapshot(snapshot) => vec![snapshot.format.extension()],
+        TaskKind::Copy => match &rule.trigger.formats {
+            Formats::List(list) => list.iter().map(String::as_str).collect(),
+            Formats::Known => MEDIA_EXTENSIONS.to_vec(),
+            Formats::Any => [&MEDIA_EXTENSIONS[..], &["json", "jpg", "png", "txt"]].concat(),
+        },
+    }
+}
+
+/// Outputs of one rule that would get the same name, or that of their source. Sizes count as the same: small media are
+/// not scaled up, so two sizes may be one.
+pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = Vec::new();
+    let mut taken: HashMap<ObjectKey, &Task> = HashMap::new();
+    let error = |message: String| {
+        Diagnostic::error(file, Some(place(file, &["output", "path"])), message)
+    };
+    let Ok(job) = JobId::parse("000000000000000") else {
+        return found;
+    };
+    for task in &rule.tasks {
+        let count = match &task.kind {
+            TaskKind::Snapshot(snapshot) => u32::try_from(snapshot.at.len()).unwrap_or(u32::MAX),
+            _ => 1,
+        };
+        let made = extensions(rule, task);
+        let sources = match &rule.trigger.formats {
+            Formats::List(list) => list.iter().map(String::as_str).collect(),
+            _ => made.clone(),
+        };
+        for (extension, source) in made.iter().flat_map(|one| sources.iter().map(move |source| (*one, *source))) {
+            if matches!(task.kind, TaskKind::Copy) && extension != source {
+                continue;
+            }
+            let Ok(object) = ObjectKey::new(format!("{}source.{source}", rule.trigger.directory.as_str())) else {
+                continue;
+            };
+            let mut own = HashSet::new();
+            for index in 1..=count {
+                let wanted = Wanted {
+                    task: &task.id,
+                    object: &object,
+                    ext: extension.as_bytes(),
+                    number: (count > 1).then_some((index, count)),
+                    rendition: None,
+                    size: Some((1, 1)),
+                    date: jiff::civil::Date::constant(2000, 1, 1),
+                    job: &job,
+                };
+                let message = match output_key(rule, &wanted) {
+                    Err(_) => format!("task \"{}\" would take the name of its source", task.id),
+                    Ok(key) if !own.insert(key.clone()) => {
+                        format!("task \"{}\" would give all its images the same name", task.id)
+                    }
+                    Ok(key) => match taken.insert(key, task) {
+                        Some(other) if other.id != task.id => {
+                            format!("tasks \"{}\" and \"{}\" would give an output the same name", other.id, task.id)
+                        }
+                        _ => continue,
+                    },
+                };
+                if found.iter().all(|known| known.message != message) {
+                    let help = "tell them apart with {task} and {n}: \"{stem}/{task}/{name}\"";
+                    found.push(error(message).with_help(help));
+                }
+            }
+        }
+    }
+    found
+}

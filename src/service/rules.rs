@@ -1,0 +1,218 @@
+//! Keeps the rule book equal to the files of the rules folder.
+//!
+//! A round reads the folder, checks it whole, saves what the store must remember, and swaps the book. Where the folder
+//! cannot be read, the book stays as it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::mill::Mill;
+use crate::config::{RuleFiles, read_rules};
+use crate::object::{BucketName, ObjectKey};
+use crate::rule::book::{Arming, LiveRule, RuleRecord};
+use crate::rule::renewal::{changes, newly_broken, renew};
+use crate::store::StoreError;
+
+/// How often names, times and sizes are compared, whatever the file system says.
+const POLL: Duration = Duration::from_secs(2);
+/// So long nothing may happen before the folder is read, so that half-written saves are not.
+const SETTLE: Duration = Duration::from_millis(200);
+/// But no longer than this.
+const SETTLE_AT_MOST: Duration = Duration::from_millis(700);
+
+/// Why the rules were not loaded. The book stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The folder.
+    #[error("the rules folder {} cannot be read", .0.display())]
+    Folder(PathBuf, #[source] std::io::Error),
+    /// The store.
+    #[error("rules could not be remembered")]
+    Store(#[from] StoreError),
+}
+
+/// One round. Broken files are no error: they are in the book and in health.
+///
+/// # Errors
+/// Where the folder or the store does not answer.
+pub async fn load(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
+    let outcome = load_quietly(mill, now).await;
+    if let Err(error) = &outcome
+        && mill.health.set("rules", false, with_cause(error), now)
+    {
+        tracing::error!(error = with_cause(error), "rules are not loaded");
+    }
+    outcome
+}
+
+fn with_cause(error: &LoadError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
+    let folder = mill.config.rules.clone();
+    let read = tokio::task::spawn_blocking(move || read_rules(&folder))
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    let RuleFiles { files, unreadable } =
+        read.map_err(|error| LoadError::Folder(mill.config.rules.clone(), error))?;
+    let buckets: Vec<BucketName> = mill.config.buckets.keys().cloned().collect();
+
+    let _changing = mill.book.change().await;
+    let records = mill.store.rules().await?;
+    let renewal = renew(&records, &files, &unreadable, &buckets, now);
+    for record in &renewal.save {
+        mill.store.save_rule(record).await?;
+    }
+    let before = mill.book.get();
+    for (name, what) in changes(&before, &renewal.book) {
+        tracing::info!(rule = name, "{what}");
+    }
+    for broken in newly_broken(&before, &renewal.book) {
+        for found in &broken.diagnostics {
+            let (line, column) = found.position().unzip();
+            tracing::warn!(file = broken.file, line, column, help = found.help, "{}", found.message);
+        }
+    }
+    let broken: Vec<_> = renewal.book.broken.iter().map(|one| one.file.as_str()).collect();
+    let message = if broken.is_empty() {
+        format!("{} loaded", renewal.book.rules.len())
+    } else {
+        format!("broken: {}; `reelmill check` says why", broken.join(", "))
+    };
+    mill.health.set("rules", broken.is_empty(), message, now);
+    mill.book.set(renewal.book);
+    Ok(())
+}
+
+/// Loads rules, and again whenever the folder changes or somebody asks, until stopped.
+pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
+    let changed = Arc::new(Notify::new());
+    let mut watcher = None;
+    let mut seen = None;
+    let mut due = true;
+    loop {
+        if watcher.is_none() {
+            watcher = watch(&mill.config.rules, &changed);
+        }
+        let now_there = fingerprint(&mill.config.rules).await;
+        if due || seen.as_ref() != Some(&now_there) {
+            // A folder that came back needs a new watch.
+            if now_there.is_none() {
+                watcher = None;
+            }
+            seen = load(&mill, Timestamp::now()).await.is_ok().then_some(now_there);
+        }
+        due = tokio::select! {
+            () = stop.cancelled() => return,
+            () = mill.rules_changed.notified() => true,
+            () = changed.notified() => {
+                settle(&changed).await;
+                true
+            }
+            () = sleep(POLL) => false,
+        };
+    }
+}
+
+/// Returns once nothing changed for a while.
+async fn settle(changed: &Notify) {
+    let end = Instant::now() + SETTLE_AT_MOST;
+    while Instant::now() < end && timeout(SETTLE, changed.notified()).await.is_ok() {}
+}
+
+fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let changed = changed.clone();
+    let handler = move |event: notify::Result<notify::Event>| {
+        // Reading the files is an event too.
+        let merely_read = event.as_ref().is_ok_and(|event| {
+            matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
+        });
+        if !merely_read {
+            changed.notify_one();
+        }
+    };
+    let mut watcher = notify::recommended_watcher(handler).ok()?;
+    watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
+    Some(watcher)
+}
+
+/// Names, times and sizes of what lies in the folder; none where it cannot be read.
+async fn fingerprint(folder: &Path) -> Option<Vec<(std::ffi::OsString, Option<std::time::SystemTime>, u64)>> {
+    let folder = folder.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).ok()? {
+            let entry = entry.ok()?;
+            if let Ok(about) = std::fs::metadata(entry.path()) {
+                found.push((entry.file_name(), about.modified().ok(), about.len()));
+            }
+        }
+        found.sort();
+        Some(found)
+    });
+    read.await.ok().flatten()
+}
+
+/// Writes down how far the baseline of a rule is. False: it is another baseline by now (the rule was turned off and on, or
+/// changed), so take the new one from the book.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn save_cursor(mill: &Mill, live: &LiveRule, through: &ObjectKey) -> Result<bool, StoreError> {
+    let _changing = mill.book.change().await;
+    let Some(mut record) = same_baseline(mill, live).await? else {
+        return Ok(false);
+    };
+    match &mut record.arming {
+        Arming::Done => return Ok(false),
+        Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => *cursor = Some(through.clone()),
+    }
+    mill.store.save_rule(&record).await?;
+    Ok(true)
+}
+
+/// The baseline of a rule is written: the record says so, and the book is swapped. False as for [`save_cursor`].
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn arming_done(mill: &Mill, live: &LiveRule) -> Result<bool, StoreError> {
+    let _changing = mill.book.change().await;
+    let Some(mut record) = same_baseline(mill, live).await? else {
+        return Ok(false);
+    };
+    record.arming = Arming::Done;
+    mill.store.save_rule(&record).await?;
+    let mut book = (*mill.book.get()).clone();
+    for rule in &mut book.rules {
+        if rule.rule.name == record.name {
+            rule.arming = None;
+        }
+    }
+    mill.book.set(book);
+    tracing::info!(rule = %record.name, "what was there before is written down");
+    Ok(true)
+}
+
+/// The record, where it still describes the baseline that this version of the rule began.
+async fn same_baseline(mill: &Mill, live: &LiveRule) -> Result<Option<RuleRecord>, StoreError> {
+    let records = mill.store.rules().await?;
+    Ok(records.into_iter().find(|record| {
+        record.name == live.rule.name
+            && record.version == live.rule.version
+            && record.enabled
+            && record.since == live.since
+            && record.arming != Arming::Done
+    }))
+}
