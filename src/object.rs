@@ -215,33 +215,29 @@ impl From<ObjectKey> for WireKey {
 }
 
 /// Why a key is left alone unless a rule says otherwise: names of things that are hidden or not finished.
-/// Every segment counts, so that a whole directory can be filled under such a name.
 #[must_use]
 pub fn is_ignored(key: &ObjectKey) -> Option<&'static str> {
-    key.as_bytes()
-        .split(|b| *b == b'/')
-        .find_map(is_ignored_name)
-}
-
-/// As [`is_ignored`], for one segment.
-#[must_use]
-pub fn is_ignored_name(name: &[u8]) -> Option<&'static str> {
-    const UNFINISHED: [(&[u8], &str); 4] = [
+    const UNFINISHED: [(&[u8], &str); 5] = [
         (b".part", "it ends in .part: not finished"),
         (b".partial", "it ends in .partial: not finished"),
         (b".crdownload", "it ends in .crdownload: not finished"),
         (b".tmp", "it ends in .tmp: not finished"),
+        (b"~", "it ends in ~: a backup copy"),
     ];
-    if name.first() == Some(&b'.') {
+    if key.as_bytes().split(|b| *b == b'/').any(is_hidden) {
         return Some("it is hidden: a name starts with a dot");
     }
-    if name.last() == Some(&b'~') {
-        return Some("it ends in ~: a backup copy");
-    }
+    let name = key.file_name();
     UNFINISHED.into_iter().find_map(|(ending, reason)| {
         let at = name.len().checked_sub(ending.len())?;
         name[at..].eq_ignore_ascii_case(ending).then_some(reason)
     })
+}
+
+/// Whether a name starts with a dot. What lies in hidden directories is never noticed.
+#[must_use]
+pub fn is_hidden(name: &[u8]) -> bool {
+    name.first() == Some(&b'.')
 }
 
 /// A directory within a bucket, as a key prefix: empty (the whole bucket) or ending in `/`.

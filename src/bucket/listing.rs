@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::beneath::open_beneath;
 use super::local::{Place, file_type, identity, join};
 use super::{BucketError, Lister};
-use crate::object::{Directory, Object, ObjectKey, is_ignored_name};
+use crate::object::{Directory, Object, ObjectKey, is_hidden};
 
 /// Objects in a page.
 const PAGE: usize = 1000;
@@ -173,9 +173,6 @@ impl Walk {
         for entry in Dir::read_from(directory)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if is_ignored_name(name).is_some() {
-                continue;
-            }
             let kind = match entry.file_type() {
                 FileType::Unknown => {
                     match statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
@@ -188,6 +185,7 @@ impl Walk {
             };
             let mut bytes = name.to_vec();
             match kind {
+                FileType::Directory if is_hidden(name) => continue,
                 FileType::Directory => bytes.push(b'/'),
                 FileType::RegularFile => {
                     if self.after.as_ref().is_some_and(|after| {
@@ -213,6 +211,10 @@ impl Walk {
     }
 
     fn note(&mut self, prefix: Vec<u8>, error: Errno) {
+        // A file system's own folder for what its repair finds; only root may read it.
+        if prefix.ends_with(b"lost+found/") {
+            return;
+        }
         self.unread += 1;
         self.first.get_or_insert((prefix, error));
     }

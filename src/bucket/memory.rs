@@ -53,6 +53,13 @@ impl MemoryBucket {
         identity
     }
 
+    /// Puts an object there with an identity that it had before.
+    pub fn put_as(&self, key: &ObjectKey, bytes: &[u8], identity: Identity) {
+        self.inside()
+            .objects
+            .insert(key.clone(), (bytes.to_vec(), identity));
+    }
+
     /// Takes an object away.
     pub fn remove(&self, key: &ObjectKey) {
         self.inside().objects.remove(key);
@@ -151,7 +158,10 @@ impl Bucket for MemoryBucket {
             .objects
             .iter()
             .filter(|(key, _)| directory.contains(key) && after.is_none_or(|after| *key > after))
-            .filter(|(key, _)| crate::object::is_ignored(key).is_none())
+            .filter(|(key, _)| {
+                let mut directories = key.directory().split(|b| *b == b'/');
+                !directories.any(crate::object::is_hidden)
+            })
             .map(|(key, (_, identity))| Object {
                 bucket: self.name.clone(),
                 key: key.clone(),

@@ -120,7 +120,8 @@ pub trait Bucket: Send + Sync {
     async fn resolve(&self, key: &ObjectKey) -> Result<Resolved, BucketError>;
     /// Opens an object for a worker.
     async fn open(&self, key: &ObjectKey) -> Result<Opened, BucketError>;
-    /// Starts a listing of what lies below `directory`, after `after` where given. Ignored names are left out.
+    /// Starts a listing of what lies below `directory`, after `after` where given. Hidden
+    /// directories are left out; which other names are wanted, rules say.
     async fn list(
         &self,
         directory: &Directory,

@@ -1,6 +1,4 @@
 //! Commands and helpers that work on the config file and the rule files themselves.
-//!
-//! Everything that reads them goes through [`config`] and [`read_rules`].
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,34 +8,19 @@ use serde_json::json;
 use super::exit::{Code, Trouble};
 use super::{output, report};
 use crate::bucket::local::LocalBucket;
-use crate::config::Config;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::config::{Config, check_all, read_rules};
+use crate::diagnostic::{Diagnostic, Severity, SourceFile};
 use crate::object::BucketName;
-use crate::rule::Rule;
+use crate::rule::{Rule, check};
 
-/// Where the config is looked for: what was said, the environment, here, the system.
+/// Where the config is: what was said, the environment, here, the system.
 ///
 /// # Errors
 /// Where there is none.
-pub fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
-    if let Some(path) = said {
-        return Ok(path.to_path_buf());
-    }
-    if let Some(path) = std::env::var_os("REELMILL_CONFIG").filter(|path| !path.is_empty()) {
-        return Ok(PathBuf::from(path));
-    }
-    let usual = ["reelmill.toml", "/etc/reelmill/reelmill.toml"];
-    usual
-        .into_iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists())
-        .ok_or_else(|| {
-            Trouble::new(
-                Code::Config,
-                "there is no config file: neither ./reelmill.toml nor /etc/reelmill/reelmill.toml exists; \
-                 name one with --config FILE or REELMILL_CONFIG",
-            )
-        })
+fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
+    crate::config::find(said).map_err(|error| {
+        Trouble::new(Code::Config, format!("{error}; name one with --config FILE or REELMILL_CONFIG"))
+    })
 }
 
 /// The checked config; warnings are shown.
@@ -46,7 +29,7 @@ pub fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
 /// Where there is none or it is wrong.
 pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
     let path = find_config(said)?;
-    let (config, diagnostics) = read_config(&path)?;
+    let (config, diagnostics) = crate::config::read(&path);
     match config {
         Some(config) => {
             if !diagnostics.is_empty() {
@@ -65,13 +48,17 @@ pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
 /// `reelmill check`
 pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
     let path = find_config(said)?;
-    let (config, mut diagnostics) = read_config(&path)?;
+    let (config, mut diagnostics) = crate::config::read(&path);
     let (mut rules, mut enabled) = (0, 0);
     if let Some(config) = &config {
-        let (checked, wrong) = read_rules(config)?;
-        rules = checked.len();
-        enabled = checked.iter().filter(|rule| rule.enabled).count();
-        diagnostics.extend(wrong);
+        let files = read_rules(&config.rules).map_err(|error| {
+            let what = format!("cannot read the rules folder {}", config.rules.display());
+            Trouble::io(&what, &error, Code::NoInput)
+        })?;
+        let checked = check_all(config, &files);
+        rules = checked.rules.len();
+        enabled = checked.rules.iter().filter(|(rule, _)| rule.enabled).count();
+        diagnostics.extend(checked.diagnostics);
     }
     let errors = count(&diagnostics, Severity::Error);
     let warnings = count(&diagnostics, Severity::Warning);
@@ -137,31 +124,36 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads and checks a config file; none where it has errors.
-fn read_config(path: &Path) -> Result<(Option<Config>, Vec<Diagnostic>), Trouble> {
-    Err(Trouble::new(
-        Code::Internal,
-        format!("this build does not read {} yet", path.display()),
-    ))
-}
-
-/// Reads and checks every rule file; the good rules, and what is wrong with the others.
-fn read_rules(config: &Config) -> Result<(Vec<Rule>, Vec<Diagnostic>), Trouble> {
-    Err(Trouble::new(
-        Code::Internal,
-        format!("this build does not read {} yet", config.rules.display()),
-    ))
-}
-
-/// Reads and checks one rule file for a trial: the rule and its text. Buckets that it names need not exist.
+/// Reads and checks one rule file for a trial: the rule and its text. The buckets that it names need not be
+/// declared anywhere, since a trial puts the file and a folder in their place.
 pub fn read_rule(path: &Path) -> Result<(Rule, String), Trouble> {
-    Err(Trouble::new(
-        Code::Internal,
-        format!("this build does not read {} yet", path.display()),
-    ))
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Trouble::io(&format!("cannot read {}", path.display()), &error, Code::NoInput))?;
+    let file = SourceFile {
+        path: path.to_path_buf(),
+        text: text.clone().into(),
+    };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    match check(&file, &stem, &buckets_named(&text)) {
+        (Some(rule), diagnostics) => {
+            if !diagnostics.is_empty() {
+                report::to_stderr(&diagnostics);
+            }
+            Ok((rule, text))
+        }
+        (None, diagnostics) => Err(Trouble::in_files(
+            Code::Data,
+            format!("{} is wrong", path.display()),
+            diagnostics,
+        )),
+    }
 }
 
-/// The text of a rule file with `enabled` set; everything else stays as it is.
-pub fn set_enabled(_text: &str, _enabled: bool) -> Result<String, String> {
-    Err("this build does not edit rule files yet".to_owned())
+/// The buckets that a rule's text names, as far as it can be read.
+fn buckets_named(text: &str) -> Vec<BucketName> {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    ["trigger", "output"]
+        .into_iter()
+        .filter_map(|part| table.get(part)?.get("bucket")?.as_str()?.parse().ok())
+        .collect()
 }

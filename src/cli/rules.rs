@@ -20,6 +20,7 @@ use super::table::Table;
 use super::files;
 use crate::app::status::{RuleView, RulesView};
 use crate::config::Config;
+use crate::rule::edit::set_enabled;
 
 /// How long a daemon is given to take up an edited file before this says that it has not.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -108,7 +109,7 @@ fn show(rule: &RuleView) {
 fn turn(config: &Config, name: &str, enabled: bool, json: bool) -> Result<(), Trouble> {
     let (path, text) = find(config, name)?;
     let shown = path.display();
-    let edited = files::set_enabled(&text, enabled)
+    let edited = set_enabled(&text, enabled)
         .map_err(|error| Trouble::new(Code::Data, format!("{shown} cannot be edited: {error}")))?;
     let changed = edited != text;
     if changed {

@@ -1,6 +1,12 @@
 //! The loops of the daemon. Each is a file with a `tick` that does one round and a `run` that repeats it
 //! until the daemon stops; all live in one `JoinSet` and end through one token.
 
+pub mod arming;
+mod decision;
 pub mod hints;
+pub mod intake;
 pub mod mill;
-pub mod rules;
+pub mod sweep;
+#[cfg(test)]
+mod tests_support;
+pub mod watching;

@@ -69,7 +69,7 @@ impl LocalSource {
         Self {
             bucket,
             path: path.into(),
-            poll,
+            poll: poll.max(Duration::from_millis(100)),
         }
     }
 
@@ -186,7 +186,12 @@ impl LocalSource {
                     if now.unwatched == 0 {
                         limit_again = None;
                     } else {
-                        limit_again.get_or_insert_with(|| Instant::now() + LIMIT_AGAIN);
+                        limit_again.get_or_insert_with(|| {
+                            for directory in &current.directories {
+                                sink.missed(directory.clone());
+                            }
+                            Instant::now() + LIMIT_AGAIN
+                        });
                     }
                     sink.health(now.unwatched == 0, self.words(&now, &polled));
                 }
@@ -235,28 +240,30 @@ impl LocalSource {
     }
 
     fn words(&self, standing: &Standing, polled: &[Directory]) -> String {
-        let mut words = match standing.directories {
+        let watching = match standing.directories {
             1 => "watching 1 directory".to_owned(),
             count => format!("watching {count} directories"),
         };
-        if !polled.is_empty() {
-            let names: Vec<_> = polled
-                .iter()
-                .map(|directory| match directory.as_str() {
-                    "" => "everything",
-                    name => name,
-                })
-                .collect();
-            words += &format!(
-                "; polling {} every {} s, because the file system sends no events",
+        let names: Vec<_> = polled
+            .iter()
+            .map(|directory| match directory.as_str() {
+                "" => "everything",
+                name => name,
+            })
+            .collect();
+        let polling = (!names.is_empty()).then(|| {
+            format!(
+                "polling {} every {} s, because the file system sends no events",
                 names.join(", "),
                 self.poll.as_secs()
-            );
-        }
-        if let Some(why) = &standing.why {
-            words += &format!("; {} not watched: {why}", standing.unwatched);
-        }
-        words
+            )
+        });
+        let trouble = standing
+            .why
+            .as_ref()
+            .map(|why| format!("{} not watched: {why}", standing.unwatched));
+        let words = [Some(watching), polling, trouble];
+        words.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 }
 

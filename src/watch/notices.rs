@@ -13,7 +13,7 @@ use std::time::Instant;
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use super::{PlaceOf, Sink, Wanted};
-use crate::object::{ObjectKey, is_ignored, is_ignored_name};
+use crate::object::{ObjectKey, is_hidden};
 
 /// Directories that may wait for the walker; more than that, and everything is walked.
 const MOST_WAITING: usize = 50_000;
@@ -152,7 +152,7 @@ impl Shared {
         let Some(key) = self.below(path).and_then(|b| ObjectKey::new(b).ok()) else {
             return;
         };
-        if is_ignored(&key).is_none() && self.wanted().contains(&key) {
+        if self.wanted().contains(&key) {
             self.sink.hint(key, Some(jiff::Timestamp::now()), "inotify");
         }
     }
@@ -161,10 +161,8 @@ impl Shared {
         let Some(prefix) = self.prefix(path) else {
             return;
         };
-        let ignored = prefix
-            .split(|b| *b == b'/')
-            .any(|name| is_ignored_name(name).is_some());
-        if !ignored && self.wanted().place_of(&prefix) != PlaceOf::Elsewhere {
+        let hidden = prefix.split(|b| *b == b'/').any(is_hidden);
+        if !hidden && self.wanted().place_of(&prefix) != PlaceOf::Elsewhere {
             self.order(Order::Arrived(prefix));
         }
     }

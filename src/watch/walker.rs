@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::notices::{Order, Shared};
 use super::{PlaceOf, Wanted};
 use crate::bucket::beneath::{open_beneath, open_root};
-use crate::object::{MAX_KEY_LEN, ObjectKey, is_ignored_name};
+use crate::object::{MAX_KEY_LEN, ObjectKey, is_hidden};
 
 /// How long after the first walk of a new directory it is walked again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -242,6 +242,9 @@ impl Walker {
     }
 
     fn cannot_watch(&mut self, prefix: Vec<u8>, error: &str) {
+        if prefix.ends_with(b"lost+found/") {
+            return;
+        }
         let path = self.shared.path(&prefix);
         self.why
             .get_or_insert_with(|| format!("{} cannot be watched: {error}", path.display()));
@@ -259,9 +262,6 @@ impl Walker {
         for entry in Dir::read_from(directory.as_fd())? {
             let entry = entry?;
             let name = entry.file_name();
-            if is_ignored_name(name.to_bytes()).is_some() {
-                continue;
-            }
             let kind = match entry.file_type() {
                 FileType::Unknown => statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_or(FileType::Unknown, |stat| {
@@ -271,6 +271,7 @@ impl Walker {
             };
             let mut full = [prefix, name.to_bytes()].concat();
             match kind {
+                FileType::Directory if is_hidden(name.to_bytes()) => {}
                 FileType::Directory => {
                     full.push(b'/');
                     open.push(full);

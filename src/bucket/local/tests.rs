@@ -236,14 +236,49 @@ fn an_unreadable_directory_hides_nothing_else_and_the_listing_does_not_end_well(
     mode(folder.root.path(), 0o755);
     mode(&folder.root.path().join("b"), 0o700);
     let mut walk = Listing::walk(folder.bucket.0.clone(), &Directory::default(), None);
-    let read = std::thread::spawn(move || {
-        // SAFETY: changes the user for file access of this thread alone, and takes an integer.
-        unsafe { libc::syscall(libc::SYS_setfsuid, 65534) };
-        (walk.page(), walk.page())
-    });
-    let (page, end) = read.join().unwrap();
+    let (page, end) = as_nobody(move || (walk.page(), walk.page()));
     let keys: Vec<_> = page.unwrap().into_iter().map(|object| object.key).collect();
     assert_eq!(keys, [key(b"a/one.mp4"), key(b"c/three.mp4")]);
     let error = end.unwrap_err().to_string();
     assert!(error.contains("directory b cannot be read"), "{error}");
+}
+
+/// Works as a user without any right of its own, on a thread that ends with it.
+fn as_nobody<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(move || {
+        // Version 3 of the header, for this thread; then effective, permitted and inheritable, twice 32 bits.
+        let (header, none) = ([0x2008_0522_u32, 0], [0_u32; 6]);
+        // SAFETY: changes this thread alone; both arrays are as large as the call reads.
+        unsafe {
+            libc::syscall(libc::SYS_setfsuid, 65534);
+            libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr());
+        }
+        work()
+    });
+    thread.join().unwrap()
+}
+
+#[test]
+fn a_file_of_another_user_must_settle_and_one_that_may_not_be_read_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let (open, closed) = (key(b"open.mp4"), key(b"closed.mp4"));
+    for name in [&open, &closed] {
+        folder.put(name, b"x");
+    }
+    folder.bucket.0.root().unwrap();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(folder.root.path(), 0o755);
+    mode(&folder.path(&open), 0o644);
+    mode(&folder.path(&closed), 0o600);
+    let place = folder.bucket.0.clone();
+    let (open, closed) = as_nobody(move || (place.resolve(&open), place.resolve(&closed)));
+    assert!(matches!(open.unwrap(), Resolved::Settling { .. }));
+    let error = closed.unwrap_err();
+    assert!(matches!(error, BucketError::Permanent { .. }), "{error}");
+    assert!(error.to_string().contains("permission"), "{error}");
 }

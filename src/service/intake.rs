@@ -1,0 +1,365 @@
+//! Takes hints, asks the bucket what is there, and lets the ledger decide whether that is a job.
+//!
+//! The ledger's generation is read before the bucket is asked, and an answer counts only if it is still that one. A hint
+//! is given up only once it is decided: a busy file, a bucket that is offline and a database that fails are asked again,
+//! for ever. One loop a bucket, so that a slow one keeps nobody else waiting.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::decision::{Decision, RuleView, decide, judge};
+use super::hints::{BucketHints, Patience, TakenHint};
+use super::mill::Mill;
+use crate::bucket::{Bucket, BucketError, Resolved};
+use crate::job::{Generation, JobId};
+use crate::object::{BucketName, Identity, Object, ObjectKey};
+use crate::rule::RuleName;
+use crate::rule::book::{LiveRule, RuleBook};
+use crate::store::{Acceptance, Accepted, LedgerEntry, NewJob, NewTask, OutputRecord, StoreError};
+
+/// Hints taken at once.
+const BATCH: usize = 256;
+/// Keys that a bucket is asked about at once.
+const AT_ONCE: usize = 16;
+/// How long a bucket may take to answer for one key.
+const ANSWER: Duration = Duration::from_secs(30);
+/// The first and the longest wait before a key is looked at again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// Works on the hints of a bucket until it is stopped.
+pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
+    let hints = mill.hints.of(&bucket);
+    while stop.run_until_cancelled(hints.ready()).await.is_some() {
+        tick(&mill, &bucket).await;
+    }
+}
+
+/// Works on one batch; answers how many hints it took.
+pub async fn tick(mill: &Mill, bucket: &BucketName) -> usize {
+    let hints = mill.hints.of(bucket);
+    let taken = hints.take(BATCH, Instant::now());
+    let (Some(place), false) = (mill.buckets.get(bucket), taken.is_empty()) else {
+        hints.done(taken.iter().map(|hint| &hint.key));
+        return taken.len();
+    };
+    let book = mill.book.get();
+    let rules: Vec<&LiveRule> = book.enabled_for(bucket).collect();
+    let (wanted, unwanted): (Vec<_>, Vec<_>) = taken.iter().partition(|hint| {
+        rules
+            .iter()
+            .any(|live| judge(&live.rule, &hint.key, None).is_empty())
+    });
+    hints.done(unwanted.iter().map(|hint| &hint.key));
+    let part = format!("intake:{bucket}");
+    if let Err(error) = work(mill, bucket, place, &hints, &book, &wanted).await {
+        let words = format!("{error}; hints are kept and tried again");
+        if mill
+            .health
+            .set(&part, false, words.clone(), Timestamp::now())
+        {
+            tracing::error!(%bucket, error = &error as &dyn std::error::Error, "intake: {words}");
+        }
+        for hint in &wanted {
+            again(&hints, hint);
+        }
+    } else {
+        mill.health
+            .set(&part, true, "taking hints", Timestamp::now());
+    }
+    taken.len()
+}
+
+/// What is known of the keys of a batch before the bucket is asked.
+struct Before {
+    ledger: HashMap<(RuleName, ObjectKey), LedgerEntry>,
+    outputs: HashMap<ObjectKey, OutputRecord>,
+}
+
+impl Before {
+    async fn read(
+        mill: &Mill,
+        bucket: &BucketName,
+        book: &RuleBook,
+        keys: &[ObjectKey],
+    ) -> Result<Self, StoreError> {
+        let names: Vec<RuleName> = book
+            .enabled_for(bucket)
+            .map(|live| live.rule.name.clone())
+            .collect();
+        let ledger = mill.store.ledger(&names, bucket, keys).await?;
+        let outputs = mill.store.own_outputs(bucket, keys).await?;
+        Ok(Self {
+            ledger: ledger
+                .into_iter()
+                .map(|entry| ((entry.rule.clone(), entry.key.clone()), entry))
+                .collect(),
+            outputs: outputs
+                .into_iter()
+                .map(|output| (output.key.clone(), output))
+                .collect(),
+        })
+    }
+
+    /// Under its name lies what this program wrote, not what somebody put in its place.
+    fn is_own(&self, key: &ObjectKey, identity: &Identity) -> bool {
+        self.outputs
+            .get(key)
+            .is_some_and(|output| output.identity == *identity)
+    }
+}
+
+/// Everything of a batch; a store that fails leaves all its hints to be put back.
+async fn work(
+    mill: &Mill,
+    bucket: &BucketName,
+    place: &Arc<dyn Bucket>,
+    hints: &BucketHints,
+    book: &RuleBook,
+    wanted: &[&TakenHint],
+) -> Result<(), StoreError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<ObjectKey> = wanted.iter().map(|hint| hint.key.clone()).collect();
+    let before = Before::read(mill, bucket, book, &keys).await?;
+    let mut answers = resolve_all(place, &keys).await;
+    let settle = mill
+        .config
+        .buckets
+        .get(bucket)
+        .map_or(Duration::from_secs(2), |config| config.settle);
+
+    let mut batch: Vec<Acceptance> = Vec::new();
+    let mut back: HashMap<RuleName, Vec<ObjectKey>> = HashMap::new();
+    let mut decided: Vec<&TakenHint> = Vec::new();
+    let mut waiting: Vec<(&TakenHint, Patience, Instant)> = Vec::new();
+    for hint in wanted {
+        let identity = match answers.remove(&hint.key) {
+            Some(Ok(Resolved::Complete(identity))) => identity,
+            Some(Ok(Resolved::Settling {
+                identity,
+                fingerprint,
+            })) => match settled(hint, &identity, fingerprint, settle) {
+                Ok(()) => identity,
+                Err((patience, due)) => {
+                    waiting.push((hint, patience, due));
+                    continue;
+                }
+            },
+            Some(Ok(answer @ (Resolved::Gone | Resolved::NotAFile))) => {
+                tracing::debug!(%bucket, key = %hint.key, source = hint.source, ?answer, "nothing to work on");
+                decided.push(hint);
+                continue;
+            }
+            Some(Err(error)) => {
+                let (patience, due) = refused(bucket, hint, &error);
+                waiting.push((hint, patience, due));
+                continue;
+            }
+            Some(Ok(Resolved::Busy)) | None => {
+                let (patience, due) = patience_of(hint, BACKOFF.1);
+                waiting.push((hint, patience, due));
+                continue;
+            }
+        };
+        decided.push(hint);
+        let own = before.is_own(&hint.key, &identity);
+        for live in book.enabled_for(bucket) {
+            let wants = judge(&live.rule, &hint.key, Some(identity.size)).is_empty()
+                && (!own || live.rule.trigger.outputs);
+            if !wants {
+                continue;
+            }
+            let entry = before
+                .ledger
+                .get(&(live.rule.name.clone(), hint.key.clone()));
+            let view = RuleView::of(live, &hint.key, identity.size);
+            let job = match decide(entry, &identity, hint.event, &view) {
+                Decision::Same => {
+                    if entry.is_some_and(|entry| entry.gone_at.is_some()) {
+                        back.entry(live.rule.name.clone())
+                            .or_default()
+                            .push(hint.key.clone());
+                    }
+                    continue;
+                }
+                Decision::Baseline => None,
+                Decision::Job => Some(new_job(live, Timestamp::now())),
+            };
+            batch.push(Acceptance {
+                rule: live.rule.name.clone(),
+                object: Object {
+                    bucket: bucket.clone(),
+                    key: hint.key.clone(),
+                    identity: identity.clone(),
+                },
+                seen: entry.map_or(Generation(0), |entry| entry.generation),
+                job,
+            });
+        }
+    }
+    for (rule, keys) in back {
+        mill.store.mark_gone(&rule, bucket, &keys, None).await?;
+    }
+    let stale = accept(mill, batch).await?;
+    for hint in decided {
+        if stale.contains(&hint.key) {
+            // Somebody else moved the ledger: look again, at once the first time.
+            let due = match hint.patience.looks {
+                0 => Instant::now(),
+                _ => patience_of(hint, BACKOFF.1).1,
+            };
+            hints.put_back(&hint.key, patience_of(hint, BACKOFF.1).0, due);
+        } else {
+            hints.done([&hint.key]);
+        }
+    }
+    for (hint, patience, due) in waiting {
+        hints.put_back(&hint.key, patience, due);
+    }
+    Ok(())
+}
+
+/// Changes the ledger; answers the keys whose line had moved meanwhile.
+async fn accept(mill: &Mill, batch: Vec<Acceptance>) -> Result<Vec<ObjectKey>, StoreError> {
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = mill.store.accept(batch.clone(), Timestamp::now()).await?;
+    let mut stale = Vec::new();
+    let mut queued = false;
+    for (wish, answer) in batch.into_iter().zip(answers) {
+        let Object { bucket, key, .. } = wish.object;
+        match (answer, wish.job) {
+            (Accepted::Stale, _) => stale.push(key),
+            (Accepted::Yes { superseded }, job) => {
+                for old in superseded {
+                    mill.running
+                        .stop(&old, "superseded by a newer version of the object");
+                }
+                if let Some(job) = job {
+                    queued = true;
+                    tracing::info!(job = %job.id, rule = %wish.rule, %bucket, %key, "job accepted");
+                }
+            }
+        }
+    }
+    if queued {
+        mill.queue_changed.notify_one();
+    }
+    Ok(stale)
+}
+
+fn new_job(live: &LiveRule, now: Timestamp) -> NewJob {
+    NewJob {
+        id: JobId::new(now, rand::random()),
+        rule_version: live.rule.version.clone(),
+        rule_text: live.text.to_string(),
+        priority: live.rule.priority,
+        tasks: live
+            .rule
+            .tasks
+            .iter()
+            .map(|task| NewTask {
+                id: task.id.clone(),
+                kind: task.kind.name().to_owned(),
+                after: task.after.clone(),
+                when: task.when,
+            })
+            .collect(),
+        retry_of: None,
+    }
+}
+
+type Answers = HashMap<ObjectKey, Result<Resolved, BucketError>>;
+
+/// Asks the bucket about every key, a few at a time. A key whose answer broke off is missing.
+async fn resolve_all(place: &Arc<dyn Bucket>, keys: &[ObjectKey]) -> Answers {
+    let mut answers = HashMap::with_capacity(keys.len());
+    let mut asking = JoinSet::new();
+    for key in keys {
+        if asking.len() >= AT_ONCE
+            && let Some(Ok((key, answer))) = asking.join_next().await
+        {
+            answers.insert(key, answer);
+        }
+        let (place, key) = (place.clone(), key.clone());
+        asking.spawn(async move {
+            let answer = tokio::time::timeout(ANSWER, place.resolve(&key)).await;
+            let answer = answer.unwrap_or_else(|_| {
+                Err(BucketError::offline(format!(
+                    "bucket {} does not answer",
+                    place.name()
+                )))
+            });
+            (key, answer)
+        });
+    }
+    while let Some(joined) = asking.join_next().await {
+        if let Ok((key, answer)) = joined {
+            answers.insert(key, answer);
+        }
+    }
+    answers
+}
+
+/// Whether a file that cannot be asked about has stayed as it is for long enough; else when to look again.
+fn settled(
+    hint: &TakenHint,
+    identity: &Identity,
+    fingerprint: u64,
+    settle: Duration,
+) -> Result<(), (Patience, Instant)> {
+    let now = Instant::now();
+    let since = match &hint.patience.settling {
+        Some((before, print, since)) if before == identity && *print == fingerprint => *since,
+        _ => now,
+    };
+    if since != now && now >= since + settle {
+        return Ok(());
+    }
+    let patience = Patience {
+        looks: 0,
+        settling: Some((identity.clone(), fingerprint, since)),
+    };
+    Err((patience, since + settle))
+}
+
+fn refused(bucket: &BucketName, hint: &TakenHint, error: &BucketError) -> (Patience, Instant) {
+    let longest = match error {
+        BucketError::Permanent { .. } => BACKOFF.1 * 10,
+        _ => BACKOFF.1,
+    };
+    let cause = error as &dyn std::error::Error;
+    if hint.patience.looks == 0 {
+        tracing::warn!(%bucket, key = %hint.key, error = cause, "cannot be looked at; tried again");
+    } else {
+        tracing::debug!(%bucket, key = %hint.key, error = cause, "cannot be looked at; tried again");
+    }
+    patience_of(hint, longest)
+}
+
+/// One look more, and when the next is due.
+fn patience_of(hint: &TakenHint, longest: Duration) -> (Patience, Instant) {
+    let looks = hint.patience.looks;
+    let wait = BACKOFF.0.saturating_mul(1 << looks.min(16)).min(longest);
+    let patience = Patience {
+        looks: looks.saturating_add(1),
+        settling: None,
+    };
+    (patience, Instant::now() + wait)
+}
+
+fn again(hints: &BucketHints, hint: &TakenHint) {
+    let (patience, due) = patience_of(hint, BACKOFF.1);
+    hints.put_back(&hint.key, patience, due);
+}
+
+#[cfg(test)]
+mod tests;

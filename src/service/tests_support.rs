@@ -1,0 +1,391 @@
+//! A mill for tests of the loops: a bucket in memory, and a store that keeps rules, the ledger and outputs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+
+use super::hints::HintBox;
+use super::mill::{Health, LiveBook, Mill, Running};
+use crate::bucket::Bucket;
+use crate::config::{Ageing, BucketConfig, Config, Workers};
+use crate::job::state::Event;
+use crate::job::{Generation, Job, JobId, LeaseNumber, Priority};
+use crate::object::{BucketName, Directory, ObjectKey};
+use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
+use crate::rule::{
+    Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion,
+    Trigger,
+};
+use crate::store::{
+    Acceptance, Accepted, Arming, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList,
+    PublishRefused, RuleRecord, Store, StoreError,
+};
+
+#[derive(Default)]
+pub struct FakeStore {
+    rules: Mutex<Vec<RuleRecord>>,
+    lines: Mutex<BTreeMap<(RuleName, ObjectKey), LedgerEntry>>,
+    outputs: Mutex<HashMap<ObjectKey, OutputRecord>>,
+    /// Jobs in the order of their acceptance.
+    jobs: Mutex<Vec<(JobId, RuleName, ObjectKey)>>,
+    pub accepts: AtomicU32,
+    pub fails: AtomicBool,
+}
+
+fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_here<T>() -> Result<T, StoreError> {
+    Err(StoreError::Permanent("not part of this store".into()))
+}
+
+impl FakeStore {
+    pub fn jobs(&self) -> Vec<String> {
+        held(&self.jobs)
+            .iter()
+            .map(|(_, rule, key)| format!("{rule} {key}"))
+            .collect()
+    }
+
+    pub fn line(&self, rule: &str, key: &str) -> Option<LedgerEntry> {
+        let at = (rule.parse().unwrap(), key.parse().unwrap());
+        held(&self.lines).get(&at).cloned()
+    }
+
+    pub fn lines(&self) -> usize {
+        held(&self.lines).len()
+    }
+
+    pub fn add_output(&self, output: OutputRecord) {
+        held(&self.outputs).insert(output.key.clone(), output);
+    }
+
+    pub fn save_rule_now(&self, record: RuleRecord) {
+        let mut rules = held(&self.rules);
+        rules.retain(|other| other.name != record.name);
+        rules.push(record);
+    }
+
+    pub fn arming(&self, rule: &str) -> Arming {
+        let rules = held(&self.rules);
+        let found = rules.iter().find(|record| record.name.as_str() == rule);
+        found.unwrap().arming.clone()
+    }
+
+    fn answer(&self) -> Result<(), StoreError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(StoreError::Transient("broken".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError> {
+        self.answer()?;
+        Ok(held(&self.rules).clone())
+    }
+    async fn save_rule(&self, record: &RuleRecord) -> Result<(), StoreError> {
+        self.answer()?;
+        self.save_rule_now(record.clone());
+        Ok(())
+    }
+    async fn rule_text(&self, _: &RuleVersion) -> Result<String, StoreError> {
+        not_here()
+    }
+    async fn ledger(
+        &self,
+        rules: &[RuleName],
+        _: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<LedgerEntry>, StoreError> {
+        self.answer()?;
+        let lines = held(&self.lines);
+        let found = rules.iter().flat_map(|rule| {
+            let lines = &lines;
+            keys.iter()
+                .filter_map(move |key| lines.get(&(rule.clone(), key.clone())).cloned())
+        });
+        Ok(found.collect())
+    }
+    async fn ledger_range(
+        &self,
+        rule: &RuleName,
+        _: &BucketName,
+        after: Option<&ObjectKey>,
+        through: Option<&ObjectKey>,
+        limit: u32,
+    ) -> Result<Vec<LedgerEntry>, StoreError> {
+        self.answer()?;
+        Ok(held(&self.lines)
+            .iter()
+            .filter(|((name, key), _)| {
+                name == rule
+                    && after.is_none_or(|after| key > after)
+                    && through.is_none_or(|through| key <= through)
+            })
+            .take(limit as usize)
+            .map(|(_, line)| line.clone())
+            .collect())
+    }
+    async fn accept(
+        &self,
+        batch: Vec<Acceptance>,
+        _: Timestamp,
+    ) -> Result<Vec<Accepted>, StoreError> {
+        self.answer()?;
+        self.accepts.fetch_add(1, Ordering::SeqCst);
+        let mut lines = held(&self.lines);
+        let mut jobs = held(&self.jobs);
+        let mut answers = Vec::new();
+        for wish in batch {
+            let at = (wish.rule.clone(), wish.object.key.clone());
+            let found = lines.get(&at).map_or(Generation(0), |line| line.generation);
+            if found != wish.seen {
+                answers.push(Accepted::Stale);
+                continue;
+            }
+            let mut superseded = Vec::new();
+            if let Some(job) = &wish.job {
+                superseded = jobs
+                    .iter()
+                    .filter(|(_, rule, key)| *rule == at.0 && *key == at.1)
+                    .map(|(id, _, _)| id.clone())
+                    .collect();
+                jobs.push((job.id.clone(), at.0.clone(), at.1.clone()));
+            }
+            let line = LedgerEntry {
+                rule: at.0.clone(),
+                key: at.1.clone(),
+                identity: wish.object.identity,
+                generation: Generation(found.0 + 1),
+                baseline: wish.job.is_none(),
+                gone_at: None,
+            };
+            lines.insert(at, line);
+            answers.push(Accepted::Yes { superseded });
+        }
+        Ok(answers)
+    }
+    async fn mark_gone(
+        &self,
+        rule: &RuleName,
+        _: &BucketName,
+        keys: &[ObjectKey],
+        gone_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.answer()?;
+        for key in keys {
+            if let Some(line) = held(&self.lines).get_mut(&(rule.clone(), key.clone())) {
+                line.gone_at = gone_at;
+            }
+        }
+        Ok(())
+    }
+    async fn own_outputs(
+        &self,
+        _: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<OutputRecord>, StoreError> {
+        self.answer()?;
+        let outputs = held(&self.outputs);
+        Ok(keys
+            .iter()
+            .filter_map(|key| outputs.get(key).cloned())
+            .collect())
+    }
+    async fn claim(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<Option<Job>, StoreError> {
+        not_here()
+    }
+    async fn next_due(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        not_here()
+    }
+    async fn renew(
+        &self,
+        _: &[(JobId, LeaseNumber)],
+        _: Timestamp,
+    ) -> Result<Vec<JobId>, StoreError> {
+        not_here()
+    }
+    async fn take_back(&self, _: Option<&str>, _: Timestamp) -> Result<u64, StoreError> {
+        not_here()
+    }
+    async fn apply(
+        &self,
+        _: &JobId,
+        _: Option<LeaseNumber>,
+        _: &[Event],
+        _: Timestamp,
+    ) -> Result<Job, StoreError> {
+        not_here()
+    }
+    async fn begin_publish(
+        &self,
+        _: &PublishList,
+        _: Option<LeaseNumber>,
+        _: Timestamp,
+    ) -> Result<(), PublishRefused> {
+        not_here().map_err(PublishRefused::Store)
+    }
+    async fn finish_publish(
+        &self,
+        _: &PublishList,
+        _: Option<LeaseNumber>,
+        _: &[Event],
+        _: SignedDuration,
+        _: Timestamp,
+    ) -> Result<Job, StoreError> {
+        not_here()
+    }
+    async fn abandon_publish(&self, _: &PublishList) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError> {
+        not_here()
+    }
+    async fn outputs(&self, _: &JobId) -> Result<Vec<OutputRecord>, StoreError> {
+        not_here()
+    }
+    async fn outputs_to_remove(&self, _: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
+        not_here()
+    }
+    async fn output_removed(&self, _: &BucketName, _: &ObjectKey) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn notes_due(&self) -> Result<Vec<Job>, StoreError> {
+        not_here()
+    }
+    async fn note_settled(&self, _: &JobId) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn job(&self, _: &JobId) -> Result<Job, StoreError> {
+        not_here()
+    }
+    async fn jobs(&self, _: &JobFilter) -> Result<Vec<Job>, StoreError> {
+        not_here()
+    }
+    async fn counts(&self) -> Result<Vec<JobCount>, StoreError> {
+        not_here()
+    }
+}
+
+pub fn bucket() -> BucketName {
+    "inbox".parse().unwrap()
+}
+
+pub fn key(text: &str) -> ObjectKey {
+    text.parse().unwrap()
+}
+
+/// An enabled rule for `directory` of the bucket `inbox` that takes any format.
+pub fn rule(name: &str, directory: &str) -> LiveRule {
+    let globs = || Globs {
+        patterns: Vec::new(),
+        set: globset::GlobSet::empty(),
+    };
+    LiveRule {
+        rule: Arc::new(Rule {
+            name: name.parse().unwrap(),
+            version: RuleVersion("0123456789abcdef".into()),
+            enabled: true,
+            priority: Priority::default(),
+            trigger: Trigger {
+                bucket: bucket(),
+                directory: Directory::new(directory).unwrap(),
+                formats: Formats::Any,
+                include: globs(),
+                exclude: globs(),
+                min_size: None,
+                max_size: None,
+                existing: Existing::Ignore,
+                outputs: false,
+            },
+            output: OutputSpec {
+                bucket: bucket(),
+                directory: None,
+                overwrite: false,
+                path: None,
+            },
+            tasks: Vec::new(),
+            retry: RetryPolicy::default(),
+            on_failure: OnFailure::None,
+            strict: false,
+        }),
+        file: format!("{name}.toml"),
+        text: "".into(),
+        enabled: true,
+        since: Timestamp::from_second(1_000).unwrap(),
+        arming: None,
+    }
+}
+
+/// The record of a rule that is being armed.
+pub fn armed(live: &LiveRule, cursor: Option<ObjectKey>) -> RuleRecord {
+    RuleRecord {
+        name: live.rule.name.clone(),
+        version: live.rule.version.clone(),
+        text: String::new(),
+        file: live.file.clone(),
+        enabled: true,
+        since: live.since,
+        created: live.since,
+        arming: match &live.arming {
+            None => Arming::Done,
+            Some(ArmingMode::Enabled) => Arming::Enabled { cursor },
+            Some(ArmingMode::Widened(_)) => Arming::Widened {
+                cursor,
+                before: String::new(),
+            },
+        },
+    }
+}
+
+pub fn mill(
+    place: Arc<dyn Bucket>,
+    path: PathBuf,
+    rules: Vec<LiveRule>,
+) -> (Arc<Mill>, Arc<FakeStore>) {
+    let store = Arc::new(FakeStore::default());
+    let config = BucketConfig {
+        path,
+        poll: Duration::from_hours(1),
+        settle: Duration::from_millis(50),
+        sweep: Duration::from_hours(1),
+    };
+    let mill = Mill {
+        config: Config {
+            file: PathBuf::from("/reelmill.toml"),
+            rules: PathBuf::from("/rules"),
+            state: PathBuf::from("/state"),
+            buckets: BTreeMap::from([(bucket(), config)]),
+            workers: Workers {
+                slots: 1,
+                drain: Duration::from_secs(1),
+            },
+            ageing: Ageing::Strict,
+            grace: Duration::from_mins(1),
+        },
+        store: store.clone(),
+        buckets: BTreeMap::from([(bucket(), place)]),
+        book: LiveBook::default(),
+        hints: HintBox::default(),
+        running: Running::default(),
+        health: Health::default(),
+        queue_changed: Notify::new(),
+        rules_changed: Notify::new(),
+        started: Timestamp::from_second(1_000).unwrap(),
+    };
+    mill.book.set(RuleBook {
+        rules,
+        broken: Vec::new(),
+    });
+    (Arc::new(mill), store)
+}
