@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::app::App;
-use crate::bucket::Buckets;
+use crate::bucket::Bucket;
+use crate::bucket::local::LocalBucket;
+use crate::object::BucketName;
 use crate::config::{Ageing, Config};
 use crate::job::order;
 use crate::publish::Scratch;
@@ -132,8 +134,19 @@ async fn mill(config: Config, started: Timestamp) -> anyhow::Result<Mill> {
         Ageing::Strict => order::Ageing::Strict,
     };
     let store = SqliteStore::open(&config.state.join("reelmill.db"), ageing).await?;
-    let buckets = Buckets::open(&config)?;
+    let buckets = local_buckets(&config)
+        .map(|bucket| (bucket.name().clone(), Arc::new(bucket) as Arc<dyn Bucket>))
+        .collect();
     Ok(Mill::new(config, Arc::new(store), buckets, started))
+}
+
+/// The local directories of the config, remembered in the state directory.
+pub fn local_buckets(config: &Config) -> impl Iterator<Item = LocalBucket> {
+    let memory = config.state.join("buckets");
+    config
+        .buckets
+        .iter()
+        .map(move |(name, bucket)| LocalBucket::new(name.clone(), &bucket.path, &memory))
 }
 
 /// Finishes or gives back what a former life of the daemon left in the middle.
@@ -171,10 +184,10 @@ fn start(
     spawn(services, "rules", rules::run(mill.clone(), sources()));
     for name in mill.buckets.keys() {
         spawn(services, "watch", watching::run(mill.clone(), name.clone(), sources()));
+        spawn(services, "intake", intake::run(mill.clone(), name.clone(), sources()));
+        spawn(services, "sweep", sweep::run(mill.clone(), name.clone(), sources()));
     }
-    spawn(services, "intake", intake::run(mill.clone(), sources()));
     spawn(services, "arming", arming::run(mill.clone(), sources()));
-    spawn(services, "sweep", sweep::run(mill.clone(), sources()));
     let driven = dispatch::run(mill.clone(), shop.clone(), holder.to_owned(), tokens.dispatch.clone());
     spawn(services, "dispatch", driven);
     spawn(services, "rescue", rescue::run(mill.clone(), rest()));

@@ -12,6 +12,7 @@ mod marker;
 #[cfg(test)]
 pub mod memory;
 pub mod mounts;
+pub mod single;
 
 use std::os::fd::OwnedFd;
 

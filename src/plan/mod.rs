@@ -216,6 +216,14 @@ pub enum Work {
     Snapshot(SnapshotPlan),
 }
 
+impl Work {
+    /// Whether it reads the medium's streams, and so meets what is wrong with them.
+    #[must_use]
+    pub fn reads_streams(&self) -> bool {
+        matches!(self, Self::Transcode(_) | Self::Snapshot(_))
+    }
+}
+
 /// A transcode, resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TranscodePlan {

@@ -10,18 +10,20 @@ use crate::rule::TaskId;
 pub struct FileOf<'a> {
     /// The task.
     pub task: &'a TaskId,
-    /// Which of several, from 1; none where the task has one only.
-    pub number: Option<usize>,
+    /// Which one, from 1, of how many, where the task makes a list of files.
+    pub number: Option<(u32, u32)>,
     /// Without its dot; may be empty.
-    pub extension: &'a str,
+    pub extension: &'a [u8],
 }
 
 impl FileOf<'_> {
     /// The name in scratch. A task's id has no dot, so no two tasks meet.
     pub fn scratch(&self) -> String {
-        let number = self.number.map_or_else(String::new, |n| format!(".{n}"));
-        let dot = if self.extension.is_empty() { "" } else { "." };
-        format!("{}{number}{dot}{}", self.task, self.extension)
+        let number = match self.number {
+            Some((number, 2..)) => format!(".{number}"),
+            _ => String::new(),
+        };
+        format!("{}{number}.{}", self.task, plain(self.extension))
     }
 
     /// The final key.
@@ -42,11 +44,12 @@ impl FileOf<'_> {
         }
         key.extend_from_slice(source.stem());
         key.extend_from_slice(format!("_{}", self.task).as_bytes());
-        if let Some(number) = self.number {
+        if let Some((number, 2..)) = self.number {
             key.extend_from_slice(format!("_{number}").as_bytes());
         }
         if !self.extension.is_empty() {
-            key.extend_from_slice(format!(".{}", self.extension).as_bytes());
+            key.push(b'.');
+            key.extend_from_slice(self.extension);
         }
         ObjectKey::new(key).map_err(|error| {
             Failure::new(ErrorKind::Plan, format!("no name for a result: {error}"))
@@ -54,10 +57,36 @@ impl FileOf<'_> {
     }
 }
 
-/// The source's extension where it is plain enough for any file system and any reader.
-pub fn plain_extension(source: &ObjectKey) -> &str {
-    std::str::from_utf8(source.extension())
+/// The extension where it is plain enough for any file system and any reader.
+fn plain(extension: &[u8]) -> &str {
+    std::str::from_utf8(extension)
         .ok()
-        .filter(|text| text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .filter(|text| (1..=16).contains(&text.len()))
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
         .unwrap_or("bin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_names_are_plain_and_do_not_meet() {
+        let name = |task: &str, number, extension: &[u8]| {
+            let task = task.parse().unwrap();
+            let file = FileOf {
+                task: &task,
+                number,
+                extension,
+            };
+            file.scratch()
+        };
+        assert_eq!(name("a", Some((1, 1)), b"jpg"), "a.jpg");
+        assert_eq!(name("a", Some((1, 2)), b"jpg"), "a.1.jpg");
+        assert_eq!(name("a-1", None, b"jpg"), "a-1.jpg");
+        assert_eq!(name("a", None, b"MOV"), "a.MOV");
+        for odd in [&b""[..], b"x/y", b"\xff", b"a b", b"12345678901234567"] {
+            assert_eq!(name("a", None, odd), "a.bin");
+        }
+    }
 }

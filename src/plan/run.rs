@@ -4,7 +4,7 @@
 
 use jiff::civil::Date;
 
-use super::names::{FileOf, plain_extension};
+use super::names::FileOf;
 use super::{
     Expect, MediaInfo, PlannedOutput, PlannedRun, RunPlan, SnapshotPlan, Still, StreamKind,
     TaskPlan, TranscodePlan, VideoStream, Work, picture_size, stills,
@@ -110,13 +110,13 @@ fn plan_task(wanted: &Wanted<'_>, record: &TaskRecord) -> Result<PlannedTask, Fa
     match &task.kind {
         TaskKind::Copy => {
             let size = wanted.object.identity.size;
-            let extension = plain_extension(&wanted.object.key);
+            let extension = wanted.object.key.extension();
             let output = output(wanted, &task.id, None, extension, Expect::SourceBytes(size))?;
             Ok(of_one(output, |file| Work::Copy { file }))
         }
         TaskKind::Probe => {
             known(wanted)?;
-            let output = output(wanted, &task.id, None, "json", Expect::Json)?;
+            let output = output(wanted, &task.id, None, b"json", Expect::Json)?;
             Ok(of_one(output, |file| Work::Probe { file }))
         }
         TaskKind::Transcode(settings) => transcode(wanted, &task.id, settings),
@@ -139,8 +139,8 @@ fn of_one(output: PlannedOutput, work: impl FnOnce(String) -> Work) -> PlannedTa
 fn output(
     wanted: &Wanted<'_>,
     task: &TaskId,
-    number: Option<usize>,
-    extension: &str,
+    number: Option<(u32, u32)>,
+    extension: &[u8],
     expect: Expect,
 ) -> Result<PlannedOutput, Failure> {
     let file = FileOf {
@@ -195,7 +195,7 @@ fn transcode(
         video: picture,
         audio: sound,
     };
-    let extension = settings.container.extension();
+    let extension = settings.container.extension().as_bytes();
     let output = output(wanted, task, None, extension, expect)?;
     let work = |file| {
         Work::Transcode(TranscodePlan {
@@ -227,13 +227,14 @@ fn snapshot(
     };
     let picture = picture_size(&settings.size, video);
     let (points, findings) = stills::resolve(&settings.at, media, video)?;
-    let several = settings.at.len() > 1;
+    let count = u32::try_from(settings.at.len()).unwrap_or(u32::MAX);
+    let extension = settings.format.extension().as_bytes();
     let mut outputs = Vec::with_capacity(points.len());
     let mut stills = Vec::with_capacity(points.len());
     for point in points {
-        let number = several.then_some(point.number);
+        let number = Some((point.number, count));
         let expect = Expect::Image(picture.0, picture.1);
-        let output = output(wanted, task, number, settings.format.extension(), expect)?;
+        let output = output(wanted, task, number, extension, expect)?;
         stills.push(Still {
             file: output.file.clone(),
             at: point.at,

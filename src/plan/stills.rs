@@ -13,7 +13,7 @@ const USUAL_FRAME: Duration = Duration::from_millis(40);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resolved {
     /// From 1, by the order in the rule.
-    pub number: usize,
+    pub number: u32,
     /// Never after the last frame.
     pub at: Duration,
 }
@@ -33,26 +33,23 @@ pub fn resolve(
     let last = film_end.map(|film_end| film_end.saturating_sub(frame(video)));
     let mut resolved = Vec::with_capacity(points.len());
     let mut findings = Vec::new();
-    for (index, point) in points.iter().enumerate() {
+    for (number, point) in (1..).zip(points) {
         let at = match (place(*point, end)?, end) {
             (None, _) => Err(format!(
                 "point {} lies before the beginning: the medium is {} long",
-                index + 1,
+                number,
                 seconds(end.unwrap_or_default())
             )),
             (Some(at), Some(end)) if at > end => Err(format!(
                 "point {} at {} lies beyond the end at {}",
-                index + 1,
+                number,
                 seconds(at),
                 seconds(end)
             )),
             (Some(at), _) => Ok(last.map_or(at, |last| at.min(last))),
         };
         match at {
-            Ok(at) => resolved.push(Resolved {
-                number: index + 1,
-                at,
-            }),
+            Ok(at) => resolved.push(Resolved { number, at }),
             Err(message) => findings.push(Finding {
                 kind: FindingKind::PointBeyondEnd,
                 message,

@@ -3,10 +3,16 @@
 
 pub mod arming;
 mod decision;
+pub mod dispatch;
 pub mod hints;
 pub mod intake;
 pub mod mill;
+pub mod publishing;
+pub mod rescue;
+pub mod runner;
 pub mod sweep;
 #[cfg(test)]
 mod tests_support;
+pub mod tidy;
+pub mod trial;
 pub mod watching;

@@ -37,23 +37,6 @@ pub enum StoreError {
     Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The ledger's line for a (rule, bucket, key).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
-    /// Under which rule.
-    pub rule: RuleName,
-    /// Of which key.
-    pub key: ObjectKey,
-    /// The identity last accepted.
-    pub identity: Identity,
-    /// Rises with every accepted identity.
-    pub generation: Generation,
-    /// Accepted as old, without a job.
-    pub baseline: bool,
-    /// Since when the key is missing; it is remembered all the same.
-    pub gone_at: Option<Timestamp>,
-}
-
 /// A wish to change the ledger, decided on what it said before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Acceptance {
@@ -318,7 +301,8 @@ pub trait Store: Send + Sync {
         now: Timestamp,
         expires: Timestamp,
     ) -> Result<Option<Job>, StoreError>;
-    /// When the next queued job that waits for its time may be claimed.
+    /// When the next queued job that waits for its time may be claimed; `now` where that time has come and no claim has
+    /// looked since.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
     /// Prolongs leases; answers those that are still held.
     async fn renew(
@@ -352,7 +336,8 @@ pub trait Store: Send + Sync {
     /// Every item has its name: the list is dropped, its outputs are `Published`, and the events are applied
     /// (usually `TaskSucceeded`), all at once. Where the job ends `succeeded` by it, outputs of older generations of the same
     /// (rule, source) that this generation does not have become `Superseded`, to be removed at
-    /// `now + grace`; notes at once. `lease: None` is for rolling forward after a crash and for notes: the
+    /// `now + grace`; notes at once. What is published of a generation older than one that succeeded is superseded,
+    /// too. `lease: None` is for rolling forward after a crash and for notes: the
     /// job's lease is not asked for, and events that no longer fit (the job was cancelled) are left out.
     async fn finish_publish(
         &self,
@@ -374,7 +359,7 @@ pub trait Store: Send + Sync {
     async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError>;
     /// The file is gone, or is not ours any more.
     async fn output_removed(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(), StoreError>;
-    /// Jobs that ended `failed` and whose note has not been settled.
+    /// Jobs that ended `failed` and whose note has not been settled; a newer identity settles it.
     async fn notes_due(&self) -> Result<Vec<Job>, StoreError>;
     /// The note of this job is written, or was not wanted.
     async fn note_settled(&self, job: &JobId) -> Result<(), StoreError>;

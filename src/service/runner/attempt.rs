@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +15,7 @@ use super::Workshop;
 use crate::bucket::BucketError;
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Finding, FindingKind, Job, LeaseNumber, TaskRecord};
-use crate::plan::run::{Medium, plan};
-use crate::plan::verify::verify;
-use crate::plan::{MediaInfo, PlannedRun};
+use crate::plan::{MediaInfo, PlannedRun, Wanted, needs_media, plan, verify};
 use crate::publish::Scratch;
 use crate::rule::{Rule, TaskId};
 use crate::store::StoreError;
@@ -126,16 +125,21 @@ impl Attempt<'_> {
                 return Err(error);
             }
         };
-        let date = Timestamp::now();
-        let planned = plan(self.rule, &job.object, &medium, group, &job.id, date, self.shop.threads);
+        let records: Vec<&TaskRecord> = group.iter().collect();
+        let planned = plan(&Wanted {
+            rule: self.rule,
+            object: &job.object,
+            media: medium.as_ref(),
+            tasks: &records,
+            job: &job.id,
+            date: Timestamp::now().to_zoned(TimeZone::system()).date(),
+            threads: self.shop.threads,
+        });
         desk.failures.extend(planned.failures);
         for (task, finding) in planned.findings {
             desk.findings.entry(task).or_default().push(finding);
         }
-        let media = match &medium {
-            Medium::Known(media) => Some(media),
-            _ => None,
-        };
+        let media = medium.as_ref().ok();
         let mut first = Some((worker, scratch));
         for (number, run) in (0..).zip(planned.runs) {
             let (worker, scratch) = match first.take() {
@@ -194,13 +198,22 @@ impl Attempt<'_> {
         }
     }
 
-    /// What the source is: as an earlier run found, or as this worker's probe does.
-    async fn medium(&self, job: &Job, group: &[TaskRecord], worker: &mut Worker) -> Result<Medium, Break> {
+    /// What the source is: as an earlier run found, or as this worker's probe does; or why that cannot be said.
+    async fn medium(
+        &self,
+        job: &Job,
+        group: &[TaskRecord],
+        worker: &mut Worker,
+    ) -> Result<Result<MediaInfo, Failure>, Break> {
         if let Some(known) = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok()) {
-            return Ok(Medium::Known(known));
+            return Ok(Ok(known));
         }
-        if group.iter().all(|task| task.kind == "copy") {
-            return Ok(Medium::NotAsked);
+        let asks = |record: &TaskRecord| {
+            let task = self.rule.task(&record.id);
+            task.is_none_or(|task| needs_media(&task.kind))
+        };
+        if !group.iter().any(asks) {
+            return Ok(Err(Failure::new(ErrorKind::Internal, "nobody asked for the medium")));
         }
         self.phase(job, "probing");
         let probed = tokio::select! {
@@ -216,11 +229,11 @@ impl Attempt<'_> {
                     .store
                     .apply(&job.id, Some(self.lease), &[event], Timestamp::now())
                     .await?;
-                Ok(Medium::Known(media))
+                Ok(Ok(media))
             }
             // The medium is at fault: whoever does not need it can still be served by this worker.
             Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                Ok(Medium::Bad(failure))
+                Ok(Err(failure))
             }
             Err(failure) => Err(failure.into()),
         }
@@ -328,7 +341,7 @@ impl Attempt<'_> {
     fn note(&self, run: &PlannedRun, task: Option<TaskId>, finding: &Finding, desk: &mut Desk) {
         let tasks = run.plan.tasks.iter().filter(|planned| match &task {
             Some(one) => &planned.task == one,
-            None => planned.work.reads_medium(),
+            None => planned.work.reads_streams(),
         });
         for planned in tasks {
             let known = desk.findings.entry(planned.task.clone()).or_default();

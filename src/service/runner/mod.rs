@@ -16,7 +16,9 @@ use super::mill::Mill;
 use crate::job::retry::{Retry, after_failure};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord, TaskState};
-use crate::rule::Rule;
+use crate::diagnostic::SourceFile;
+use crate::rule::check::check;
+use crate::rule::{Rule, TaskId};
 use crate::store::StoreError;
 use crate::worker::spawn::WorkerSettings;
 use attempt::{Attempt, Outcome};
@@ -188,7 +190,7 @@ async fn settle(
     job: &Job,
     lease: LeaseNumber,
     rule: &Rule,
-    failures: Vec<(crate::rule::TaskId, Failure)>,
+    failures: Vec<(TaskId, Failure)>,
     fused: bool,
 ) -> Result<Option<Parting>, StoreError> {
     let mut events = Vec::new();
@@ -247,10 +249,17 @@ async fn rule_of(mill: &Arc<Mill>, job: &Job) -> Result<Rule, Failure> {
         .await
         .map_err(|error| Failure::new(ErrorKind::Internal, format!("the rule's text is lost: {error}")))?;
     let buckets: Vec<_> = mill.buckets.keys().cloned().collect();
-    crate::rule::check::from_stored(&text, &job.rule, &buckets).map_err(|wrong| {
+    let file = SourceFile {
+        path: format!("{} {}", job.rule, job.rule_version).into(),
+        text: text.into(),
+    };
+    let (rule, diagnostics) = check(&file, job.rule.as_str(), &buckets);
+    rule.ok_or_else(|| {
+        let wrong: Vec<_> = diagnostics.into_iter().map(|one| one.message).collect();
+        let version = &job.rule_version;
         Failure::new(
             ErrorKind::Plan,
-            format!("the rule of version {} does not fit this config any more: {wrong}", job.rule_version),
+            format!("the rule's version {version} does not fit this config any more: {}", wrong.join("; ")),
         )
     })
 }

@@ -29,7 +29,11 @@ impl History {
     async fn accept(&mut self) {
         let key = KEYS[self.random.random_range(0..KEYS.len())];
         let now = self.accepted.get(key).copied().unwrap_or(0);
-        let seen = self.random.random_range(0..=now + 1);
+        let seen = if self.random.random_bool(0.6) {
+            now
+        } else {
+            self.random.random_range(0..=now + 1)
+        };
         let wishes = vec![wish(key, self.clock, seen), wish(key, self.clock, seen)];
         let answers = self.store.accept(wishes, at(self.clock)).await.unwrap();
         assert_eq!(answers[0] != Accepted::Stale, seen == now);
@@ -49,10 +53,12 @@ impl History {
 
     /// Some holder, perhaps one that lost its lease, does the next thing to its job.
     async fn work(&mut self) {
-        if self.claimed.is_empty() {
+        let Some(oldest) = self.claimed.len().checked_sub(1) else {
             return;
-        }
-        let (job, lease) = self.claimed[self.random.random_range(0..self.claimed.len())].clone();
+        };
+        // Mostly one of the last, which may still hold its lease.
+        let back = self.random.random_range(0..=oldest.min(4));
+        let (job, lease) = self.claimed[oldest - back].clone();
         let current = self.store.job(&job.id).await.unwrap();
         let holds = current.lease.as_ref().map(|held| held.number) == Some(lease);
         let name = format!("{}.out", job.object.key);

@@ -221,9 +221,11 @@ pub fn publish_list(job: &Job, names: &[&str]) -> PublishList {
                 key: name.parse().unwrap(),
                 identity: Identity::local(77, i64::try_from(job.generation.0).unwrap()),
                 checksum: "00".repeat(32),
+                replaces: None,
                 overwrite: false,
             })
             .collect(),
+        findings: Vec::new(),
     }
 }
 

@@ -155,6 +155,14 @@ pub async fn a_superseded_job_publishes_nothing(place: &dyn Place) {
     let list = publish_list(&job, &["a.mp4"]);
     let refused = store.begin_publish(&list, Some(lease), at(3)).await;
     assert!(matches!(refused, Err(PublishRefused::Superseded)));
+    // Nor does one whose key went on without a job.
+    let (baselined, lease) = running(&*store, "c", 1, 0).await;
+    let mut old = wish("c", 2, 1);
+    old.job = None;
+    store.accept(vec![old], at(3)).await.unwrap();
+    let list = publish_list(&baselined, &["c.mp4"]);
+    let refused = store.begin_publish(&list, Some(lease), at(3)).await;
+    assert!(matches!(refused, Err(PublishRefused::Superseded)));
     let (other, lease) = running(&*store, "b", 1, 0).await;
     store
         .apply(&other.id, None, &[cancelled()], at(4))

@@ -160,6 +160,7 @@ CREATE TABLE publishes (
     seq  INTEGER PRIMARY KEY,
     job  TEXT NOT NULL,
     task TEXT NOT NULL,
+    findings TEXT NOT NULL,
     begun INTEGER NOT NULL,
     UNIQUE (job, task)
 ) STRICT;
@@ -172,6 +173,7 @@ CREATE TABLE publish_items (
     key       BLOB NOT NULL,
     identity  TEXT NOT NULL,
     checksum  TEXT NOT NULL,
+    replaces  TEXT,
     overwrite INTEGER NOT NULL CHECK (overwrite IN (0, 1)),
     PRIMARY KEY (publish, place)
 ) STRICT, WITHOUT ROWID;

@@ -245,4 +245,9 @@ impl Store for SqliteStore {
     async fn counts(&self) -> Result<Vec<JobCount>, StoreError> {
         look::counts(&mut *self.read().await?).await
     }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
 }

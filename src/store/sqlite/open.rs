@@ -76,12 +76,6 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Closes every connection after what it is doing; the log is folded into the file.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
     /// Ranks depend on what a level of priority is worth; where the config changed that, those of queued jobs
     /// are computed again.
     async fn rank_anew(&self) -> Result<(), StoreError> {

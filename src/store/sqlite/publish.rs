@@ -128,7 +128,8 @@ pub async fn abandon(db: &mut SqliteConnection, list: &PublishList) -> Result<()
 pub async fn pending(db: &mut SqliteConnection) -> Result<Vec<PublishList>, StoreError> {
     let found = sqlx::query(
         "SELECT publishes.seq, publishes.job, publishes.task, publish_items.scratch, publish_items.bucket, \
-         publish_items.key, publish_items.identity, publish_items.checksum, publish_items.overwrite \
+         publish_items.key, publish_items.identity, publish_items.checksum, publish_items.replaces, \
+         publish_items.overwrite, publishes.findings \
          FROM publishes LEFT JOIN publish_items ON publish_items.publish = publishes.seq \
          ORDER BY publishes.seq, publish_items.place",
     )
@@ -146,6 +147,7 @@ pub async fn pending(db: &mut SqliteConnection) -> Result<Vec<PublishList>, Stor
                     _ => Some(row.parsed("task")?),
                 },
                 items: Vec::new(),
+                findings: rows::json(row, "findings")?,
             };
             lists.push((seq, list));
         }
@@ -192,6 +194,7 @@ fn item(row: &SqliteRow) -> Result<PublishItem, StoreError> {
         key: row.key("key")?,
         identity: row.parsed("identity")?,
         checksum: row.try_get("checksum")?,
+        replaces: row.maybe_parsed("replaces")?,
         overwrite: row.try_get("overwrite")?,
     })
 }
@@ -293,17 +296,18 @@ async fn insert(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let publish: i64 = sqlx::query_scalar(
-        "INSERT INTO publishes (job, task, begun) VALUES (?, ?, ?) RETURNING seq",
+        "INSERT INTO publishes (job, task, findings, begun) VALUES (?, ?, ?, ?) RETURNING seq",
     )
     .bind(list.job.as_str())
     .bind(list.task.as_ref().map_or("", TaskId::as_str))
+    .bind(rows::list(&list.findings)?)
     .bind(now.as_millisecond())
     .fetch_one(&mut *db)
     .await?;
     for (place, item) in list.items.iter().enumerate() {
         sqlx::query(
-            "INSERT INTO publish_items (publish, place, scratch, bucket, key, identity, checksum, overwrite) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO publish_items (publish, place, scratch, bucket, key, identity, checksum, replaces, overwrite) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(publish)
         .bind(i64::try_from(place).unwrap_or(i64::MAX))
@@ -312,6 +316,7 @@ async fn insert(
         .bind(item.key.as_bytes())
         .bind(item.identity.to_string())
         .bind(&item.checksum)
+        .bind(item.replaces.as_ref().map(ToString::to_string))
         .bind(item.overwrite)
         .execute(&mut *db)
         .await?;

@@ -23,6 +23,8 @@ pub fn spoilt(field: &str, value: impl Display) -> StoreError {
 pub trait Field {
     /// A text that parses.
     fn parsed<T: FromStr>(&self, field: &str) -> Result<T, StoreError>;
+    /// A text that parses, or nothing.
+    fn maybe_parsed<T: FromStr>(&self, field: &str) -> Result<Option<T>, StoreError>;
     /// A number that is not negative.
     fn count(&self, field: &str) -> Result<u64, StoreError>;
     /// A time.
@@ -37,6 +39,12 @@ impl Field for SqliteRow {
     fn parsed<T: FromStr>(&self, field: &str) -> Result<T, StoreError> {
         let text: &str = self.try_get(field)?;
         text.parse().map_err(|_| spoilt(field, text))
+    }
+
+    fn maybe_parsed<T: FromStr>(&self, field: &str) -> Result<Option<T>, StoreError> {
+        let text: Option<&str> = self.try_get(field)?;
+        text.map(|text| text.parse().map_err(|_| spoilt(field, text)))
+            .transpose()
     }
 
     fn count(&self, field: &str) -> Result<u64, StoreError> {
@@ -94,7 +102,8 @@ pub fn list<T: serde::Serialize>(values: &[T]) -> Result<String, StoreError> {
     serde_json::to_string(values).map_err(|error| StoreError::Permanent(error.to_string()))
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, field: &str) -> Result<T, StoreError> {
+/// A value kept as JSON.
+pub fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, field: &str) -> Result<T, StoreError> {
     let text: &str = row.try_get(field)?;
     serde_json::from_str(text).map_err(|_| spoilt(field, text))
 }

@@ -1,0 +1,380 @@
+//! Real media through the real worker: the built program as the child, the library as the daemon.
+#![allow(missing_docs)]
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reelmill::job::{ErrorKind, Failure, Finding, FindingKind};
+use reelmill::plan::{
+    MediaInfo, OutputReport, RunPlan, SnapshotPlan, Still, TaskPlan, TrackReport, TranscodePlan, Work,
+};
+use reelmill::rule::{
+    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, TaskId, Transcode, VideoCodec, VideoRate, VideoSpec,
+};
+use reelmill::worker::protocol::FromWorker;
+use reelmill::worker::registry;
+use reelmill::worker::spawn::{Limits, Worker, WorkerSettings};
+
+const LIMITS: Limits = Limits {
+    stall: Duration::from_secs(20),
+    timeout: Some(Duration::from_secs(120)),
+};
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target").to_owned()
+}
+
+#[allow(clippy::disallowed_methods)]
+fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+fn media() -> &'static Path {
+    static MEDIA: OnceLock<PathBuf> = OnceLock::new();
+    MEDIA.get_or_init(|| {
+        let folder = target().join("test-media-v1");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media/make.sh");
+        let made = command(script.to_str().expect("path")).arg(&folder).status().expect("make.sh");
+        assert!(made.success(), "test media could not be made");
+        folder
+    })
+}
+
+async fn settings() -> WorkerSettings {
+    let settings = WorkerSettings {
+        program: env!("CARGO_BIN_EXE_reelmill").into(),
+        registry: Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"),
+    };
+    static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    ONCE.get_or_init(|| async { registry::prepare(&settings).await.expect("registry") }).await;
+    settings
+}
+
+fn id(name: &str) -> TaskId {
+    name.parse().expect("task id")
+}
+
+async fn worker(path: &Path, scratch: &Path) -> Worker {
+    let input = OwnedFd::from(File::open(path).expect("input"));
+    Worker::spawn(&settings().await, Some(input), scratch, LIMITS).await.expect("worker")
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    outputs: Vec<(String, u64, OutputReport)>,
+    findings: Vec<Finding>,
+    failed: Vec<(String, Failure)>,
+    progress: usize,
+    end: Option<Failure>,
+}
+
+async fn carry_out(worker: &mut Worker, plan: RunPlan) -> Heard {
+    let mut heard = Heard::default();
+    if let Err(failure) = worker.start(plan).await {
+        heard.end = Some(failure);
+        return heard;
+    }
+    loop {
+        match worker.next().await {
+            Ok(FromWorker::Output { file, size, report, .. }) => heard.outputs.push((file, size, report)),
+            Ok(FromWorker::Finding { finding, .. }) => heard.findings.push(finding),
+            Ok(FromWorker::TaskFailed { task, failure }) => heard.failed.push((task.to_string(), failure)),
+            Ok(FromWorker::Progress(_)) => heard.progress += 1,
+            Ok(FromWorker::Done) => return heard,
+            Ok(FromWorker::Failed { failure }) | Err(failure) => {
+                heard.end = Some(failure);
+                return heard;
+            }
+            Ok(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+fn even(n: u32) -> u32 {
+    (n + 1) / 2 * 2
+}
+
+fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>) -> Work {
+    let picture = info.video().map(|video| {
+        let (w, h) = video.display_size();
+        match height {
+            Some(height) if height < h => (even(w * height / h), even(height)),
+            _ => (even(w), even(h)),
+        }
+    });
+    let channels = info.audio().map(|audio| audio.channels.clamp(1, 6));
+    Work::Transcode(TranscodePlan {
+        file: file.to_owned(),
+        settings: Transcode {
+            container: Container::Mp4,
+            size: SizeSpec::default(),
+            video: info.video().map(|_| VideoSpec {
+                codec: VideoCodec::H264,
+                rate: VideoRate::Crf(23.0),
+                preset: "ultrafast".to_owned(),
+                gop: Some(Gop::Time(Duration::from_secs(1))),
+                fps,
+            }),
+            audio: info.audio().map(|_| AudioSpec {
+                codec: AudioCodec::Aac,
+                bitrate: 96_000,
+                channels: None,
+                rate: None,
+            }),
+        },
+        picture,
+        gop_frames: None,
+        channels,
+        rate: info.audio().map(|_| 48_000),
+    })
+}
+
+fn stills(info: &MediaInfo, prefix: &str, at: &[f64], format: ImageFormat) -> Work {
+    let video = info.video().expect("video");
+    let (w, h) = video.display_size();
+    Work::Snapshot(SnapshotPlan {
+        stills: at
+            .iter()
+            .enumerate()
+            .map(|(n, at)| Still {
+                file: format!("{prefix}{n}.{}", format.extension()),
+                at: Duration::from_secs_f64(*at),
+            })
+            .collect(),
+        format,
+        quality: 85,
+        picture: (even(w), even(h)),
+    })
+}
+
+fn plan(media: Option<MediaInfo>, works: Vec<(&str, Work)>) -> RunPlan {
+    RunPlan {
+        media,
+        tasks: works.into_iter().map(|(name, work)| TaskPlan { task: id(name), work }).collect(),
+        threads: 1,
+    }
+}
+
+/// What ffmpeg says while it decodes the file to its end: nothing, where it is right.
+fn complaints(file: &Path) -> String {
+    let ran = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-xerror", "-i"])
+        .arg(file)
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg");
+    format!("{}{}", String::from_utf8_lossy(&ran.stderr), if ran.status.success() { "" } else { "failed" })
+}
+
+fn tracks(report: &OutputReport) -> &[TrackReport] {
+    match report {
+        OutputReport::Media { tracks, index_in_front } => {
+            assert!(index_in_front, "the index is not in front");
+            tracks
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+const GOOD: [&str; 34] = [
+    "plain.mp4", "index-at-end.mp4", "plain.mov", "plain.mkv", "plain.ts", "plain.flv", "vp9.webm", "vp8.webm", "av1.mp4",
+    "old.avi", "program.mpg", "variable.mkv", "variable.mp4", "turned.mp4", "ten-bit.mkv", "full-colour.mp4", "odd.mkv",
+    "interlaced.ts", "surround.mp4", "sound.mp3", "sound.flac", "sound.m4a", "sound.ogg", "sound.opus", "sound.wav",
+    "silent-film.mp4", "edit-list.mp4", "late-sound.mkv", "late-sound.mp4", "two-sounds.mkv", "film-rate.mp4",
+    "wide-pixels.mp4", "cover.mp3", "chapters.mkv",
+];
+
+async fn good(name: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut worker = worker(&media().join(name), scratch.path()).await;
+    let info = match worker.probe().await {
+        Ok(info) => info,
+        Err(failure) => return vec![format!("{name}: probe: {failure:?}")],
+    };
+    let mut works = vec![
+        ("probe", Work::Probe { file: "probe.json".to_owned() }),
+        ("web", transcode(&info, "web.mp4", None, None)),
+    ];
+    if info.video().is_some() {
+        works.push(("low", transcode(&info, "low.mp4", Some(120), Some(10.0))));
+        works.push(("stills", stills(&info, "still", &[0.0, 1.5], ImageFormat::Jpg)));
+    }
+    let expected = if info.video().is_some() { 5 } else { 2 };
+    let heard = carry_out(&mut worker, plan(Some(info.clone()), works)).await;
+    worker.stop().await;
+    if heard.end.is_some() || !heard.failed.is_empty() || !heard.findings.is_empty() || heard.outputs.len() != expected {
+        wrong.push(format!("{name}: {heard:#?}"));
+    }
+    for (file, size, report) in &heard.outputs {
+        let path = scratch.path().join(file);
+        if path.metadata().map(|about| about.len()).unwrap_or(0) != *size {
+            wrong.push(format!("{name}: {file} has another size than told"));
+        }
+        if !file.ends_with(".mp4") {
+            continue;
+        }
+        let said = complaints(&path);
+        if !said.is_empty() {
+            wrong.push(format!("{name}: ffmpeg of {file}: {said}"));
+        }
+        let tracks = tracks(report);
+        let wanted = usize::from(info.video().is_some()) + usize::from(info.audio().is_some());
+        if tracks.len() != wanted {
+            wrong.push(format!("{name}: {file} has {} tracks, not {wanted}", tracks.len()));
+        }
+        for track in tracks {
+            let off = |a: Duration, b: Duration| a.abs_diff(b) > Duration::from_millis(if file == "low.mp4" { 210 } else { 110 });
+            if off(track.start, track.source_start) || off(track.end, track.source_end) || track.packets < 2 {
+                wrong.push(format!("{name}: {file} times: {track:?}"));
+            }
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(scratch.path())
+        .expect("scratch")
+        .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .filter(|file| file.contains("spool") || file.contains("part"))
+        .collect();
+    if !left.is_empty() {
+        wrong.push(format!("{name}: left behind: {left:?}"));
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn every_good_medium_becomes_files_that_play_without_a_complaint() {
+    let only = std::env::var("ONLY").ok();
+    let mut wrong = Vec::new();
+    for name in GOOD.iter().filter(|name| only.as_ref().is_none_or(|only| name.contains(only.as_str()))) {
+        wrong.extend(good(name).await);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn bad_media_end_with_clean_words() {
+    for (name, kind) in [
+        ("empty.mp4", ErrorKind::Corrupt),
+        ("text.mp4", ErrorKind::Unsupported),
+        ("random.mp4", ErrorKind::Corrupt),
+        ("no-index.mp4", ErrorKind::Corrupt),
+        ("corrupt-index.mp4", ErrorKind::Corrupt),
+    ] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut worker = worker(&media().join(name), scratch.path()).await;
+        let failure = worker.probe().await.expect_err(name);
+        println!("{name}: {}", failure.message);
+        assert_eq!(failure.kind, kind, "{name}: {}", failure.message);
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn truncated_and_damaged_media_are_findings() {
+    for (name, kind) in [
+        ("truncated.mp4", FindingKind::Truncated),
+        ("truncated.mkv", FindingKind::Truncated),
+        ("corrupted.mp4", FindingKind::Corrupt),
+        ("corrupted.ts", FindingKind::Corrupt),
+    ] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut worker = worker(&media().join(name), scratch.path()).await;
+        let info = worker.probe().await.expect(name);
+        let web = transcode(&info, "web.mp4", None, None);
+        let heard = carry_out(&mut worker, plan(Some(info), vec![("web", web)])).await;
+        println!("{name}: {heard:?}");
+        assert!(heard.findings.iter().any(|finding| finding.kind == kind), "{name}: {heard:?}");
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn stills_alone_are_the_same_as_stills_beside_a_transcode() {
+    for name in ["plain.mp4", "plain.ts", "variable.mkv", "turned.mp4", "vp9.webm", "edit-list.mp4", "late-sound.mkv"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut worker = worker(&media().join(name), scratch.path()).await;
+        let info = worker.probe().await.expect(name);
+        let points = [0.0, 0.51, 1.49, 3.2];
+        let alone = stills(&info, "alone", &points, ImageFormat::Png);
+        let heard = carry_out(&mut worker, plan(Some(info.clone()), vec![("alone", alone)])).await;
+        assert_eq!(heard.outputs.len(), points.len(), "{name}: {heard:?}");
+        let works = vec![
+            ("web", transcode(&info, "web.mp4", None, None)),
+            ("beside", stills(&info, "beside", &points, ImageFormat::Png)),
+        ];
+        let heard = carry_out(&mut worker, plan(Some(info), works)).await;
+        assert_eq!(heard.outputs.len(), points.len() + 1, "{name}: {heard:?}");
+        for n in 0..points.len() {
+            let read = |prefix: &str| std::fs::read(scratch.path().join(format!("{prefix}{n}.png"))).expect("still");
+            assert!(read("alone") == read("beside"), "{name}: still {n} differs");
+        }
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_point_beyond_the_end_is_a_finding_and_the_other_stills_are_made() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut worker = worker(&media().join("plain.mp4"), scratch.path()).await;
+    let info = worker.probe().await.expect("probe");
+    let work = stills(&info, "s", &[1.0, 5.0, 100.0], ImageFormat::Jpg);
+    let heard = carry_out(&mut worker, plan(Some(info), vec![("stills", work)])).await;
+    assert_eq!(heard.outputs.len(), 2, "{heard:?}");
+    assert_eq!(heard.findings.len(), 1, "{heard:?}");
+    assert_eq!(heard.findings[0].kind, FindingKind::PointBeyondEnd);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_branch_that_fails_leaves_the_others_alone() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut worker = worker(&media().join("plain.mp4"), scratch.path()).await;
+    let info = worker.probe().await.expect("probe");
+    let works = vec![
+        ("web", transcode(&info, "web.mp4", None, None)),
+        ("lost", transcode(&info, "no-such-folder/lost.mp4", None, None)),
+    ];
+    let heard = carry_out(&mut worker, plan(Some(info), works)).await;
+    assert_eq!(heard.outputs.len(), 1, "{heard:?}");
+    assert_eq!(heard.failed.len(), 1, "{heard:?}");
+    assert_eq!(heard.failed[0].0, "lost");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn copies_are_byte_for_byte_the_source_also_where_it_is_no_medium() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let source = media().join("random.mp4");
+    let mut worker = worker(&source, scratch.path()).await;
+    let heard = carry_out(&mut worker, plan(None, vec![("copy", Work::Copy { file: "c".to_owned() })])).await;
+    assert_eq!(heard.outputs.len(), 1, "{heard:?}");
+    assert!(std::fs::read(scratch.path().join("c")).expect("copy") == std::fs::read(source).expect("source"));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn the_probe_tells_what_the_medium_is() {
+    let mut told = Vec::new();
+    for name in ["plain.mp4", "turned.mp4", "ten-bit.mkv", "interlaced.ts", "surround.mp4", "two-sounds.mkv", "wide-pixels.mp4", "film-rate.mp4", "chapters.mkv", "sound.mp3", "sound.opus"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut worker = worker(&media().join(name), scratch.path()).await;
+        let info = worker.probe().await.expect(name);
+        let video = info.video().map(|v| format!("{:?} fps {:?} depth {} interlaced {} turned {}", v.display_size(), v.fps, v.depth, v.interlaced, v.rotation));
+        let languages: Vec<_> = info.streams.iter().filter_map(|s| s.language.clone()).collect();
+        let seconds = (info.duration.expect("duration").as_secs_f64() * 10.0).round() / 10.0;
+        told.push(format!(
+            "{name}: {} {seconds} s; {}; {:?} {languages:?} chapters {} title {:?}",
+            info.container,
+            video.unwrap_or_default(),
+            info.audio(),
+            info.chapters.len(),
+            info.tags.iter().find(|(name, _)| name == "title").map(|(_, title)| title),
+        ));
+        worker.stop().await;
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
