@@ -11,7 +11,7 @@ use crate::bucket::local::LocalBucket;
 use crate::config::{Config, check_all, read_rules};
 use crate::diagnostic::{Diagnostic, Severity, SourceFile};
 use crate::object::BucketName;
-use crate::rule::{Rule, check};
+use crate::rule::{self, Rule};
 
 /// Where the config is: what was said, the environment, here, the system.
 ///
@@ -134,7 +134,7 @@ pub fn read_rule(path: &Path) -> Result<(Rule, String), Trouble> {
         text: text.clone().into(),
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    match check(&file, &stem, &buckets_named(&text)) {
+    match rule::check::check(&file, &stem, &buckets_named(&text)) {
         (Some(rule), diagnostics) => {
             if !diagnostics.is_empty() {
                 report::to_stderr(&diagnostics);

@@ -79,7 +79,6 @@ async fn work(trial: Trial) -> anyhow::Result<JobView> {
             _ = terminate.recv() => stop.cancel(),
         }
     };
-    drop(bar);
     Ok(view(&tried, &out))
 }
 

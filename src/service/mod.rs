@@ -9,6 +9,7 @@ pub mod intake;
 pub mod mill;
 pub mod publishing;
 pub mod rescue;
+pub mod rules;
 pub mod runner;
 pub mod sweep;
 #[cfg(test)]
