@@ -16,7 +16,6 @@ use crate::api;
 use crate::app::App;
 use crate::bucket::Bucket;
 use crate::bucket::local::LocalBucket;
-use crate::object::BucketName;
 use crate::config::{Ageing, Config};
 use crate::job::order;
 use crate::publish::Scratch;

@@ -5,9 +5,12 @@
 //! `service::dispatch` takes its [`job`], [`plan`] turns it into runs, [`worker`] starts a process for
 //! each, `media` builds the pipeline in there, and `publish` gives the results their names.
 
+pub mod api;
+pub mod app;
 pub mod bucket;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod diagnostic;
 pub mod job;
 pub mod media;

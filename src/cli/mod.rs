@@ -1,3 +1,69 @@
 //! The command line.
+//!
+//! Commands that need the daemon ask it over its socket ([`client`]); the others work on files. Answers for people
+//! and, with `--json`, for programs go to standard output; everything else to standard error. The exit code says
+//! what sort of trouble there was ([`exit`]).
 
+pub mod arguments;
+pub mod client;
+mod exit;
+mod explain;
+mod files;
+mod jobs;
+mod output;
+mod progress;
 pub mod report;
+mod rules;
+mod run;
+mod status;
+mod table;
+mod trying;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use arguments::{Arguments, BucketCommand, Command};
+use clap::Parser as _;
+use exit::{Code, Trouble};
+
+/// Carries out a command line, the program's name first. Synchronous up to here: the worker must find itself
+/// without a runtime and without a second thread.
+pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(line) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, not troubles; nobody may be left to read either.
+            error.print().ok();
+            return if error.use_stderr() {
+                Code::Usage.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    if let Command::Worker { build_registry } = arguments.command {
+        return crate::worker::child::main(build_registry);
+    }
+    match carry_out(&arguments) {
+        Ok(code) => code,
+        Err(trouble) => trouble.tell(arguments.json),
+    }
+}
+
+fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
+    let config = arguments.config.as_deref();
+    let json = arguments.json;
+    match &arguments.command {
+        Command::Run => run::run(config, json),
+        Command::Check => files::check(config, json),
+        Command::Status => status::status(config, json),
+        Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
+        Command::Explain { bucket, key } => explain::explain(config, bucket, key, json),
+        Command::Rules { command } => rules::rules(config, command.as_ref(), json),
+        Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
+        Command::Bucket {
+            command: BucketCommand::Accept { name },
+        } => files::accept_bucket(config, name, json),
+        Command::Worker { .. } => Ok(ExitCode::SUCCESS),
+    }
+}

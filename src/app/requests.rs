@@ -1,0 +1,212 @@
+//! What people may do to jobs: repeat one that ended, end one that has not.
+
+use jiff::Timestamp;
+
+use super::view::JobView;
+use super::{App, AppError};
+use crate::bucket::{BucketError, Resolved};
+use crate::job::state::Event;
+use crate::job::{Generation, Job, JobId, JobState};
+use crate::object::{Identity, Object};
+use crate::store::{Acceptance, Accepted, JobFilter, NewJob, NewTask};
+
+/// How often a retry is decided anew when the ledger moves meanwhile.
+const ROUNDS: u32 = 5;
+
+impl App {
+    /// Makes a new job for the object of one that ended, as the object is now: under the newest version of
+    /// the rule, or with `same_version` under the one that the old job had.
+    ///
+    /// # Errors
+    /// Where the job has not ended, another works on the same object, or the object or the rule is gone.
+    pub async fn retry(&self, id: &str, same_version: bool) -> Result<JobView, AppError> {
+        let old = self.find(id).await?;
+        if !old.state.is_final() {
+            return Err(AppError::Conflict(format!(
+                "job {} is {}: only a job that ended can be repeated",
+                old.id,
+                old.state.as_str()
+            )));
+        }
+        for _ in 0..ROUNDS {
+            self.refuse_where_another_works(&old).await?;
+            let seen = self.generation(&old).await?;
+            let identity = self.identity_now(&old.object).await?;
+            let job = self.repetition(&old, same_version).await?;
+            let id = job.id.clone();
+            let acceptance = Acceptance {
+                rule: old.rule.clone(),
+                object: Object {
+                    identity,
+                    ..old.object.clone()
+                },
+                seen,
+                job: Some(job),
+            };
+            let answers = self.mill.store.accept(vec![acceptance], Timestamp::now());
+            if let Some(Accepted::Yes { superseded }) = answers.await?.pop() {
+                for older in superseded {
+                    self.mill.running.stop(&older, "superseded");
+                }
+                self.mill.queue_changed.notify_one();
+                return self.job(id.as_str()).await;
+            }
+        }
+        Err(AppError::Unavailable(
+            "the object keeps changing: try again once it stays as it is".to_owned(),
+        ))
+    }
+
+    /// Ends a job that has not ended. One that is being worked on here ends as soon as its worker is
+    /// stopped; the answer may still call it `running`.
+    ///
+    /// # Errors
+    /// Where there is no such job or it has ended.
+    pub async fn cancel(&self, id: &str, reason: Option<&str>) -> Result<JobView, AppError> {
+        let job = self.find(id).await?;
+        if job.state.is_final() {
+            return Err(AppError::Conflict(format!(
+                "job {} has ended already: {}",
+                job.id,
+                job.state.as_str()
+            )));
+        }
+        let reason = reason
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map_or_else(|| "cancelled by hand".to_owned(), |text| format!("cancelled by hand: {text}"));
+        if !self.mill.running.stop(&job.id, &reason) {
+            let event = Event::Cancelled {
+                reason: reason.clone(),
+            };
+            let now = Timestamp::now();
+            self.mill.store.apply(&job.id, None, &[event], now).await?;
+            // It may have been taken between the question and the write.
+            self.mill.running.stop(&job.id, &reason);
+            self.mill.queue_changed.notify_one();
+        }
+        self.job(job.id.as_str()).await
+    }
+
+    async fn refuse_where_another_works(&self, old: &Job) -> Result<(), AppError> {
+        let filter = JobFilter {
+            states: vec![JobState::Queued, JobState::Running],
+            rule: Some(old.rule.clone()),
+            bucket: Some(old.object.bucket.clone()),
+            key: Some(old.object.key.clone()),
+            before: None,
+            limit: 1,
+        };
+        match self.mill.store.jobs(&filter).await?.first() {
+            None => Ok(()),
+            Some(active) => Err(AppError::Conflict(format!(
+                "job {} is {} for the same object and rule already",
+                active.id,
+                active.state.as_str()
+            ))),
+        }
+    }
+
+    async fn generation(&self, old: &Job) -> Result<Generation, AppError> {
+        let lines = self
+            .mill
+            .store
+            .ledger(
+                std::slice::from_ref(&old.rule),
+                &old.object.bucket,
+                std::slice::from_ref(&old.object.key),
+            )
+            .await?;
+        Ok(lines.first().map(|line| line.generation).unwrap_or_default())
+    }
+
+    /// The identity of a complete object, as its bucket says now. Where completeness cannot be asked of the
+    /// system, this waits for `settle` once.
+    async fn identity_now(&self, object: &Object) -> Result<Identity, AppError> {
+        let gone = || AppError::NotFound(format!("{}/{} is not there any more", object.bucket, object.key));
+        let bucket = self.mill.buckets.get(&object.bucket).ok_or_else(|| {
+            AppError::NotFound(format!("the config has no bucket {} any more", object.bucket))
+        })?;
+        let first = bucket.resolve(&object.key).await.map_err(bucket_error)?;
+        let last = match &first {
+            Resolved::Settling { .. } => {
+                let settle = self
+                    .mill
+                    .config
+                    .buckets
+                    .get(&object.bucket)
+                    .map_or(std::time::Duration::from_secs(2), |config| config.settle);
+                tokio::time::sleep(settle).await;
+                bucket.resolve(&object.key).await.map_err(bucket_error)?
+            }
+            _ => first.clone(),
+        };
+        match last {
+            Resolved::Complete(identity) => Ok(identity),
+            Resolved::Settling { ref identity, .. } if last == first => Ok(identity.clone()),
+            Resolved::Settling { .. } | Resolved::Busy => Err(AppError::Conflict(format!(
+                "somebody is writing to {}/{}: it will start by itself once it is complete",
+                object.bucket, object.key
+            ))),
+            Resolved::NotAFile | Resolved::Gone => Err(gone()),
+        }
+    }
+
+    async fn repetition(&self, old: &Job, same_version: bool) -> Result<NewJob, AppError> {
+        let id = JobId::new(Timestamp::now(), rand::random());
+        if same_version {
+            return Ok(NewJob {
+                id,
+                rule_version: old.rule_version.clone(),
+                rule_text: self.mill.store.rule_text(&old.rule_version).await?,
+                priority: old.priority,
+                tasks: old
+                    .tasks
+                    .iter()
+                    .map(|task| NewTask {
+                        id: task.id.clone(),
+                        kind: task.kind.clone(),
+                        after: task.after.clone(),
+                        when: task.when,
+                    })
+                    .collect(),
+                retry_of: Some(old.id.clone()),
+            });
+        }
+        let book = self.mill.book.get();
+        let live = book.get(&old.rule).ok_or_else(|| {
+            AppError::Conflict(format!(
+                "there is no rule \"{}\" any more; --same-version repeats the job as it was",
+                old.rule
+            ))
+        })?;
+        Ok(NewJob {
+            id,
+            rule_version: live.rule.version.clone(),
+            rule_text: live.text.to_string(),
+            priority: live.rule.priority,
+            tasks: live
+                .rule
+                .tasks
+                .iter()
+                .map(|task| NewTask {
+                    id: task.id.clone(),
+                    kind: task.kind.name().to_owned(),
+                    after: task.after.clone(),
+                    when: task.when,
+                })
+                .collect(),
+            retry_of: Some(old.id.clone()),
+        })
+    }
+}
+
+/// A bucket's refusal in a surface's words.
+fn bucket_error(error: BucketError) -> AppError {
+    let text = super::status::with_causes(&error);
+    match error {
+        BucketError::NotFound(_) => AppError::NotFound(text),
+        BucketError::Permanent { .. } => AppError::Conflict(text),
+        BucketError::Transient { .. } => AppError::Unavailable(text),
+    }
+}

@@ -1,0 +1,213 @@
+//! What can be said on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A self-hosted media workflow daemon: drop a file, get published results.
+#[derive(Debug, Parser)]
+#[command(name = "reelmill", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// The config file; else $REELMILL_CONFIG, ./reelmill.toml, /etc/reelmill/reelmill.toml
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon until it is told to stop
+    Run,
+    /// Check the config file and every rule file, and contact nothing
+    Check,
+    /// Say how the daemon stands: buckets, rules, queue, jobs that run
+    Status,
+    /// Run one rule on one file, here and now, without a daemon
+    Try {
+        /// The rule file
+        #[arg(value_name = "RULE")]
+        rule: PathBuf,
+        /// The file to work on
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Where results go
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Say for every rule why it would or would not start on an object
+    Explain {
+        /// The bucket's name
+        bucket: String,
+        /// The object's key: its path below the bucket's directory
+        key: OsString,
+    },
+    /// List rules, show one, turn one on or off
+    Rules {
+        /// Default: list.
+        #[command(subcommand)]
+        command: Option<RulesCommand>,
+    },
+    /// List jobs, show one, repeat or cancel one
+    Jobs {
+        /// Default: list.
+        #[command(subcommand)]
+        command: Option<JobsCommand>,
+    },
+    /// Look after buckets
+    Bucket {
+        /// What to do.
+        #[command(subcommand)]
+        command: BucketCommand,
+    },
+    /// The worker process; started by the daemon only
+    #[command(hide = true)]
+    Worker {
+        /// Write down which GStreamer elements there are, and end.
+        #[arg(long)]
+        build_registry: bool,
+    },
+}
+
+/// What to do about rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// List every rule
+    List,
+    /// Show one rule and its file
+    Show {
+        /// The rule's name
+        name: String,
+    },
+    /// Turn a rule on: writes `enabled = true` into its file
+    Enable {
+        /// The rule's name
+        name: String,
+    },
+    /// Turn a rule off: writes `enabled = false` into its file
+    Disable {
+        /// The rule's name
+        name: String,
+    },
+}
+
+/// What to do about jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List jobs, newest first
+    List(JobsList),
+    /// Show one job with its tasks and outputs
+    Show {
+        /// Its id, or at least 3 letters of its beginning or end
+        id: String,
+    },
+    /// Make a new job for the object of one that ended
+    Retry {
+        /// Its id, or at least 3 letters of its beginning or end
+        id: String,
+        /// Under the version of the rule that the old job had
+        #[arg(long)]
+        same_version: bool,
+    },
+    /// End a job that has not ended
+    Cancel {
+        /// Its id, or at least 3 letters of its beginning or end
+        id: String,
+        /// Why, for whoever looks later
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// Which jobs to list.
+#[derive(Debug, Default, Args)]
+pub struct JobsList {
+    /// Only in this state; may be given more than once
+    #[arg(long, value_delimiter = ',', value_parser = ["queued", "running", "succeeded", "failed", "cancelled"])]
+    pub state: Vec<String>,
+    /// Only of this rule
+    #[arg(long)]
+    pub rule: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+    /// Only jobs older than this one
+    #[arg(long, value_name = "ID")]
+    pub before: Option<String>,
+}
+
+/// What to do about buckets.
+#[derive(Debug, Subcommand)]
+pub enum BucketCommand {
+    /// Take the directory that is there now for the right one (after a disk was replaced)
+    Accept {
+        /// The bucket's name
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &[&str]) -> Arguments {
+        Arguments::try_parse_from(std::iter::once("reelmill").chain(line.iter().copied()))
+            .expect("a command line")
+    }
+
+    #[test]
+    fn the_command_line_is_put_together_rightly() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_config_may_stand_before_and_after_the_command() {
+        for line in [
+            ["--config", "a.toml", "jobs", "list"],
+            ["jobs", "--config", "a.toml", "list"],
+            ["jobs", "list", "--config", "a.toml"],
+        ] {
+            let arguments = parse(&line);
+            assert_eq!(arguments.config, Some(PathBuf::from("a.toml")), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn json_may_stand_everywhere() {
+        assert!(parse(&["--json", "status"]).json);
+        assert!(parse(&["status", "--json"]).json);
+        assert!(parse(&["jobs", "show", "abc", "--json"]).json);
+        assert!(!parse(&["status"]).json);
+    }
+
+    #[test]
+    fn a_key_need_not_be_utf_8() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let key = OsString::from_vec(b"a\xffb.mp4".to_vec());
+        let line = ["reelmill".into(), "explain".into(), "inbox".into(), key.clone()];
+        let arguments = Arguments::try_parse_from::<_, OsString>(line).expect("a command line");
+        assert!(matches!(arguments.command, Command::Explain { key: found, .. } if found == key));
+    }
+
+    #[test]
+    fn several_states_and_a_limit_are_taken() {
+        let arguments = parse(&["jobs", "list", "--state", "failed,queued", "--limit", "3"]);
+        let Command::Jobs {
+            command: Some(JobsCommand::List(list)),
+        } = arguments.command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(list.state, ["failed", "queued"]);
+        assert_eq!(list.limit, 3);
+        let wrong = ["reelmill", "jobs", "list", "--state", "done"];
+        assert!(Arguments::try_parse_from(wrong).is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! Commands and helpers that work on the config file and the rule files themselves.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::exit::{Code, Trouble};
+use super::{output, report};
+use crate::bucket::local::LocalBucket;
+use crate::config::{Config, check_all, read_rules};
+use crate::diagnostic::{Diagnostic, Severity, SourceFile};
+use crate::object::BucketName;
+use crate::rule::{self, Rule};
+
+/// Where the config is: what was said, the environment, here, the system.
+///
+/// # Errors
+/// Where there is none.
+fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
+    crate::config::find(said).map_err(|error| {
+        Trouble::new(Code::Config, format!("{error}; name one with --config FILE or REELMILL_CONFIG"))
+    })
+}
+
+/// The checked config; warnings are shown.
+///
+/// # Errors
+/// Where there is none or it is wrong.
+pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
+    let path = find_config(said)?;
+    let (config, diagnostics) = crate::config::read(&path);
+    match config {
+        Some(config) => {
+            if !diagnostics.is_empty() {
+                report::to_stderr(&diagnostics);
+            }
+            Ok(config)
+        }
+        None => Err(Trouble::in_files(
+            Code::Config,
+            format!("{} is wrong", path.display()),
+            diagnostics,
+        )),
+    }
+}
+
+/// `reelmill check`
+pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
+    let path = find_config(said)?;
+    let (config, mut diagnostics) = crate::config::read(&path);
+    let (mut rules, mut enabled) = (0, 0);
+    if let Some(config) = &config {
+        let files = read_rules(&config.rules).map_err(|error| {
+            let what = format!("cannot read the rules folder {}", config.rules.display());
+            Trouble::io(&what, &error, Code::NoInput)
+        })?;
+        let checked = check_all(config, &files);
+        rules = checked.rules.len();
+        enabled = checked.rules.iter().filter(|(rule, _)| rule.enabled).count();
+        diagnostics.extend(checked.diagnostics);
+    }
+    let errors = count(&diagnostics, Severity::Error);
+    let warnings = count(&diagnostics, Severity::Warning);
+    if json {
+        output::print_json(&json!({
+            "ok": errors == 0,
+            "config": path.to_string_lossy(),
+            "rules": rules,
+            "enabled": enabled,
+            "errors": errors,
+            "warnings": warnings,
+            "diagnostics": report::to_json(&diagnostics),
+        }));
+    } else {
+        report::to_stderr(&diagnostics);
+        let verdict = match errors {
+            0 => "good".to_owned(),
+            1 => "1 error".to_owned(),
+            many => format!("{many} errors"),
+        };
+        let config = path.display();
+        output::print(&format!("{config}: {verdict}; {rules} good rules, {enabled} of them enabled"));
+        if errors == 0 && rules > 0 && enabled == 0 {
+            output::print("No rule is enabled, so nothing will start: `reelmill rules enable NAME`.");
+        }
+    }
+    Ok(if errors == 0 {
+        ExitCode::SUCCESS
+    } else if config.is_none() {
+        Code::Config.into()
+    } else {
+        Code::Data.into()
+    })
+}
+
+fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
+    diagnostics.iter().filter(|one| one.severity == severity).count()
+}
+
+/// `reelmill bucket accept NAME`
+pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<ExitCode, Trouble> {
+    let config = config(said)?;
+    let found = name
+        .parse::<BucketName>()
+        .ok()
+        .and_then(|name| config.buckets.get_key_value(&name));
+    let Some((name, bucket)) = found else {
+        let names: Vec<_> = config.buckets.keys().map(BucketName::as_str).collect();
+        return Err(Trouble::new(
+            Code::NoInput,
+            format!("the config has no bucket \"{name}\"; it has {}", names.join(", ")),
+        ));
+    };
+    LocalBucket::new(name.clone(), &bucket.path, &config.state.join("buckets"))
+        .accept()
+        .map_err(|error| Trouble::new(Code::CannotCreate, crate::app::status::with_causes(&error)))?;
+    if json {
+        output::print_json(&json!({ "bucket": name, "path": bucket.path.to_string_lossy(), "accepted": true }));
+    } else {
+        let path = bucket.path.display();
+        output::print(&format!("{path} is the bucket {name} from now on."));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads and checks one rule file for a trial: the rule and its text. The buckets that it names need not be
+/// declared anywhere, since a trial puts the file and a folder in their place.
+pub fn read_rule(path: &Path) -> Result<(Rule, String), Trouble> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Trouble::io(&format!("cannot read {}", path.display()), &error, Code::NoInput))?;
+    let file = SourceFile {
+        path: path.to_path_buf(),
+        text: text.clone().into(),
+    };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    match rule::check::check(&file, &stem, &buckets_named(&text)) {
+        (Some(rule), diagnostics) => {
+            if !diagnostics.is_empty() {
+                report::to_stderr(&diagnostics);
+            }
+            Ok((rule, text))
+        }
+        (None, diagnostics) => Err(Trouble::in_files(
+            Code::Data,
+            format!("{} is wrong", path.display()),
+            diagnostics,
+        )),
+    }
+}
+
+/// The buckets that a rule's text names, as far as it can be read.
+fn buckets_named(text: &str) -> Vec<BucketName> {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    ["trigger", "output"]
+        .into_iter()
+        .filter_map(|part| table.get(part)?.get("bucket")?.as_str()?.parse().ok())
+        .collect()
+}

@@ -1,0 +1,210 @@
+//! `reelmill jobs`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::arguments::{JobsCommand, JobsList};
+use super::client::{Client, escape};
+use super::exit::Trouble;
+use super::files;
+use super::output::{self, Paint, ago, size, span, tame};
+use super::status::read;
+use super::table::Table;
+use crate::app::view::{JobView, OutputView, TaskView};
+use crate::job::JobState;
+
+/// Lists, shows, repeats or cancels jobs.
+pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> Result<ExitCode, Trouble> {
+    let config = files::config(said)?;
+    let client = Client::new(&config)?;
+    let every = JobsList { limit: 50, ..JobsList::default() };
+    let list_of = |value: Value| -> Result<(), Trouble> {
+        if json {
+            output::print_json(&value);
+        } else {
+            let jobs: Vec<JobView> = read(value)?;
+            list(&jobs);
+        }
+        Ok(())
+    };
+    match command {
+        None => list_of(client.get(&query(&every))?)?,
+        Some(JobsCommand::List(wanted)) => list_of(client.get(&query(wanted))?)?,
+        Some(JobsCommand::Show { id }) => {
+            let value = client.get(&format!("/v1/jobs/{}", escape(id)))?;
+            if json {
+                output::print_json(&value);
+            } else {
+                show(&read(value)?);
+            }
+        }
+        Some(JobsCommand::Retry { id, same_version }) => {
+            let wish = json!({ "same_version": same_version });
+            let value = client.post(&format!("/v1/jobs/{}/retry", escape(id)), &wish)?;
+            if json {
+                output::print_json(&value);
+            } else {
+                let job: JobView = read(value)?;
+                output::print(&format!("job {} is queued", job.id));
+            }
+        }
+        Some(JobsCommand::Cancel { id, reason }) => {
+            let wish = json!({ "reason": reason });
+            let value = client.post(&format!("/v1/jobs/{}/cancel", escape(id)), &wish)?;
+            if json {
+                output::print_json(&value);
+            } else {
+                let job: JobView = read(value)?;
+                let says = if job.state.is_final() { "is cancelled" } else { "is being stopped" };
+                output::print(&format!("job {} {says}", job.id));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn query(wanted: &JobsList) -> String {
+    let mut path = format!("/v1/jobs?limit={}", wanted.limit);
+    if !wanted.state.is_empty() {
+        path.push_str(&format!("&state={}", escape(&wanted.state.join(","))));
+    }
+    for (name, value) in [("rule", &wanted.rule), ("before", &wanted.before)] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", escape(value)));
+        }
+    }
+    path
+}
+
+fn list(jobs: &[JobView]) {
+    if jobs.is_empty() {
+        output::print(
+            "No jobs. A file dropped into a watched directory starts one where an enabled rule wants it:\n\
+             `reelmill rules` lists the rules, `reelmill explain BUCKET KEY` says why an object did not start.",
+        );
+        return;
+    }
+    table(jobs, Timestamp::now());
+}
+
+/// Jobs as a table.
+pub fn table(jobs: &[JobView], now: Timestamp) {
+    let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"], 3).coloured(1);
+    for job in jobs {
+        table.row(vec![
+            job.id.clone(),
+            job.state.as_str().to_owned(),
+            super::table::cut(&job.rule, 24),
+            format!("{}/{}", job.bucket, job.key),
+            done(job),
+            ago(job.created, now),
+            super::table::cut(&why(job), 48),
+        ]);
+    }
+    table.print();
+}
+
+/// How far a job is, in a word.
+fn done(job: &JobView) -> String {
+    match (job.state, job.progress, &job.work) {
+        (JobState::Running, Some(part), work) => {
+            let eta = work.as_ref().and_then(|work| work.eta);
+            let left = eta.map_or_else(String::new, |eta| format!(", {} left", seconds(eta)));
+            format!("{:.0} %{left}", part * 100.0)
+        }
+        (JobState::Running, None, Some(work)) => work.phase.clone(),
+        (state, _, _) if state.is_final() => match (job.started, job.ended) {
+            (Some(started), Some(ended)) => format!("in {}", seconds(ended.duration_since(started).as_secs_f64())),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    }
+}
+
+fn seconds(value: f64) -> String {
+    if value < 10.0 {
+        format!("{:.1} s", value.max(0.0))
+    } else {
+        span(std::time::Duration::try_from_secs_f64(value).map_or(0, |time| time.as_secs()))
+    }
+}
+
+fn why(job: &JobView) -> String {
+    let error = job.tasks.iter().find_map(|task| task.error.as_ref());
+    match (&job.reason, error) {
+        (_, Some(error)) if job.state == JobState::Failed => error.message.clone(),
+        (Some(reason), _) => reason.clone(),
+        _ => String::new(),
+    }
+}
+
+fn show(job: &JobView) {
+    for line in lines(job, Timestamp::now(), &Paint::new()) {
+        output::print(&line);
+    }
+}
+
+/// One job in full.
+pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
+    let state = job.state.as_str();
+    let mut lines = vec![format!("job       {}  {}", paint.bold(&job.id), paint.state(state, state))];
+    let mut line = |name: &str, text: String| lines.push(format!("{name:<9} {text}"));
+    if let Some(reason) = &job.reason {
+        line("because", tame(reason));
+    }
+    line("object", format!("{}/{}  ({})", job.bucket, tame(&job.key), size(job.size)));
+    line("identity", format!("{}, generation {}", job.identity, job.generation));
+    line("rule", format!("{}, version {}", tame(&job.rule), job.rule_version));
+    line("priority", job.priority.to_string());
+    line("created", format!("{}  ({})", job.created, ago(job.created, now)));
+    if let Some(started) = job.started {
+        line("started", format!("{started}  ({}), attempt {}", ago(started, now), job.attempt));
+    }
+    if let Some(ended) = job.ended {
+        line("ended", format!("{ended}  ({})", ago(ended, now)));
+    }
+    if let Some(due) = job.not_before {
+        line("waits", format!("until {due}  ({})", ago(due, now)));
+    }
+    if let Some(old) = &job.retry_of {
+        line("repeats", format!("job {old}"));
+    }
+    if let Some(work) = &job.work {
+        let speed = work.speed.map_or_else(String::new, |speed| format!(", {speed:.1} times as fast as it plays"));
+        line("now", format!("{}, {}{speed}", work.phase, done(job)));
+    }
+    for task in &job.tasks {
+        lines.push(String::new());
+        task_lines(task, paint, &mut lines);
+    }
+    if let Some(note) = &job.note {
+        lines.push(format!("\nnote      {}", place(note)));
+    }
+    lines
+}
+
+fn task_lines(task: &TaskView, paint: &Paint, lines: &mut Vec<String>) {
+    let state = task.state.as_str();
+    let tries = if task.attempts > 1 { format!(", {} attempts", task.attempts) } else { String::new() };
+    lines.push(format!("task      {} ({})  {}{tries}", paint.bold(&task.id), task.kind, paint.state(state, state)));
+    if let Some(error) = &task.error {
+        lines.push(format!("  error   {}: {}", error.kind.as_str(), tame(&error.message)));
+    }
+    for finding in &task.findings {
+        lines.push(format!("  found   {}", tame(&finding.message)));
+    }
+    for output in &task.outputs {
+        lines.push(format!("  output  {}  {}", place(output), size(output.size)));
+    }
+}
+
+/// Where an output lies: its file where it is one.
+pub fn place(output: &OutputView) -> String {
+    match &output.path {
+        Some(path) => tame(path),
+        None => format!("{}/{}", output.bucket, tame(&output.key)),
+    }
+}

@@ -1,0 +1,93 @@
+//! `reelmill try`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Code, Trouble};
+use super::output::{self, Paint};
+use super::progress::Bar;
+use super::{files, jobs};
+use crate::app::view::{JobView, WorkView};
+use crate::job::JobState;
+use crate::service::trial::{Bench, Trial, Tried};
+
+/// Runs one rule on one file, here and now.
+pub fn try_rule(
+    said: Option<&Path>,
+    rule: &Path,
+    file: &Path,
+    out: Option<&Path>,
+    json: bool,
+) -> Result<ExitCode, Trouble> {
+    if let Some(config) = said.filter(|config| !config.exists()) {
+        let words = format!("there is no {}", config.display());
+        return Err(Trouble::new(Code::NoInput, words));
+    }
+    std::fs::metadata(file)
+        .map_err(|error| Trouble::io(&format!("cannot read {}", file.display()), &error, Code::NoInput))?;
+    let (rule, text) = files::read_rule(rule)?;
+    let trial = Trial {
+        rule,
+        text,
+        file: file.to_path_buf(),
+        out: out.map_or_else(|| PathBuf::from("reelmill-try"), Path::to_path_buf),
+    };
+    let shown = trial.out.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::io("cannot start the runtime", &error, Code::Internal))?;
+    let job = runtime
+        .block_on(work(trial))
+        .map_err(|error| Trouble::new(Code::Internal, format!("{error:#}")))?;
+    let good = job.state == JobState::Succeeded;
+    if json {
+        output::print_json(&job);
+    } else {
+        for line in jobs::lines(&job, Timestamp::now(), &Paint::new()) {
+            output::print(&line);
+        }
+        if good {
+            output::print(&format!("\nResults are in {}.", shown.display()));
+        }
+    }
+    Ok(if good { ExitCode::SUCCESS } else { Code::Failed.into() })
+}
+
+async fn work(trial: Trial) -> anyhow::Result<JobView> {
+    let out = trial.out.clone();
+    let bench = Bench::set_up(trial).await?;
+    let bar = Bar::new();
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let run = bench.run(stop.clone(), |mill, id| {
+        if let Some(running) = mill.running.get(id) {
+            bar.set(&WorkView::new(&running, Timestamp::now()));
+        }
+    });
+    tokio::pin!(run);
+    let tried = loop {
+        tokio::select! {
+            tried = &mut run => break tried?,
+            _ = interrupt.recv() => stop.cancel(),
+            _ = terminate.recv() => stop.cancel(),
+        }
+    };
+    Ok(view(&tried, &out))
+}
+
+/// The job as the API would show it, with the files below `out`.
+fn view(tried: &Tried, out: &Path) -> JobView {
+    let mut view = JobView::bare(&tried.job, &tried.outputs);
+    let outputs = view.tasks.iter_mut().flat_map(|task| task.outputs.iter_mut());
+    for output in outputs.chain(view.note.iter_mut()) {
+        output.path = Some(out.join(&output.key).to_string_lossy().into_owned());
+    }
+    view
+}
