@@ -29,6 +29,12 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Has packets all the time, unlike subtitles.
+    fn is_dense(&self) -> bool {
+        let name = self.media_type();
+        name.starts_with("video/") || name.starts_with("audio/")
+    }
+
     /// The media type, as `video/x-h264`.
     pub fn media_type(&self) -> &str {
         self.caps.structure(0).map_or("", |s| s.name().as_str())
@@ -94,9 +100,6 @@ impl Demuxer {
                 taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
             }
         });
-        let over = complete.clone();
-        parsebin.connect_no_more_pads(move |_| over.store(true, Ordering::SeqCst));
-
         let mut opened = Self {
             pipeline,
             streams: Vec::new(),
@@ -131,7 +134,8 @@ impl Demuxer {
                 continue;
             }
             let seen = found.lock().unwrap_or_else(PoisonError::into_inner);
-            if !complete.load(Ordering::SeqCst) {
+            // Streams are shown together, before the first packet of any of them comes out.
+            if !seen.iter().any(|stream| stream.arrived.load(Ordering::SeqCst)) {
                 // A medium can end before any stream was found.
                 if last.is_some_and(|at: Instant| at.elapsed() > PATIENCE) {
                     break;
@@ -139,7 +143,9 @@ impl Demuxer {
                 continue;
             }
             let since = *since.get_or_insert_with(Instant::now);
-            if seen.iter().all(|stream| stream.arrived.load(Ordering::SeqCst)) || since.elapsed() > PATIENCE {
+            let ready = |stream: &Stream| !stream.is_dense() || stream.arrived.load(Ordering::SeqCst);
+            if seen.iter().all(ready) || since.elapsed() > PATIENCE {
+                complete.store(true, Ordering::SeqCst);
                 break;
             }
         }
