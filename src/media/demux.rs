@@ -76,17 +76,20 @@ impl Demuxer {
         }
         let pipeline = gst::Pipeline::new();
         let source = MediaSource::over(input.clone());
-        let typefind = element("typefind")?;
         let parsebin = element("parsebin")?;
+        let typefind = parsebin
+            .downcast_ref::<gst::Bin>()
+            .and_then(|bin| bin.by_name("typefind"))
+            .ok_or_else(|| internal("a parser that finds no types"))?;
         let multiqueue = element("multiqueue")?;
         // The first limit gives way where another stream is starved; the second does not.
         multiqueue.set_property("max-size-buffers", 16_u32);
         multiqueue.set_property("max-size-bytes", 128_u32 << 20);
         multiqueue.set_property("max-size-time", 0_u64);
         pipeline
-            .add_many([source.upcast_ref(), &typefind, &parsebin, &multiqueue])
+            .add_many([source.upcast_ref(), &parsebin, &multiqueue])
             .map_err(internal)?;
-        gst::Element::link_many([source.upcast_ref(), &typefind, &parsebin]).map_err(internal)?;
+        source.link(&parsebin).map_err(internal)?;
 
         let found = Found::default();
         let complete = Arc::new(AtomicBool::new(false));
@@ -107,11 +110,11 @@ impl Demuxer {
             tags: gst::TagList::new(),
             toc: None,
         };
-        opened.wait(&typefind, &found, &complete)?;
+        opened.wait(input, &typefind, &found, &complete)?;
         Ok(opened)
     }
 
-    fn wait(&mut self, typefind: &gst::Element, found: &Found, complete: &AtomicBool) -> Result<(), Failure> {
+    fn wait(&mut self, input: &Input, typefind: &gst::Element, found: &Found, complete: &AtomicBool) -> Result<(), Failure> {
         let kind = |typefind: &gst::Element| typefind.property::<Option<gst::Caps>>("caps");
         let _ = self.pipeline.set_state(gst::State::Paused);
         let bus = self.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
@@ -121,7 +124,7 @@ impl Demuxer {
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
                 match message.view() {
                     gst::MessageView::Error(error) => {
-                        let failure = describe(error, kind(typefind).as_ref());
+                        let failure = describe(error, kind(typefind).as_ref(), input);
                         // Streams that came before the error must not hold the end up.
                         self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
                         return Err(failure);
@@ -170,7 +173,7 @@ impl Demuxer {
         }
         self.container = kind(typefind).unwrap_or_else(gst::Caps::new_empty);
         if self.streams.is_empty() {
-            return Err(not_media(Some(&self.container)));
+            return Err(not_media(Some(&self.container), input));
         }
         Ok(())
     }
@@ -271,7 +274,7 @@ fn note(into: &mut gst::TagList, tags: &gst::TagList) {
     }
 }
 
-fn describe(error: &gst::message::Error, container: Option<&gst::Caps>) -> Failure {
+fn describe(error: &gst::message::Error, container: Option<&gst::Caps>, input: &Input) -> Failure {
     let unknown = [gst::StreamError::TypeNotFound, gst::StreamError::WrongType]
         .into_iter()
         .any(|kind| error.error().matches(kind));
@@ -282,13 +285,13 @@ fn describe(error: &gst::message::Error, container: Option<&gst::Caps>) -> Failu
             name.starts_with("video/") || name.starts_with("audio/") || name.starts_with("application/x-id3")
         });
     if unknown && !media {
-        not_media(container)
+        not_media(container, input)
     } else {
         failure::from_message(error)
     }
 }
 
-fn not_media(container: Option<&gst::Caps>) -> Failure {
+fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
     match container.and_then(|caps| caps.structure(0)).map(gst::StructureRef::name) {
         Some(name) if name.starts_with("video/") || name.starts_with("audio/") => Failure::new(
             ErrorKind::Corrupt,
@@ -298,6 +301,23 @@ fn not_media(container: Option<&gst::Caps>) -> Failure {
             ErrorKind::Unsupported,
             format!("this is not a media file that Reelmill knows: it looks like {name}"),
         ),
+        None if is_text(input) => Failure::new(
+            ErrorKind::Unsupported,
+            "this is not a media file that Reelmill knows: it looks like text/plain",
+        ),
         None => Failure::new(ErrorKind::Corrupt, "this is not a media file that Reelmill knows"),
     }
+}
+
+/// Short texts have no type that GStreamer would name.
+fn is_text(input: &Input) -> bool {
+    let mut start = [0_u8; 512];
+    let Ok(count) = input.fill(0, &mut start) else { return false };
+    let text = match std::str::from_utf8(&start[..count]) {
+        Ok(text) => text,
+        // The last character may be cut in two.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or(""),
+        Err(_) => return false,
+    };
+    !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace())
 }

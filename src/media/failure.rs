@@ -84,22 +84,22 @@ pub fn element(factory: &str) -> Result<gst::Element, Failure> {
 mod tests {
     use super::*;
 
-    fn kind(error: gst::glib::Error, debug: &str, klass: &str) -> ErrorKind {
-        from_error(&error, debug, "element", klass).kind
+    fn kind(error: &gst::glib::Error, debug: &str, klass: &str) -> ErrorKind {
+        from_error(error, debug, "element", klass).kind
     }
 
     #[test]
     fn errors_become_the_kinds_that_decide_about_retries() {
         use gst::glib::Error;
-        assert_eq!(kind(Error::new(gst::ResourceError::NoSpaceLeft, "x"), "", "Sink/File"), ErrorKind::NoSpace);
+        assert_eq!(kind(&Error::new(gst::ResourceError::NoSpaceLeft, "x"), "", "Sink/File"), ErrorKind::NoSpace);
         assert_eq!(
-            kind(Error::new(gst::ResourceError::Write, "x"), "system error: No space left on device", "Codec/Muxer"),
+            kind(&Error::new(gst::ResourceError::Write, "x"), "system error: No space left on device", "Codec/Muxer"),
             ErrorKind::NoSpace
         );
-        assert_eq!(kind(Error::new(gst::StreamError::TypeNotFound, "x"), "", "Generic"), ErrorKind::Corrupt);
-        assert_eq!(kind(Error::new(gst::CoreError::MissingPlugin, "x"), "", "Generic"), ErrorKind::Unsupported);
-        assert_eq!(kind(Error::new(gst::StreamError::Failed, "x"), "", "Codec/Demuxer"), ErrorKind::Corrupt);
-        assert_eq!(kind(Error::new(gst::StreamError::Format, "x"), "", "Codec/Encoder/Video"), ErrorKind::Pipeline);
-        assert_eq!(kind(Error::new(gst::ResourceError::Read, "x"), "", "Source"), ErrorKind::Io);
+        assert_eq!(kind(&Error::new(gst::StreamError::TypeNotFound, "x"), "", "Generic"), ErrorKind::Corrupt);
+        assert_eq!(kind(&Error::new(gst::CoreError::MissingPlugin, "x"), "", "Generic"), ErrorKind::Unsupported);
+        assert_eq!(kind(&Error::new(gst::StreamError::Failed, "x"), "", "Codec/Demuxer"), ErrorKind::Corrupt);
+        assert_eq!(kind(&Error::new(gst::StreamError::Format, "x"), "", "Codec/Encoder/Video"), ErrorKind::Pipeline);
+        assert_eq!(kind(&Error::new(gst::ResourceError::Read, "x"), "", "Source"), ErrorKind::Io);
     }
 }

@@ -142,7 +142,7 @@ impl Mill {
             let upright = straighten(&mill.medium, decoded, video)?;
             let tee = mill.split(&upright)?;
             for pad in &pictures {
-                mill.feed(&tee, pad)?;
+                feed(&tee, pad)?;
             }
             for (number, (task, plan)) in snapshots.iter().enumerate() {
                 mill.add_stills(&tee, &format!("{BRANCH}stills-{number}"), task, plan)?;
@@ -155,12 +155,12 @@ impl Mill {
             mill.audio = Some(Meter::on(&decoded));
             let tee = mill.split(&decoded)?;
             for pad in &sounds {
-                mill.feed(&tee, pad)?;
+                feed(&tee, pad)?;
             }
             used.push(index);
         }
         for bin in &bins {
-            bin.sync_state_with_parent().map_err(internal)?;
+            mill.start_branch(bin)?;
         }
         for (index, stream) in mill.medium.streams.iter().enumerate() {
             if !used.contains(&index) {
@@ -170,6 +170,35 @@ impl Mill {
         Ok(mill)
     }
 
+    /// A branch that cannot even start is taken out; the others go on.
+    fn start_branch(&mut self, bin: &gst::Bin) -> Result<(), Failure> {
+        if bin.sync_state_with_parent().is_ok() {
+            return Ok(());
+        }
+        // The first error says why; what follows only says that starting failed.
+        let mut reason = None;
+        if let Some(bus) = self.medium.pipeline.bus() {
+            while let Some(message) = bus.pop_filtered(&[gst::MessageType::Error]) {
+                if let gst::MessageView::Error(error) = message.view() {
+                    reason.get_or_insert_with(|| from_message(error));
+                }
+            }
+        }
+        let failure = reason
+            .unwrap_or_else(|| Failure::new(ErrorKind::Pipeline, "the encoder and its file could not be started"));
+        for pad in bin.sink_pads() {
+            if let Some(peer) = pad.peer() {
+                let _ = peer.unlink(&pad);
+            }
+        }
+        let _ = bin.set_state(gst::State::Null);
+        self.medium.pipeline.remove(bin).map_err(internal)?;
+        if let Some(task) = self.open.remove(bin.name().as_str()) {
+            self.failed.insert(task, failure);
+        }
+        Ok(())
+    }
+
     fn split(&self, pad: &gst::Pad) -> Result<gst::Element, Failure> {
         let tee = element("tee")?;
         tee.set_property("allow-not-linked", true);
@@ -177,11 +206,6 @@ impl Mill {
         tee.sync_state_with_parent().map_err(internal)?;
         link(pad, &tee)?;
         Ok(tee)
-    }
-
-    fn feed(&self, tee: &gst::Element, pad: &gst::Pad) -> Result<(), Failure> {
-        let out = tee.request_pad_simple("src_%u").ok_or_else(|| internal("a tee without pads"))?;
-        out.link(pad).map(drop).map_err(internal)
     }
 
     fn add_stills(&mut self, tee: &gst::Element, name: &str, task: &TaskId, plan: &SnapshotPlan) -> Result<(), Failure> {
@@ -220,7 +244,7 @@ impl Mill {
         self.medium.pipeline.add_many([&queue, sink.upcast_ref()]).map_err(internal)?;
         queue.link(&sink).map_err(internal)?;
         let entry = queue.static_pad("sink").ok_or_else(|| internal("a queue without a sink pad"))?;
-        self.feed(tee, &entry)?;
+        feed(tee, &entry)?;
         queue.sync_state_with_parent().map_err(internal)?;
         sink.sync_state_with_parent().map_err(internal)?;
         self.open.insert(name.to_owned(), task.clone());
@@ -270,6 +294,11 @@ impl Mill {
         }
         Err(failure)
     }
+}
+
+fn feed(tee: &gst::Element, pad: &gst::Pad) -> Result<(), Failure> {
+    let out = tee.request_pad_simple("src_%u").ok_or_else(|| internal("a tee without pads"))?;
+    out.link(pad).map(drop).map_err(internal)
 }
 
 fn forwarded_end(message: &gst::message::Element) -> Option<String> {
@@ -333,15 +362,15 @@ pub fn report_truncation(media: &MediaInfo, video: Option<Duration>, audio: Opti
     const DECLARING: [&str; 8] = ["Quicktime", "ISO MP4", "Matroska", "WebM", "AVI", "Flash", "WAV", "FLAC"];
     let lower = media.container.to_lowercase();
     let declares = DECLARING.iter().any(|name| lower.contains(&name.to_lowercase()));
-    let Some(declared) = media.duration.filter(|_| declares) else { return };
+    let Some(length) = media.duration.filter(|_| declares) else { return };
     let Some(end) = video.max(audio) else { return };
-    if end + slack(declared) >= declared {
+    if end + slack(length) >= length {
         return;
     }
     let parts: Vec<_> = [("video", video), ("sound", audio)]
         .into_iter()
         .filter_map(|(what, end)| {
-            end.map(|end| format!("{what} ends at {:.1} s of {:.1} s", end.as_secs_f64(), declared.as_secs_f64()))
+            end.map(|end| format!("{what} ends at {:.1} s of {:.1} s", end.as_secs_f64(), length.as_secs_f64()))
         })
         .collect();
     let finding = Finding {

@@ -56,9 +56,9 @@ impl Meter {
         let duration = buffer.duration().map(Duration::from);
         let mut span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = span.last
-            && at > last
+            && let Some(step) = at.checked_sub(last)
         {
-            span.step = at - last;
+            span.step = step;
         }
         span.last = Some(at);
         let end = at + duration.unwrap_or(span.step);

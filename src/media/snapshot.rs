@@ -132,14 +132,14 @@ impl Stills {
 /// early nothing is.
 fn end_of_display(until: Duration, declared: Option<Duration>) -> Duration {
     match declared {
-        Some(declared) if declared > until && declared - until <= slack(declared) => declared,
+        Some(declared) if declared > until && declared.saturating_sub(until) <= slack(declared) => declared,
         _ => until,
     }
 }
 
 /// What a stream may lack of the declared length without being called truncated.
 pub fn slack(declared: Duration) -> Duration {
-    Duration::from_secs(1).max(declared / 50)
+    Duration::from_millis(500).max(declared / 50)
 }
 
 #[cfg(test)]

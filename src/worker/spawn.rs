@@ -173,6 +173,11 @@ impl Worker {
         let _ = tokio::time::timeout(PARTING, self.child.wait()).await;
     }
 
+    /// The child's process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// The last words on standard error, cleaned.
     pub fn last_words(&self) -> String {
         self.words.last()
@@ -413,12 +418,13 @@ fn shed(control: Option<RawFd>, input: Option<RawFd>) -> std::io::Result<()> {
     };
     let (control, input) = (aside(control)?, aside(input)?);
     for (fd, place) in [(control, CONTROL_FD), (input, INPUT_FD)] {
-        // SAFETY: these numbers belong to nobody in the child; where nothing goes there, whatever was there
-        // is closed at exec with the rest.
-        match fd {
-            Some(fd) => check(unsafe { libc::dup2(fd, place) })?,
-            None => unsafe { libc::fcntl(place, libc::F_SETFD, libc::FD_CLOEXEC) },
-        };
+        if let Some(fd) = fd {
+            // SAFETY: these numbers belong to nobody in the child; what was there is not needed there.
+            check(unsafe { libc::dup2(fd, place) })?;
+        } else {
+            // SAFETY: sets a flag, so that whatever is there is closed at exec with the rest.
+            unsafe { libc::fcntl(place, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
     }
     let limit = |resource, most: u64| {
         let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
