@@ -48,7 +48,11 @@ pub fn decoder_for(stream: &Stream) -> Result<Option<gst::Element>, Failure> {
 ///
 /// # Errors
 /// Where there is no decoder, or the pipeline cannot be built.
-pub fn decode(medium: &Demuxer, stream: &Stream, single_threaded: bool) -> Result<gst::Pad, Failure> {
+pub fn decode(
+    medium: &Demuxer,
+    stream: &Stream,
+    single_threaded: bool,
+) -> Result<gst::Pad, Failure> {
     let Some(decoder) = decoder_for(stream)? else {
         return Ok(stream.pad.clone());
     };
@@ -58,19 +62,27 @@ pub fn decode(medium: &Demuxer, stream: &Stream, single_threaded: bool) -> Resul
     medium.pipeline.add(&decoder).map_err(internal)?;
     decoder.sync_state_with_parent().map_err(internal)?;
     link(&stream.pad, &decoder)?;
-    decoder.static_pad("src").ok_or_else(|| internal("a decoder without a source pad"))
+    decoder
+        .static_pad("src")
+        .ok_or_else(|| internal("a decoder without a source pad"))
 }
 
 /// Adds what makes frames progressive and upright, where they are not.
 ///
 /// # Errors
 /// Where elements are missing.
-pub fn straighten(medium: &Demuxer, mut pad: gst::Pad, video: &VideoStream) -> Result<gst::Pad, Failure> {
+pub fn straighten(
+    medium: &Demuxer,
+    mut pad: gst::Pad,
+    video: &VideoStream,
+) -> Result<gst::Pad, Failure> {
     let mut append = |make: gst::Element| -> Result<(), Failure> {
         medium.pipeline.add(&make).map_err(internal)?;
         make.sync_state_with_parent().map_err(internal)?;
         link(&pad, &make)?;
-        pad = make.static_pad("src").ok_or_else(|| internal("a filter without a source pad"))?;
+        pad = make
+            .static_pad("src")
+            .ok_or_else(|| internal("a filter without a source pad"))?;
         Ok(())
     };
     if video.interlaced || video.rotation != 0 {

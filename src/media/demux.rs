@@ -100,7 +100,10 @@ impl Demuxer {
             if over.load(Ordering::SeqCst) {
                 discard(&home, pad);
             } else if let Some(stream) = take(&multiqueue, pad) {
-                taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+                taking
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(stream);
             }
         });
         let mut opened = Self {
@@ -114,10 +117,19 @@ impl Demuxer {
         Ok(opened)
     }
 
-    fn wait(&mut self, input: &Input, typefind: &gst::Element, found: &Found, complete: &AtomicBool) -> Result<(), Failure> {
+    fn wait(
+        &mut self,
+        input: &Input,
+        typefind: &gst::Element,
+        found: &Found,
+        complete: &AtomicBool,
+    ) -> Result<(), Failure> {
         let kind = |typefind: &gst::Element| typefind.property::<Option<gst::Caps>>("caps");
         let _ = self.pipeline.set_state(gst::State::Paused);
-        let bus = self.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+        let bus = self
+            .pipeline
+            .bus()
+            .ok_or_else(|| internal("a pipeline without a bus"))?;
         let mut since = None;
         let mut last = None;
         loop {
@@ -126,7 +138,9 @@ impl Demuxer {
                     gst::MessageView::Error(error) => {
                         let failure = describe(error, kind(typefind).as_ref(), input);
                         // Streams that came before the error must not hold the end up.
-                        self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+                        self.streams = std::mem::take(
+                            &mut *found.lock().unwrap_or_else(PoisonError::into_inner),
+                        );
                         return Err(failure);
                     }
                     gst::MessageView::Tag(tag) => note(&mut self.tags, &tag.tags()),
@@ -138,7 +152,10 @@ impl Demuxer {
             }
             let seen = found.lock().unwrap_or_else(PoisonError::into_inner);
             // Streams are shown together, before the first packet of any of them comes out.
-            if !seen.iter().any(|stream| stream.arrived.load(Ordering::SeqCst)) {
+            if !seen
+                .iter()
+                .any(|stream| stream.arrived.load(Ordering::SeqCst))
+            {
                 // A medium can end before any stream was found.
                 if last.is_some_and(|at: Instant| at.elapsed() > PATIENCE) {
                     break;
@@ -146,7 +163,8 @@ impl Demuxer {
                 continue;
             }
             let since = *since.get_or_insert_with(Instant::now);
-            let ready = |stream: &Stream| !stream.is_dense() || stream.arrived.load(Ordering::SeqCst);
+            let ready =
+                |stream: &Stream| !stream.is_dense() || stream.arrived.load(Ordering::SeqCst);
             if seen.iter().all(ready) || since.elapsed() > PATIENCE {
                 complete.store(true, Ordering::SeqCst);
                 break;
@@ -160,7 +178,11 @@ impl Demuxer {
             let (mut own, mut all) = (gst::TagList::new(), gst::TagList::new());
             stream.pad.sticky_events_foreach(|event| {
                 if let gst::EventView::Tag(tag) = event.view() {
-                    let into = if tag.tag().scope() == gst::TagScope::Global { &mut all } else { &mut own };
+                    let into = if tag.tag().scope() == gst::TagScope::Global {
+                        &mut all
+                    } else {
+                        &mut own
+                    };
                     *into = into.merge(tag.tag(), gst::TagMergeMode::Replace);
                 }
                 if let gst::EventView::Toc(toc) = event.view() {
@@ -211,7 +233,9 @@ impl Demuxer {
     /// Whether it can be read from any point.
     pub fn seekable(&self) -> bool {
         let mut query = gst::query::Seeking::new(gst::Format::Time);
-        self.streams.first().is_some_and(|stream| stream.pad.query(&mut query) && query.result().0)
+        self.streams
+            .first()
+            .is_some_and(|stream| stream.pad.query(&mut query) && query.result().0)
     }
 }
 
@@ -226,9 +250,15 @@ pub fn drain() -> Result<gst::Element, Failure> {
 
 /// Links a pad to an element's `sink` pad.
 pub fn link(pad: &gst::Pad, to: &gst::Element) -> Result<(), Failure> {
-    let sink = to.static_pad("sink").ok_or_else(|| internal("an element without a sink pad"))?;
+    let sink = to
+        .static_pad("sink")
+        .ok_or_else(|| internal("an element without a sink pad"))?;
     pad.link(&sink).map(drop).map_err(|error| {
-        internal(format!("{} cannot be linked to {}: {error}", pad.name(), to.name()))
+        internal(format!(
+            "{} cannot be linked to {}: {error}",
+            pad.name(),
+            to.name()
+        ))
     })
 }
 
@@ -261,7 +291,9 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad) -> Option<Stream> {
 }
 
 fn discard(home: &gst::glib::WeakRef<gst::Pipeline>, pad: &gst::Pad) {
-    let (Some(pipeline), Ok(sink)) = (home.upgrade(), drain()) else { return };
+    let (Some(pipeline), Ok(sink)) = (home.upgrade(), drain()) else {
+        return;
+    };
     if pipeline.add(&sink).is_ok() {
         let _ = sink.sync_state_with_parent();
         let _ = link(pad, &sink);
@@ -282,7 +314,9 @@ fn describe(error: &gst::message::Error, container: Option<&gst::Caps>, input: &
         .and_then(|caps| caps.structure(0))
         .is_some_and(|s| {
             let name = s.name().as_str();
-            name.starts_with("video/") || name.starts_with("audio/") || name.starts_with("application/x-id3")
+            name.starts_with("video/")
+                || name.starts_with("audio/")
+                || name.starts_with("application/x-id3")
         });
     if unknown && !media {
         not_media(container, input)
@@ -292,10 +326,15 @@ fn describe(error: &gst::message::Error, container: Option<&gst::Caps>, input: &
 }
 
 fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
-    match container.and_then(|caps| caps.structure(0)).map(gst::StructureRef::name) {
+    match container
+        .and_then(|caps| caps.structure(0))
+        .map(gst::StructureRef::name)
+    {
         Some(name) if name.starts_with("video/") || name.starts_with("audio/") => Failure::new(
             ErrorKind::Corrupt,
-            format!("the medium is damaged beyond use: it looks like {name}, but no stream was found in it"),
+            format!(
+                "the medium is damaged beyond use: it looks like {name}, but no stream was found in it"
+            ),
         ),
         Some(name) => Failure::new(
             ErrorKind::Unsupported,
@@ -305,18 +344,25 @@ fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
             ErrorKind::Unsupported,
             "this is not a media file that Reelmill knows: it looks like text/plain",
         ),
-        None => Failure::new(ErrorKind::Corrupt, "this is not a media file that Reelmill knows"),
+        None => Failure::new(
+            ErrorKind::Corrupt,
+            "this is not a media file that Reelmill knows",
+        ),
     }
 }
 
 /// Short texts have no type that GStreamer would name.
 fn is_text(input: &Input) -> bool {
     let mut start = [0_u8; 512];
-    let Ok(count) = input.fill(0, &mut start) else { return false };
+    let Ok(count) = input.fill(0, &mut start) else {
+        return false;
+    };
     let text = match std::str::from_utf8(&start[..count]) {
         Ok(text) => text,
         // The last character may be cut in two.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or(""),
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or("")
+        }
         Err(_) => return false,
     };
     !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace())
