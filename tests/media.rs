@@ -620,6 +620,54 @@ async fn the_probe_tells_what_the_medium_is() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
+/// The mean colour of a picture's corner, as ffmpeg sees it.
+fn corner(file: &Path, at: &str) -> Vec<u8> {
+    let ran = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(file)
+        .args([
+            "-ss",
+            at,
+            "-frames:v",
+            "1",
+            "-vf",
+            "crop=32:32:iw-40:ih-40,scale=1:1",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-",
+        ])
+        .output()
+        .expect("ffmpeg");
+    ran.stdout
+}
+
+#[tokio::test]
+async fn stills_and_turned_films_keep_their_colours_and_stand_upright() {
+    for name in ["plain.mp4", "turned.mp4", "ten-bit.mkv", "full-colour.mp4"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let source = media().join(name);
+        let mut worker = worker(&source, scratch.path()).await;
+        let info = worker.probe().await.expect(name);
+        let works = vec![
+            ("web", transcode(&info, "web.mp4", None, None)),
+            ("jpg", stills(&info, "s", &[1.5], ImageFormat::Jpg)),
+            ("png", stills(&info, "s", &[1.5], ImageFormat::Png)),
+        ];
+        let heard = carry_out(&mut worker, plan(Some(info), works)).await;
+        assert_eq!(heard.outputs.len(), 3, "{heard:?}");
+        let wanted = corner(&source, "1.5");
+        assert_eq!(wanted.len(), 3, "{name}");
+        for (file, at) in [("web.mp4", "1.5"), ("s0.jpg", "0"), ("s0.png", "0")] {
+            let got = corner(&scratch.path().join(file), at);
+            let near = got.len() == 3 && wanted.iter().zip(&got).all(|(a, b)| a.abs_diff(*b) <= 10);
+            assert!(near, "{name}: {file} is {got:?}, not {wanted:?}");
+        }
+        worker.stop().await;
+    }
+}
+
 #[tokio::test]
 #[ignore = "figures for people: run with --ignored --nocapture"]
 async fn figures() {

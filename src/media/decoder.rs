@@ -76,6 +76,9 @@ pub fn straighten(
     mut pad: gst::Pad,
     video: &VideoStream,
 ) -> Result<gst::Pad, Failure> {
+    if video.rotation != 0 {
+        name_colours(&pad);
+    }
     let mut append = |make: gst::Element| -> Result<(), Failure> {
         medium.pipeline.add(&make).map_err(internal)?;
         make.sync_state_with_parent().map_err(internal)?;
@@ -119,6 +122,27 @@ pub fn straighten(
         });
     }
     Ok(pad)
+}
+
+/// Says in words which colours frames have that do not say so. What is assumed of them depends on their height, and a
+/// turned frame has another.
+fn name_colours(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && caps
+                .structure()
+                .is_some_and(|fields| !fields.has_field("colorimetry"))
+            && let Ok(assumed) = gst_video::VideoInfo::from_caps(caps.caps())
+        {
+            let mut named = caps.caps_owned();
+            named
+                .make_mut()
+                .set("colorimetry", assumed.colorimetry().to_string());
+            *event = gst::event::Caps::new(&named);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// What decoders complained of since the last [`take_complaints`]: how often, and the first in their words.

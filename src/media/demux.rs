@@ -171,6 +171,8 @@ impl Demuxer {
             }
         }
         self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        // Demuxers number their streams in these names; pads come in the order of their threads.
+        self.streams.sort_by_cached_key(|stream| stream.pad.stream_id().map(|id| id.to_string()));
         for stream in &mut self.streams {
             if let Some(caps) = stream.pad.current_caps() {
                 stream.caps = caps;

@@ -37,10 +37,10 @@ impl StillEncoder {
         let pipeline = gst::Pipeline::new();
         let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
         let scale = scaler()?;
-        // JPEG files carry the whole range of values and say nothing of it.
-        let (pixels, colours, encoder) = match format {
-            ImageFormat::Jpg => ("I420", "1:4:0:0", element("jpegenc")?),
-            ImageFormat::Png => ("RGB", "sRGB", element("pngenc")?),
+        // From RGB for both: between two forms of YUV the range of values would not be converted.
+        let encoder = match format {
+            ImageFormat::Jpg => element("jpegenc")?,
+            ImageFormat::Png => element("pngenc")?,
         };
         if format == ImageFormat::Jpg {
             encoder.set_property("quality", i32::from(quality));
@@ -49,8 +49,8 @@ impl StillEncoder {
         filter.set_property(
             "caps",
             gst::Caps::builder("video/x-raw")
-                .field("format", pixels)
-                .field("colorimetry", colours)
+                .field("format", "RGB")
+                .field("colorimetry", "sRGB")
                 .field("width", i32::try_from(width).map_err(internal)?)
                 .field("height", i32::try_from(height).map_err(internal)?)
                 .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
