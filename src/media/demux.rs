@@ -24,6 +24,7 @@ pub struct Stream {
     pub caps: gst::Caps,
     /// What is said about this stream alone.
     pub tags: gst::TagList,
+    place: (u8, usize, String),
     block: Option<gst::PadProbeId>,
     arrived: Arc<AtomicBool>,
 }
@@ -171,8 +172,8 @@ impl Demuxer {
             }
         }
         self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-        // Demuxers number their streams in these names; pads come in the order of their threads.
-        self.streams.sort_by_cached_key(|stream| stream.pad.stream_id().map(|id| id.to_string()));
+        // Pads come in the order of their threads; the demuxer numbered them in the order of the container.
+        self.streams.sort_by(|a, b| a.place.cmp(&b.place));
         for stream in &mut self.streams {
             if let Some(caps) = stream.pad.current_caps() {
                 stream.caps = caps;
@@ -286,10 +287,33 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad) -> Option<Stream> {
     Some(Stream {
         pad: exit,
         caps,
+        place: place(pad),
         tags: gst::TagList::new(),
         block,
         arrived,
     })
+}
+
+/// Kind and number of a stream as its demuxer's pad has them: `audio_1` comes after `audio_0`.
+fn place(pad: &gst::Pad) -> (u8, usize, String) {
+    let mut name = pad.name().to_string();
+    let mut at = pad
+        .downcast_ref::<gst::GhostPad>()
+        .and_then(GhostPadExt::target);
+    while let Some(pad) = at {
+        name = pad.name().to_string();
+        at = pad
+            .parent_element()
+            .and_then(|element| element.static_pad("sink"))
+            .filter(|_| name == "src")
+            .and_then(|sink| sink.peer());
+    }
+    let kind = match name.split('_').next() {
+        Some("video") => 0,
+        Some("audio") => 1,
+        _ => 2,
+    };
+    (kind, name.len(), name)
 }
 
 fn discard(home: &gst::glib::WeakRef<gst::Pipeline>, pad: &gst::Pad) {
