@@ -83,8 +83,8 @@ fn what_was_there_before_is_left_alone_and_what_comes_after_a_restart_is_not() {
     let jobs = house.wait_for_jobs(2);
     assert_eq!(jobs.len(), 2);
     assert_eq!(house.published(), ["new_keep.mp4", "while-down_keep.mp4"]);
-    let why = house.json(&["explain", "inbox", "old.mp4"]).to_string();
-    assert!(why.contains("there when"), "{why}");
+    let why = house.json(&["explain", "inbox", "old.mp4"]);
+    assert_eq!(why["rules"][0]["verdict"], "baseline", "{why:#}");
 }
 
 #[test]
@@ -307,8 +307,8 @@ fn rules_are_enabled_and_disabled_in_their_files() {
     );
     house.wait_until("the rule is in force", || {
         let rules = house.json(&["rules", "list"]);
-        let rule = &rules.as_array()?[0];
-        (rule["enabled"] == true && rule["arming"] == false).then_some(())
+        let rule = &rules["rules"][0];
+        (rule["enabled"] == true && rule["arming"].is_null()).then_some(())
     });
     house.drop_file(&film(), "b.mp4");
     let jobs = house.wait_for_jobs(1);
@@ -338,7 +338,7 @@ fn a_job_is_cancelled_and_repeated_on_demand() {
 fn outputs_that_a_later_version_does_not_have_are_removed() {
     let rule = COPY.replace(
         "kind = \"copy\"",
-        "kind = \"snapshot\"\nat = [\"0s\", \"1s\", \"1.5s\"]",
+        "kind = \"snapshot\"\nat = [\"0s\", \"1.5s\", \"1.8s\"]",
     );
     let mut house = House::new(&[("stills", &rule)]);
     house.start();

@@ -10,8 +10,8 @@ use super::{App, AppError};
 use crate::bucket::Resolved;
 use crate::job::JobState;
 use crate::object::{BucketName, Identity, ObjectKey};
-use crate::rule::matching::is_ignored;
 use crate::rule::book::{ArmingMode, LiveRule};
+use crate::rule::matching::is_ignored;
 use crate::rule::{Rule, matching};
 use crate::store::{JobFilter, LedgerEntry, OutputRecord};
 
@@ -127,7 +127,11 @@ impl App {
         let book = self.mill.book.get();
         let keys = std::slice::from_ref(key);
         let made = self.mill.store.own_outputs(name, keys).await?;
-        let names: Vec<_> = book.rules.iter().map(|live| live.rule.name.clone()).collect();
+        let names: Vec<_> = book
+            .rules
+            .iter()
+            .map(|live| live.rule.name.clone())
+            .collect();
         let ledger = self.mill.store.ledger(&names, name, keys).await?;
         let ignored = is_ignored(key);
         let mut rules = Vec::new();
@@ -172,7 +176,11 @@ impl App {
                 source: format!("{}/{}", output.source_bucket, output.source_key),
             }),
             rules,
-            broken: book.broken.iter().map(|broken| broken.file.clone()).collect(),
+            broken: book
+                .broken
+                .iter()
+                .map(|broken| broken.file.clone())
+                .collect(),
         })
     }
 }
@@ -248,7 +256,10 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
         return ("no_match", words);
     }
     if let Some(reason) = facts.ignored {
-        return ("ignored_name", format!("names like this are left alone: {reason}"));
+        return (
+            "ignored_name",
+            format!("names like this are left alone: {reason}"),
+        );
     }
     if let Some(output) = facts.made.filter(|_| !rule.trigger.outputs) {
         let words = format!(
@@ -260,8 +271,18 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
     match facts.object.state.as_str() {
         "gone" => return ("gone", after_all(facts, "the object is not there")),
         "not_a_file" => return ("not_a_file", facts.object.message.clone()),
-        "offline" => return ("offline", format!("its bucket cannot be asked: {}", facts.object.message)),
-        "busy" => return ("busy", "it waits: somebody is still writing to the object".to_owned()),
+        "offline" => {
+            return (
+                "offline",
+                format!("its bucket cannot be asked: {}", facts.object.message),
+            );
+        }
+        "busy" => {
+            return (
+                "busy",
+                "it waits: somebody is still writing to the object".to_owned(),
+            );
+        }
         _ => {}
     }
     judge_ledger(live, facts)
@@ -295,7 +316,10 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
             "the object is a newer version than the one last accepted; it starts as soon as that is noticed".to_owned(),
         );
     }
-    let job = facts.jobs.iter().find(|job| job.generation == line.generation.0);
+    let job = facts
+        .jobs
+        .iter()
+        .find(|job| job.generation == line.generation.0);
     match job {
         Some(job) => (job.state.as_str(), about(job)),
         None if line.baseline => (
@@ -312,10 +336,14 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
 }
 
 fn mismatch(rule: &Rule, facts: &Facts) -> Option<String> {
-    let reasons: Vec<_> = matching::judge(rule, facts.key, facts.identity.map(|identity| identity.size))
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let reasons: Vec<_> = matching::judge(
+        rule,
+        facts.key,
+        facts.identity.map(|identity| identity.size),
+    )
+    .iter()
+    .map(ToString::to_string)
+    .collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 

@@ -17,10 +17,17 @@ use crate::app::view::{JobView, OutputView, TaskView};
 use crate::job::JobState;
 
 /// Lists, shows, repeats or cancels jobs.
-pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> Result<ExitCode, Trouble> {
+pub fn jobs(
+    said: Option<&Path>,
+    command: Option<&JobsCommand>,
+    json: bool,
+) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
     let client = Client::new(&config)?;
-    let every = JobsList { limit: 50, ..JobsList::default() };
+    let every = JobsList {
+        limit: 50,
+        ..JobsList::default()
+    };
     let list_of = |value: Value| -> Result<(), Trouble> {
         if json {
             output::print_json(&value);
@@ -58,7 +65,11 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
                 output::print_json(&value);
             } else {
                 let job: JobView = read(value)?;
-                let says = if job.state.is_final() { "is cancelled" } else { "is being stopped" };
+                let says = if job.state.is_final() {
+                    "is cancelled"
+                } else {
+                    "is being stopped"
+                };
                 output::print(&format!("job {} {says}", job.id));
             }
         }
@@ -92,7 +103,11 @@ fn list(jobs: &[JobView]) {
 
 /// Jobs as a table.
 pub fn table(jobs: &[JobView], now: Timestamp) {
-    let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"], 3).coloured(1);
+    let mut table = Table::new(
+        &["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"],
+        3,
+    )
+    .coloured(1);
     for job in jobs {
         table.row(vec![
             job.id.clone(),
@@ -117,7 +132,10 @@ fn done(job: &JobView) -> String {
         }
         (JobState::Running, None, Some(work)) => work.phase.clone(),
         (state, _, _) if state.is_final() => match (job.started, job.ended) {
-            (Some(started), Some(ended)) => format!("in {}", seconds(ended.duration_since(started).as_secs_f64())),
+            (Some(started), Some(ended)) => format!(
+                "in {}",
+                seconds(ended.duration_since(started).as_secs_f64())
+            ),
             _ => String::new(),
         },
         _ => String::new(),
@@ -150,18 +168,41 @@ fn show(job: &JobView) {
 /// One job in full.
 pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
     let state = job.state.as_str();
-    let mut lines = vec![format!("job       {}  {}", paint.bold(&job.id), paint.state(state, state))];
+    let mut lines = vec![format!(
+        "job       {}  {}",
+        paint.bold(&job.id),
+        paint.state(state, state)
+    )];
     let mut line = |name: &str, text: String| lines.push(format!("{name:<9} {text}"));
     if let Some(reason) = &job.reason {
         line("because", tame(reason));
     }
-    line("object", format!("{}/{}  ({})", job.bucket, tame(&job.key), size(job.size)));
-    line("identity", format!("{}, generation {}", job.identity, job.generation));
-    line("rule", format!("{}, version {}", tame(&job.rule), job.rule_version));
+    line(
+        "object",
+        format!("{}/{}  ({})", job.bucket, tame(&job.key), size(job.size)),
+    );
+    line(
+        "identity",
+        format!("{}, generation {}", job.identity, job.generation),
+    );
+    line(
+        "rule",
+        format!("{}, version {}", tame(&job.rule), job.rule_version),
+    );
     line("priority", job.priority.to_string());
-    line("created", format!("{}  ({})", job.created, ago(job.created, now)));
+    line(
+        "created",
+        format!("{}  ({})", job.created, ago(job.created, now)),
+    );
     if let Some(started) = job.started {
-        line("started", format!("{started}  ({}), attempt {}", ago(started, now), job.attempt));
+        line(
+            "started",
+            format!(
+                "{started}  ({}), attempt {}",
+                ago(started, now),
+                job.attempt
+            ),
+        );
     }
     if let Some(ended) = job.ended {
         line("ended", format!("{ended}  ({})", ago(ended, now)));
@@ -173,7 +214,9 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
         line("repeats", format!("job {old}"));
     }
     if let Some(work) = &job.work {
-        let speed = work.speed.map_or_else(String::new, |speed| format!(", {speed:.1} times as fast as it plays"));
+        let speed = work.speed.map_or_else(String::new, |speed| {
+            format!(", {speed:.1} times as fast as it plays")
+        });
         line("now", format!("{}, {}{speed}", work.phase, done(job)));
     }
     for task in &job.tasks {
@@ -188,16 +231,33 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
 
 fn task_lines(task: &TaskView, paint: &Paint, lines: &mut Vec<String>) {
     let state = task.state.as_str();
-    let tries = if task.attempts > 1 { format!(", {} attempts", task.attempts) } else { String::new() };
-    lines.push(format!("task      {} ({})  {}{tries}", paint.bold(&task.id), task.kind, paint.state(state, state)));
+    let tries = if task.attempts > 1 {
+        format!(", {} attempts", task.attempts)
+    } else {
+        String::new()
+    };
+    lines.push(format!(
+        "task      {} ({})  {}{tries}",
+        paint.bold(&task.id),
+        task.kind,
+        paint.state(state, state)
+    ));
     if let Some(error) = &task.error {
-        lines.push(format!("  error   {}: {}", error.kind.as_str(), tame(&error.message)));
+        lines.push(format!(
+            "  error   {}: {}",
+            error.kind.as_str(),
+            tame(&error.message)
+        ));
     }
     for finding in &task.findings {
         lines.push(format!("  found   {}", tame(&finding.message)));
     }
     for output in &task.outputs {
-        lines.push(format!("  output  {}  {}", place(output), size(output.size)));
+        lines.push(format!(
+            "  output  {}  {}",
+            place(output),
+            size(output.size)
+        ));
     }
 }
 

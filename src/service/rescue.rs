@@ -28,8 +28,8 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
             Ok(()) => (true, "writes".to_owned()),
             Err(error) => (false, chain(&error)),
         };
-        if mill.health.set("database", ok, message.as_str(), now) {
-            tracing::warn!(ok, message, "database");
+        if mill.health.set("database", ok, message.as_str(), now) && !ok {
+            tracing::error!(message, "the database does not take writes");
         }
     }
 }

@@ -70,7 +70,10 @@ impl House {
         self.wait_until("the daemon answers and has armed its rules", || {
             let status = self.try_json(&["status"])?;
             let rules = self.try_json(&["rules", "list"])?;
-            let arming = rules.as_array()?.iter().any(|rule| rule["arming"] == true);
+            let arming = rules["rules"]
+                .as_array()?
+                .iter()
+                .any(|rule| !rule["arming"].is_null());
             (!arming && status.is_object()).then_some(())
         });
     }
