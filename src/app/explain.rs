@@ -244,11 +244,11 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
         );
         return ("disabled", words);
     }
-    if let Some(words) = mismatch(rule, facts) {
-        return ("no_match", words);
-    }
     if let Some(reason) = facts.ignored {
         return ("ignored_name", format!("names like this are left alone: {reason}"));
+    }
+    if let Some(words) = mismatch(rule, facts) {
+        return ("no_match", words);
     }
     if let Some(output) = facts.made.filter(|_| !rule.trigger.outputs) {
         let words = format!(

@@ -20,11 +20,11 @@ pub fn explain(said: Option<&Path>, bucket: &str, key: &OsStr, json: bool) -> Re
     let config = files::config(said)?;
     let key = URL_SAFE_NO_PAD.encode(key.as_bytes());
     let path = format!("/v1/explain?bucket={}&key_bytes={key}", escape(bucket));
-    let value = Client::new(&config)?.get(&path)?;
+    let view: ExplainView = read(Client::new(&config)?.get(&path)?)?;
     if json {
-        output::print_json(&value);
+        output::print_json(&view);
     } else {
-        show(&read(value)?);
+        show(&view);
     }
     Ok(ExitCode::SUCCESS)
 }

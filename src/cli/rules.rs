@@ -30,11 +30,11 @@ pub fn rules(said: Option<&Path>, command: Option<&RulesCommand>, json: bool) ->
     let config = files::config(said)?;
     match command {
         None | Some(RulesCommand::List) => {
-            let value = Client::new(&config)?.get("/v1/rules")?;
+            let view: RulesView = read(Client::new(&config)?.get("/v1/rules")?)?;
             if json {
-                output::print_json(&value);
+                output::print_json(&view);
             } else {
-                list(&read(value)?, &config);
+                list(&view, &config);
             }
         }
         Some(RulesCommand::Show { name }) => {

@@ -15,12 +15,12 @@ use crate::app::status::{BrokenView, StatusView};
 /// Says how the daemon stands.
 pub fn status(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
-    let value = Client::new(&config)?.get("/v1/status")?;
+    let status: StatusView = read(Client::new(&config)?.get("/v1/status")?)?;
     if json {
-        output::print_json(&value);
-        return Ok(ExitCode::SUCCESS);
+        output::print_json(&status);
+    } else {
+        show(&status);
     }
-    show(&read(value)?);
     Ok(ExitCode::SUCCESS)
 }
 
