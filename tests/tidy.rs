@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The most lines that a file may have without its tests.
+/// The most lines of code that a file may have: tests, comments and empty lines do not count.
 const LONGEST: usize = 400;
 
 /// The most lines of `main.rs`.
@@ -61,7 +61,7 @@ fn code_of(text: &str) -> String {
 /// Files that exist for tests only: they may use whatever they like.
 fn is_for_tests(source: &Source, all: &[Source]) -> bool {
     let stem = source.path.file_stem().expect("a name").to_string_lossy();
-    if stem == "tests" || source.path.components().any(|part| part.as_os_str() == "tests") {
+    if stem.ends_with("tests") || source.path.components().any(|part| part.as_os_str() == "tests") {
         return true;
     }
     // Or a parent declares the module, or one above it, under cfg(test).
@@ -172,13 +172,18 @@ fn no_file_is_too_long() {
     let long: Vec<_> = sources
         .iter()
         .filter(|source| !is_for_tests(source, &sources))
-        .map(|source| (source.code.lines().count(), &source.path))
+        .map(|source| (lines_of_code(&source.code), &source.path))
         .filter(|(lines, path)| {
             let limit = if *path == Path::new("main.rs") { LONGEST_MAIN } else { LONGEST };
             *lines > limit
         })
         .collect();
     assert!(long.is_empty(), "split these: {long:?}");
+}
+
+fn lines_of_code(code: &str) -> usize {
+    let counts = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+    code.lines().filter(counts).count()
 }
 
 #[test]
@@ -193,7 +198,7 @@ fn no_module_has_a_name_that_says_nothing() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let words = ["todo!", "unimplemented!", "FIX", "TODO"].map(|word| if word == "FIX" { "FIXME" } else { word });
+    let words = ["todo!", "unimplemented!", "FIXME", "TODO"];
     for source in sources() {
         for (number, line) in source.text.lines().enumerate() {
             for word in words {
