@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use reelmill::job::{ErrorKind, Failure, Finding, FindingKind};
 use reelmill::plan::{
-    MediaInfo, OutputReport, RunPlan, SnapshotPlan, Still, TaskPlan, TrackReport, TranscodePlan, Work,
+    MediaInfo, OutputReport, RunPlan, SnapshotPlan, Still, TaskPlan, TrackReport, TranscodePlan,
+    Work,
 };
 use reelmill::rule::{
-    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, TaskId, Transcode, VideoCodec, VideoRate, VideoSpec,
+    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, TaskId, Transcode, VideoCodec,
+    VideoRate, VideoSpec,
 };
 use reelmill::worker::protocol::FromWorker;
 use reelmill::worker::registry;
@@ -21,11 +23,14 @@ use reelmill::worker::spawn::{Limits, Worker, WorkerSettings};
 
 const LIMITS: Limits = Limits {
     stall: Duration::from_secs(20),
-    timeout: Some(Duration::from_secs(120)),
+    timeout: Some(Duration::from_mins(2)),
 };
 
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target").to_owned()
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("target")
+        .to_owned()
 }
 
 #[allow(clippy::disallowed_methods)]
@@ -38,19 +43,23 @@ fn media() -> &'static Path {
     MEDIA.get_or_init(|| {
         let folder = target().join("test-media-v1");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media/make.sh");
-        let made = command(script.to_str().expect("path")).arg(&folder).status().expect("make.sh");
+        let made = command(script.to_str().expect("path"))
+            .arg(&folder)
+            .status()
+            .expect("make.sh");
         assert!(made.success(), "test media could not be made");
         folder
     })
 }
 
 async fn settings() -> WorkerSettings {
+    static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     let settings = WorkerSettings {
         program: env!("CARGO_BIN_EXE_reelmill").into(),
         registry: Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"),
     };
-    static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    ONCE.get_or_init(|| async { registry::prepare(&settings).await.expect("registry") }).await;
+    ONCE.get_or_init(|| async { registry::prepare(&settings).await.expect("registry") })
+        .await;
     settings
 }
 
@@ -60,7 +69,9 @@ fn id(name: &str) -> TaskId {
 
 async fn worker(path: &Path, scratch: &Path) -> Worker {
     let input = OwnedFd::from(File::open(path).expect("input"));
-    Worker::spawn(&settings().await, Some(input), scratch, LIMITS).await.expect("worker")
+    Worker::spawn(&settings().await, Some(input), scratch, LIMITS)
+        .await
+        .expect("worker")
 }
 
 #[derive(Debug, Default)]
@@ -80,9 +91,13 @@ async fn carry_out(worker: &mut Worker, plan: RunPlan) -> Heard {
     }
     loop {
         match worker.next().await {
-            Ok(FromWorker::Output { file, size, report, .. }) => heard.outputs.push((file, size, report)),
+            Ok(FromWorker::Output {
+                file, size, report, ..
+            }) => heard.outputs.push((file, size, report)),
             Ok(FromWorker::Finding { finding, .. }) => heard.findings.push(finding),
-            Ok(FromWorker::TaskFailed { task, failure }) => heard.failed.push((task.to_string(), failure)),
+            Ok(FromWorker::TaskFailed { task, failure }) => {
+                heard.failed.push((task.to_string(), failure));
+            }
             Ok(FromWorker::Progress(_)) => heard.progress += 1,
             Ok(FromWorker::Done) => return heard,
             Ok(FromWorker::Failed { failure }) | Err(failure) => {
@@ -95,7 +110,7 @@ async fn carry_out(worker: &mut Worker, plan: RunPlan) -> Heard {
 }
 
 fn even(n: u32) -> u32 {
-    (n + 1) / 2 * 2
+    n.div_ceil(2) * 2
 }
 
 fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>) -> Work {
@@ -154,7 +169,13 @@ fn stills(info: &MediaInfo, prefix: &str, at: &[f64], format: ImageFormat) -> Wo
 fn plan(media: Option<MediaInfo>, works: Vec<(&str, Work)>) -> RunPlan {
     RunPlan {
         media,
-        tasks: works.into_iter().map(|(name, work)| TaskPlan { task: id(name), work }).collect(),
+        tasks: works
+            .into_iter()
+            .map(|(name, work)| TaskPlan {
+                task: id(name),
+                work,
+            })
+            .collect(),
         threads: 1,
     }
 }
@@ -167,12 +188,19 @@ fn complaints(file: &Path) -> String {
         .args(["-f", "null", "-"])
         .output()
         .expect("ffmpeg");
-    format!("{}{}", String::from_utf8_lossy(&ran.stderr), if ran.status.success() { "" } else { "failed" })
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&ran.stderr),
+        if ran.status.success() { "" } else { "failed" }
+    )
 }
 
 fn tracks(report: &OutputReport) -> &[TrackReport] {
     match report {
-        OutputReport::Media { tracks, index_in_front } => {
+        OutputReport::Media {
+            tracks,
+            index_in_front,
+        } => {
             assert!(index_in_front, "the index is not in front");
             tracks
         }
@@ -180,12 +208,40 @@ fn tracks(report: &OutputReport) -> &[TrackReport] {
     }
 }
 
-const GOOD: [&str; 34] = [
-    "plain.mp4", "index-at-end.mp4", "plain.mov", "plain.mkv", "plain.ts", "plain.flv", "vp9.webm", "vp8.webm", "av1.mp4",
-    "old.avi", "program.mpg", "variable.mkv", "variable.mp4", "turned.mp4", "ten-bit.mkv", "full-colour.mp4", "odd.mkv",
-    "interlaced.ts", "surround.mp4", "sound.mp3", "sound.flac", "sound.m4a", "sound.ogg", "sound.opus", "sound.wav",
-    "silent-film.mp4", "edit-list.mp4", "late-sound.mkv", "late-sound.mp4", "two-sounds.mkv", "film-rate.mp4",
-    "wide-pixels.mp4", "cover.mp3", "chapters.mkv",
+const GOOD: [&str; 33] = [
+    "plain.mp4",
+    "index-at-end.mp4",
+    "plain.mov",
+    "plain.mkv",
+    "plain.ts",
+    "plain.flv",
+    "vp9.webm",
+    "vp8.webm",
+    "av1.mp4",
+    "old.avi",
+    "program.mpg",
+    "variable.mkv",
+    "variable.mp4",
+    "turned.mp4",
+    "ten-bit.mkv",
+    "full-colour.mp4",
+    "odd.mkv",
+    "interlaced.ts",
+    "surround.mp4",
+    "sound.mp3",
+    "sound.flac",
+    "sound.m4a",
+    "sound.ogg",
+    "sound.opus",
+    "sound.wav",
+    "silent-film.mp4",
+    "late-sound.mkv",
+    "late-sound.mp4",
+    "two-sounds.mkv",
+    "film-rate.mp4",
+    "wide-pixels.mp4",
+    "cover.mp3",
+    "chapters.mkv",
 ];
 
 async fn good(name: &str) -> Vec<String> {
@@ -197,25 +253,40 @@ async fn good(name: &str) -> Vec<String> {
         Err(failure) => return vec![format!("{name}: probe: {failure:?}")],
     };
     let mut works = vec![
-        ("probe", Work::Probe { file: "probe.json".to_owned() }),
+        (
+            "probe",
+            Work::Probe {
+                file: "probe.json".to_owned(),
+            },
+        ),
         ("web", transcode(&info, "web.mp4", None, None)),
     ];
     if info.video().is_some() {
         works.push(("low", transcode(&info, "low.mp4", Some(120), Some(10.0))));
-        works.push(("stills", stills(&info, "still", &[0.0, 1.5], ImageFormat::Jpg)));
+        works.push((
+            "stills",
+            stills(&info, "still", &[0.0, 1.5], ImageFormat::Jpg),
+        ));
     }
     let expected = if info.video().is_some() { 5 } else { 2 };
     let heard = carry_out(&mut worker, plan(Some(info.clone()), works)).await;
     worker.stop().await;
-    if heard.end.is_some() || !heard.failed.is_empty() || !heard.findings.is_empty() || heard.outputs.len() != expected {
+    if heard.end.is_some()
+        || !heard.failed.is_empty()
+        || !heard.findings.is_empty()
+        || heard.outputs.len() != expected
+    {
         wrong.push(format!("{name}: {heard:#?}"));
     }
     for (file, size, report) in &heard.outputs {
         let path = scratch.path().join(file);
-        if path.metadata().map(|about| about.len()).unwrap_or(0) != *size {
+        if path.metadata().map_or(0, |about| about.len()) != *size {
             wrong.push(format!("{name}: {file} has another size than told"));
         }
-        if !file.ends_with(".mp4") {
+        if Path::new(file)
+            .extension()
+            .is_none_or(|extension| extension != "mp4")
+        {
             continue;
         }
         let said = complaints(&path);
@@ -225,18 +296,30 @@ async fn good(name: &str) -> Vec<String> {
         let tracks = tracks(report);
         let wanted = usize::from(info.video().is_some()) + usize::from(info.audio().is_some());
         if tracks.len() != wanted {
-            wrong.push(format!("{name}: {file} has {} tracks, not {wanted}", tracks.len()));
+            wrong.push(format!(
+                "{name}: {file} has {} tracks, not {wanted}",
+                tracks.len()
+            ));
         }
         for track in tracks {
-            let off = |a: Duration, b: Duration| a.abs_diff(b) > Duration::from_millis(if file == "low.mp4" { 210 } else { 110 });
-            if off(track.start, track.source_start) || off(track.end, track.source_end) || track.packets < 2 {
+            let off = |a: Duration, b: Duration| {
+                a.abs_diff(b) > Duration::from_millis(if file == "low.mp4" { 210 } else { 110 })
+            };
+            if off(track.start, track.source_start)
+                || off(track.end, track.source_end)
+                || track.packets < 2
+            {
                 wrong.push(format!("{name}: {file} times: {track:?}"));
             }
         }
     }
     let left: Vec<_> = std::fs::read_dir(scratch.path())
         .expect("scratch")
-        .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .filter_map(|entry| {
+            entry
+                .ok()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        })
         .filter(|file| file.contains("spool") || file.contains("part"))
         .collect();
     if !left.is_empty() {
@@ -249,7 +332,10 @@ async fn good(name: &str) -> Vec<String> {
 async fn every_good_medium_becomes_files_that_play_without_a_complaint() {
     let only = std::env::var("ONLY").ok();
     let mut wrong = Vec::new();
-    for name in GOOD.iter().filter(|name| only.as_ref().is_none_or(|only| name.contains(only.as_str()))) {
+    for name in GOOD.iter().filter(|name| {
+        only.as_ref()
+            .is_none_or(|only| name.contains(only.as_str()))
+    }) {
         wrong.extend(good(name).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -287,20 +373,127 @@ async fn truncated_and_damaged_media_are_findings() {
         let web = transcode(&info, "web.mp4", None, None);
         let heard = carry_out(&mut worker, plan(Some(info), vec![("web", web)])).await;
         println!("{name}: {heard:?}");
-        assert!(heard.findings.iter().any(|finding| finding.kind == kind), "{name}: {heard:?}");
+        assert!(
+            heard.findings.iter().any(|finding| finding.kind == kind),
+            "{name}: {heard:?}"
+        );
         worker.stop().await;
     }
 }
 
 #[tokio::test]
+async fn a_demuxer_that_stops_early_at_an_edit_list_is_not_silent() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut worker = worker(&media().join("edit-list.mp4"), scratch.path()).await;
+    let info = worker.probe().await.expect("probe");
+    let declared = info.duration.expect("duration");
+    let web = transcode(&info, "web.mp4", None, None);
+    let heard = carry_out(&mut worker, plan(Some(info), vec![("web", web)])).await;
+    let end = tracks(&heard.outputs[0].2)
+        .iter()
+        .map(|track| track.end)
+        .max()
+        .expect("tracks");
+    let whole = end + Duration::from_millis(200) > declared;
+    assert!(
+        whole
+            || heard
+                .findings
+                .iter()
+                .any(|finding| finding.kind == FindingKind::Truncated),
+        "{heard:?}"
+    );
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_is_a_crash_and_one_that_hangs_is_stalled() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut killed = worker(&media().join("plain.mp4"), scratch.path()).await;
+    let pid = rustix::process::Pid::from_raw(killed.pid()).expect("pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
+    assert_eq!(
+        killed.probe().await.expect_err("dead").kind,
+        ErrorKind::Crashed
+    );
+
+    let input = OwnedFd::from(File::open(media().join("plain.mp4")).expect("input"));
+    let limits = Limits {
+        stall: Duration::from_millis(400),
+        timeout: None,
+    };
+    let mut hung = Worker::spawn(&settings().await, Some(input), scratch.path(), limits)
+        .await
+        .expect("worker");
+    let pid = rustix::process::Pid::from_raw(hung.pid()).expect("pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stop");
+    assert_eq!(
+        hung.probe().await.expect_err("hung").kind,
+        ErrorKind::Stalled
+    );
+    hung.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_has_no_environment_no_other_descriptors_and_no_core_files() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let worker = worker(&media().join("plain.mp4"), scratch.path()).await;
+    let about = PathBuf::from(format!("/proc/{}", worker.pid()));
+    let environment = std::fs::read(about.join("environ")).expect("environ");
+    let mut names: Vec<_> = environment
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| Some(String::from_utf8_lossy(entry).split_once('=')?.0.to_owned()))
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "GST_REGISTRY_1_0",
+            "GST_REGISTRY_FORK",
+            "GST_REGISTRY_UPDATE",
+            "LANG",
+            "TMPDIR"
+        ]
+    );
+    let mut descriptors: Vec<i32> = std::fs::read_dir(about.join("fd"))
+        .expect("fd")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    descriptors.sort_unstable();
+    assert_eq!(descriptors, [0, 1, 2, 3, 4]);
+    let status = std::fs::read_to_string(about.join("status")).expect("status");
+    assert!(status.contains("Threads:\t1\n"), "{status}");
+    assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+    let limits = std::fs::read_to_string(about.join("limits")).expect("limits");
+    assert!(
+        limits
+            .lines()
+            .any(|line| line.starts_with("Max core file size") && line.contains(" 0 ")),
+        "{limits}"
+    );
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn stills_alone_are_the_same_as_stills_beside_a_transcode() {
-    for name in ["plain.mp4", "plain.ts", "variable.mkv", "turned.mp4", "vp9.webm", "edit-list.mp4", "late-sound.mkv"] {
+    for name in [
+        "plain.mp4",
+        "plain.ts",
+        "variable.mkv",
+        "turned.mp4",
+        "vp9.webm",
+        "late-sound.mkv",
+    ] {
         let scratch = tempfile::tempdir().expect("scratch");
         let mut worker = worker(&media().join(name), scratch.path()).await;
         let info = worker.probe().await.expect(name);
         let points = [0.0, 0.51, 1.49, 3.2];
         let alone = stills(&info, "alone", &points, ImageFormat::Png);
-        let heard = carry_out(&mut worker, plan(Some(info.clone()), vec![("alone", alone)])).await;
+        let heard = carry_out(
+            &mut worker,
+            plan(Some(info.clone()), vec![("alone", alone)]),
+        )
+        .await;
         assert_eq!(heard.outputs.len(), points.len(), "{name}: {heard:?}");
         let works = vec![
             ("web", transcode(&info, "web.mp4", None, None)),
@@ -309,7 +502,9 @@ async fn stills_alone_are_the_same_as_stills_beside_a_transcode() {
         let heard = carry_out(&mut worker, plan(Some(info), works)).await;
         assert_eq!(heard.outputs.len(), points.len() + 1, "{name}: {heard:?}");
         for n in 0..points.len() {
-            let read = |prefix: &str| std::fs::read(scratch.path().join(format!("{prefix}{n}.png"))).expect("still");
+            let read = |prefix: &str| {
+                std::fs::read(scratch.path().join(format!("{prefix}{n}.png"))).expect("still")
+            };
             assert!(read("alone") == read("beside"), "{name}: still {n} differs");
         }
         worker.stop().await;
@@ -336,7 +531,10 @@ async fn a_branch_that_fails_leaves_the_others_alone() {
     let info = worker.probe().await.expect("probe");
     let works = vec![
         ("web", transcode(&info, "web.mp4", None, None)),
-        ("lost", transcode(&info, "no-such-folder/lost.mp4", None, None)),
+        (
+            "lost",
+            transcode(&info, "no-such-folder/lost.mp4", None, None),
+        ),
     ];
     let heard = carry_out(&mut worker, plan(Some(info), works)).await;
     assert_eq!(heard.outputs.len(), 1, "{heard:?}");
@@ -350,21 +548,61 @@ async fn copies_are_byte_for_byte_the_source_also_where_it_is_no_medium() {
     let scratch = tempfile::tempdir().expect("scratch");
     let source = media().join("random.mp4");
     let mut worker = worker(&source, scratch.path()).await;
-    let heard = carry_out(&mut worker, plan(None, vec![("copy", Work::Copy { file: "c".to_owned() })])).await;
+    let heard = carry_out(
+        &mut worker,
+        plan(
+            None,
+            vec![(
+                "copy",
+                Work::Copy {
+                    file: "c".to_owned(),
+                },
+            )],
+        ),
+    )
+    .await;
     assert_eq!(heard.outputs.len(), 1, "{heard:?}");
-    assert!(std::fs::read(scratch.path().join("c")).expect("copy") == std::fs::read(source).expect("source"));
+    assert!(
+        std::fs::read(scratch.path().join("c")).expect("copy")
+            == std::fs::read(source).expect("source")
+    );
     worker.stop().await;
 }
 
 #[tokio::test]
 async fn the_probe_tells_what_the_medium_is() {
     let mut told = Vec::new();
-    for name in ["plain.mp4", "turned.mp4", "ten-bit.mkv", "interlaced.ts", "surround.mp4", "two-sounds.mkv", "wide-pixels.mp4", "film-rate.mp4", "chapters.mkv", "sound.mp3", "sound.opus"] {
+    for name in [
+        "plain.mp4",
+        "turned.mp4",
+        "ten-bit.mkv",
+        "interlaced.ts",
+        "surround.mp4",
+        "two-sounds.mkv",
+        "wide-pixels.mp4",
+        "film-rate.mp4",
+        "chapters.mkv",
+        "sound.mp3",
+        "sound.opus",
+    ] {
         let scratch = tempfile::tempdir().expect("scratch");
         let mut worker = worker(&media().join(name), scratch.path()).await;
         let info = worker.probe().await.expect(name);
-        let video = info.video().map(|v| format!("{:?} fps {:?} depth {} interlaced {} turned {}", v.display_size(), v.fps, v.depth, v.interlaced, v.rotation));
-        let languages: Vec<_> = info.streams.iter().filter_map(|s| s.language.clone()).collect();
+        let video = info.video().map(|v| {
+            format!(
+                "{:?} fps {:?} depth {} interlaced {} turned {}",
+                v.display_size(),
+                v.fps,
+                v.depth,
+                v.interlaced,
+                v.rotation
+            )
+        });
+        let languages: Vec<_> = info
+            .streams
+            .iter()
+            .filter_map(|s| s.language.clone())
+            .collect();
         let seconds = (info.duration.expect("duration").as_secs_f64() * 10.0).round() / 10.0;
         told.push(format!(
             "{name}: {} {seconds} s; {}; {:?} {languages:?} chapters {} title {:?}",
@@ -372,9 +610,133 @@ async fn the_probe_tells_what_the_medium_is() {
             video.unwrap_or_default(),
             info.audio(),
             info.chapters.len(),
-            info.tags.iter().find(|(name, _)| name == "title").map(|(_, title)| title),
+            info.tags
+                .iter()
+                .find(|(name, _)| name == "title")
+                .map(|(_, title)| title),
         ));
         worker.stop().await;
     }
     insta::assert_snapshot!(told.join("\n"));
+}
+
+/// The mean colour of a picture's corner, as ffmpeg sees it.
+fn corner(file: &Path, at: &str) -> Vec<u8> {
+    let ran = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(file)
+        .args([
+            "-ss",
+            at,
+            "-frames:v",
+            "1",
+            "-vf",
+            "crop=32:32:iw-40:ih-40,scale=1:1",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-",
+        ])
+        .output()
+        .expect("ffmpeg");
+    ran.stdout
+}
+
+#[tokio::test]
+async fn stills_and_turned_films_keep_their_colours_and_stand_upright() {
+    for name in ["plain.mp4", "turned.mp4", "ten-bit.mkv", "full-colour.mp4"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let source = media().join(name);
+        let mut worker = worker(&source, scratch.path()).await;
+        let info = worker.probe().await.expect(name);
+        let works = vec![
+            ("web", transcode(&info, "web.mp4", None, None)),
+            ("jpg", stills(&info, "s", &[1.5], ImageFormat::Jpg)),
+            ("png", stills(&info, "s", &[1.5], ImageFormat::Png)),
+        ];
+        let heard = carry_out(&mut worker, plan(Some(info), works)).await;
+        assert_eq!(heard.outputs.len(), 3, "{heard:?}");
+        let wanted = corner(&source, "1.5");
+        assert_eq!(wanted.len(), 3, "{name}");
+        for (file, at) in [("web.mp4", "1.5"), ("s0.jpg", "0"), ("s0.png", "0")] {
+            let got = corner(&scratch.path().join(file), at);
+            let near = got.len() == 3 && wanted.iter().zip(&got).all(|(a, b)| a.abs_diff(*b) <= 10);
+            assert!(near, "{name}: {file} is {got:?}, not {wanted:?}");
+        }
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "figures for people: run with --ignored --nocapture"]
+async fn figures() {
+    let folder = PathBuf::from(std::env::var("OUT").expect("OUT"));
+    std::fs::create_dir_all(&folder).expect("out");
+    settings().await;
+    let mut ready = Vec::new();
+    for _ in 0..15 {
+        let began = std::time::Instant::now();
+        let worker = worker(&media().join("plain.mp4"), &folder).await;
+        ready.push(began.elapsed());
+        worker.stop().await;
+    }
+    ready.sort();
+    println!(
+        "spawn to hello: median {:?}, worst {:?}",
+        ready[7], ready[14]
+    );
+    let mut first = Vec::new();
+    for _ in 0..9 {
+        let began = std::time::Instant::now();
+        let mut worker = worker(&media().join("plain.mp4"), &folder).await;
+        let info = worker.probe().await.expect("probe");
+        let probed = began.elapsed();
+        let work = stills(&info, "first", &[0.0], ImageFormat::Jpg);
+        let heard = carry_out(&mut worker, plan(Some(info), vec![("s", work)])).await;
+        assert_eq!(heard.outputs.len(), 1);
+        first.push((began.elapsed(), probed));
+        worker.stop().await;
+    }
+    first.sort();
+    println!(
+        "spawn to first still read back (and to probed): {:?}",
+        first[4]
+    );
+    for name in [
+        "turned.mp4",
+        "ten-bit.mkv",
+        "full-colour.mp4",
+        "interlaced.ts",
+    ] {
+        let mut worker = worker(&media().join(name), &folder).await;
+        let info = worker.probe().await.expect("probe");
+        let works = vec![
+            ("web", transcode(&info, &format!("{name}.mp4"), None, None)),
+            (
+                "s",
+                stills(&info, &format!("{name}-"), &[1.5], ImageFormat::Jpg),
+            ),
+        ];
+        carry_out(&mut worker, plan(Some(info), works)).await;
+        worker.stop().await;
+    }
+    if let Ok(film) = std::env::var("FILM") {
+        let mut worker = worker(Path::new(&film), &folder).await;
+        let info = worker.probe().await.expect("probe");
+        let work = transcode(&info, "film.mp4", None, None);
+        carry_out(&mut worker, plan(Some(info), vec![("web", work)])).await;
+        let usage = std::fs::read_to_string(format!("/proc/{}/stat", worker.pid())).expect("stat");
+        let fields: Vec<&str> = usage
+            .rsplit(") ")
+            .next()
+            .expect("fields")
+            .split(' ')
+            .collect();
+        println!(
+            "cpu ticks of the worker: user {} system {}",
+            fields[11], fields[12]
+        );
+        worker.stop().await;
+    }
 }

@@ -17,7 +17,12 @@ const DEFAULT_GOP: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Where elements are missing or refuse a setting.
-pub fn transcode(name: &str, plan: &TranscodePlan, source: Option<&VideoStream>, threads: u32) -> Result<gst::Bin, Failure> {
+pub fn transcode(
+    name: &str,
+    plan: &TranscodePlan,
+    source: Option<&VideoStream>,
+    threads: u32,
+) -> Result<gst::Bin, Failure> {
     let bin = gst::Bin::builder().name(name).build();
     let muxer = element("mp4mux")?;
     muxer.set_property("faststart", true);
@@ -29,17 +34,24 @@ pub fn transcode(name: &str, plan: &TranscodePlan, source: Option<&VideoStream>,
     bin.add_many([&muxer, &sink]).map_err(internal)?;
     muxer.link(&sink).map_err(internal)?;
 
-    if let (Some(spec), Some(picture), Some(source)) = (&plan.settings.video, plan.picture, source) {
+    if let (Some(spec), Some(picture), Some(source)) = (&plan.settings.video, plan.picture, source)
+    {
         let chain = video(plan, spec, picture, threads)?;
         let last = connect(&bin, "video", &chain)?;
-        let pad = muxer.request_pad_simple("video_%u").ok_or_else(|| internal("the muxer takes no video"))?;
+        let pad = muxer
+            .request_pad_simple("video_%u")
+            .ok_or_else(|| internal("the muxer takes no video"))?;
         pad.set_property("trak-timescale", timescale(spec, source));
         last.link(&pad).map_err(internal)?;
     }
-    if let (Some(spec), Some(channels), Some(rate)) = (&plan.settings.audio, plan.channels, plan.rate) {
+    if let (Some(spec), Some(channels), Some(rate)) =
+        (&plan.settings.audio, plan.channels, plan.rate)
+    {
         let chain = audio(spec, channels, rate)?;
         let last = connect(&bin, "audio", &chain)?;
-        let pad = muxer.request_pad_simple("audio_%u").ok_or_else(|| internal("the muxer takes no sound"))?;
+        let pad = muxer
+            .request_pad_simple("audio_%u")
+            .ok_or_else(|| internal("the muxer takes no sound"))?;
         last.link(&pad).map_err(internal)?;
     }
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
@@ -63,10 +75,16 @@ fn connect(bin: &gst::Bin, name: &str, chain: &[gst::Element]) -> Result<gst::Pa
     let (Some(first), Some(last)) = (chain.first(), chain.last()) else {
         return Err(internal("an empty chain"));
     };
-    let entry = first.static_pad("sink").ok_or_else(|| internal("a chain without an entry"))?;
-    let ghost = gst::GhostPad::builder_with_target(&entry).map_err(internal)?.name(name).build();
+    let entry = first
+        .static_pad("sink")
+        .ok_or_else(|| internal("a chain without an entry"))?;
+    let ghost = gst::GhostPad::builder_with_target(&entry)
+        .map_err(internal)?
+        .name(name)
+        .build();
     bin.add_pad(&ghost).map_err(internal)?;
-    last.static_pad("src").ok_or_else(|| internal("a chain without an exit"))
+    last.static_pad("src")
+        .ok_or_else(|| internal("a chain without an exit"))
 }
 
 /// Keeps what goes wrong in a branch from the decoder that feeds others too.
@@ -88,7 +106,12 @@ pub fn queue(buffers: u32) -> Result<gst::Element, Failure> {
     Ok(queue)
 }
 
-fn video(plan: &TranscodePlan, spec: &VideoSpec, (width, height): (u32, u32), threads: u32) -> Result<Vec<gst::Element>, Failure> {
+fn video(
+    plan: &TranscodePlan,
+    spec: &VideoSpec,
+    (width, height): (u32, u32),
+    threads: u32,
+) -> Result<Vec<gst::Element>, Failure> {
     let mut chain = vec![guard()?, queue(4)?];
     let wanted = gst::Caps::builder("video/x-raw")
         .field("format", "I420")
@@ -97,7 +120,11 @@ fn video(plan: &TranscodePlan, spec: &VideoSpec, (width, height): (u32, u32), th
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1));
     if let Some(fps) = spec.fps {
         chain.push(element("videorate")?);
-        chain.push(filter(&gst::Caps::builder("video/x-raw").field("framerate", rate(fps)).build())?);
+        chain.push(filter(
+            &gst::Caps::builder("video/x-raw")
+                .field("framerate", rate(fps))
+                .build(),
+        )?);
     }
     chain.push(scaler()?);
     chain.push(filter(&wanted.build())?);
@@ -116,7 +143,12 @@ fn video(plan: &TranscodePlan, spec: &VideoSpec, (width, height): (u32, u32), th
         }
         VideoRate::Bitrate(bits) => {
             encoder.set_property_from_str("pass", "cbr");
-            encoder.set_property("bitrate", u32::try_from(bits.div_ceil(1000)).map_err(internal)?.clamp(1, 2_048_000));
+            encoder.set_property(
+                "bitrate",
+                u32::try_from(bits.div_ceil(1000))
+                    .map_err(internal)?
+                    .clamp(1, 2_048_000),
+            );
             encoder.set_property("vbv-buf-capacity", 2_000_u32);
         }
     }
@@ -145,11 +177,17 @@ fn video(plan: &TranscodePlan, spec: &VideoSpec, (width, height): (u32, u32), th
 fn force_key_frames(pad: &gst::Pad, every: Duration) {
     let next = std::sync::Mutex::new(None::<Duration>);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()).map(Duration::from) else {
+        let Some(pts) = info
+            .buffer()
+            .and_then(|buffer| buffer.pts())
+            .map(Duration::from)
+        else {
             return gst::PadProbeReturn::Ok;
         };
         let due = {
-            let mut next = next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut next = next
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             // The first frame is a key frame by itself.
             let due = next.is_some_and(|next| pts >= next);
             if due || next.is_none() {
@@ -158,7 +196,11 @@ fn force_key_frames(pad: &gst::Pad, every: Duration) {
             due
         };
         if due {
-            pad.send_event(gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build());
+            pad.send_event(
+                gst_video::DownstreamForceKeyUnitEvent::builder()
+                    .all_headers(true)
+                    .build(),
+            );
         }
         gst::PadProbeReturn::Ok
     });
@@ -226,7 +268,9 @@ fn timescale(spec: &VideoSpec, source: &VideoStream) -> u32 {
         return 90_000;
     }
     let times = 10_000_u32.div_ceil(num).max(1);
-    num.checked_mul(times).filter(|scale| *scale <= 10_000_000).unwrap_or(90_000)
+    num.checked_mul(times)
+        .filter(|scale| *scale <= 10_000_000)
+        .unwrap_or(90_000)
 }
 
 #[cfg(test)]
@@ -237,7 +281,12 @@ mod tests {
     fn rates_are_the_fractions_that_people_mean() {
         let table: Vec<_> = [25.0, 29.97, 23.976, 59.94, 12.5, 30.0, 1.0]
             .into_iter()
-            .map(|fps| (fps, { let f = rate(fps); format!("{}/{}", f.numer(), f.denom()) }))
+            .map(|fps| {
+                (fps, {
+                    let f = rate(fps);
+                    format!("{}/{}", f.numer(), f.denom())
+                })
+            })
             .collect();
         insta::assert_snapshot!(format!("{table:?}"), @r#"[(25.0, "25/1"), (29.97, "30000/1001"), (23.976, "24000/1001"), (59.94, "60000/1001"), (12.5, "25/2"), (30.0, "30/1"), (1.0, "1/1")]"#);
     }

@@ -48,7 +48,11 @@ pub fn decoder_for(stream: &Stream) -> Result<Option<gst::Element>, Failure> {
 ///
 /// # Errors
 /// Where there is no decoder, or the pipeline cannot be built.
-pub fn decode(medium: &Demuxer, stream: &Stream, single_threaded: bool) -> Result<gst::Pad, Failure> {
+pub fn decode(
+    medium: &Demuxer,
+    stream: &Stream,
+    single_threaded: bool,
+) -> Result<gst::Pad, Failure> {
     let Some(decoder) = decoder_for(stream)? else {
         return Ok(stream.pad.clone());
     };
@@ -58,19 +62,30 @@ pub fn decode(medium: &Demuxer, stream: &Stream, single_threaded: bool) -> Resul
     medium.pipeline.add(&decoder).map_err(internal)?;
     decoder.sync_state_with_parent().map_err(internal)?;
     link(&stream.pad, &decoder)?;
-    decoder.static_pad("src").ok_or_else(|| internal("a decoder without a source pad"))
+    decoder
+        .static_pad("src")
+        .ok_or_else(|| internal("a decoder without a source pad"))
 }
 
 /// Adds what makes frames progressive and upright, where they are not.
 ///
 /// # Errors
 /// Where elements are missing.
-pub fn straighten(medium: &Demuxer, mut pad: gst::Pad, video: &VideoStream) -> Result<gst::Pad, Failure> {
+pub fn straighten(
+    medium: &Demuxer,
+    mut pad: gst::Pad,
+    video: &VideoStream,
+) -> Result<gst::Pad, Failure> {
+    if video.rotation != 0 {
+        name_colours(&pad);
+    }
     let mut append = |make: gst::Element| -> Result<(), Failure> {
         medium.pipeline.add(&make).map_err(internal)?;
         make.sync_state_with_parent().map_err(internal)?;
         link(&pad, &make)?;
-        pad = make.static_pad("src").ok_or_else(|| internal("a filter without a source pad"))?;
+        pad = make
+            .static_pad("src")
+            .ok_or_else(|| internal("a filter without a source pad"))?;
         Ok(())
     };
     if video.interlaced || video.rotation != 0 {
@@ -107,6 +122,27 @@ pub fn straighten(medium: &Demuxer, mut pad: gst::Pad, video: &VideoStream) -> R
         });
     }
     Ok(pad)
+}
+
+/// Says in words which colours frames have that do not say so. What is assumed of them depends on their height, and a
+/// turned frame has another.
+fn name_colours(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && caps
+                .structure()
+                .is_some_and(|fields| !fields.has_field("colorimetry"))
+            && let Ok(assumed) = gst_video::VideoInfo::from_caps(caps.caps())
+        {
+            let mut named = caps.caps_owned();
+            named
+                .make_mut()
+                .set("colorimetry", assumed.colorimetry().to_string());
+            *event = gst::event::Caps::new(&named);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// What decoders complained of since the last [`take_complaints`]: how often, and the first in their words.

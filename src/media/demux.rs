@@ -24,11 +24,18 @@ pub struct Stream {
     pub caps: gst::Caps,
     /// What is said about this stream alone.
     pub tags: gst::TagList,
+    place: (u8, usize, String),
     block: Option<gst::PadProbeId>,
     arrived: Arc<AtomicBool>,
 }
 
 impl Stream {
+    /// Has packets all the time, unlike subtitles.
+    fn is_dense(&self) -> bool {
+        let name = self.media_type();
+        name.starts_with("video/") || name.starts_with("audio/")
+    }
+
     /// The media type, as `video/x-h264`.
     pub fn media_type(&self) -> &str {
         self.caps.structure(0).map_or("", |s| s.name().as_str())
@@ -70,17 +77,20 @@ impl Demuxer {
         }
         let pipeline = gst::Pipeline::new();
         let source = MediaSource::over(input.clone());
-        let typefind = element("typefind")?;
         let parsebin = element("parsebin")?;
+        let typefind = parsebin
+            .downcast_ref::<gst::Bin>()
+            .and_then(|bin| bin.by_name("typefind"))
+            .ok_or_else(|| internal("a parser that finds no types"))?;
         let multiqueue = element("multiqueue")?;
         // The first limit gives way where another stream is starved; the second does not.
         multiqueue.set_property("max-size-buffers", 16_u32);
         multiqueue.set_property("max-size-bytes", 128_u32 << 20);
         multiqueue.set_property("max-size-time", 0_u64);
         pipeline
-            .add_many([source.upcast_ref(), &typefind, &parsebin, &multiqueue])
+            .add_many([source.upcast_ref(), &parsebin, &multiqueue])
             .map_err(internal)?;
-        gst::Element::link_many([source.upcast_ref(), &typefind, &parsebin]).map_err(internal)?;
+        source.link(&parsebin).map_err(internal)?;
 
         let found = Found::default();
         let complete = Arc::new(AtomicBool::new(false));
@@ -91,12 +101,12 @@ impl Demuxer {
             if over.load(Ordering::SeqCst) {
                 discard(&home, pad);
             } else if let Some(stream) = take(&multiqueue, pad) {
-                taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+                taking
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(stream);
             }
         });
-        let over = complete.clone();
-        parsebin.connect_no_more_pads(move |_| over.store(true, Ordering::SeqCst));
-
         let mut opened = Self {
             pipeline,
             streams: Vec::new(),
@@ -104,23 +114,34 @@ impl Demuxer {
             tags: gst::TagList::new(),
             toc: None,
         };
-        opened.wait(&typefind, &found, &complete)?;
+        opened.wait(input, &typefind, &found, &complete)?;
         Ok(opened)
     }
 
-    fn wait(&mut self, typefind: &gst::Element, found: &Found, complete: &AtomicBool) -> Result<(), Failure> {
+    fn wait(
+        &mut self,
+        input: &Input,
+        typefind: &gst::Element,
+        found: &Found,
+        complete: &AtomicBool,
+    ) -> Result<(), Failure> {
         let kind = |typefind: &gst::Element| typefind.property::<Option<gst::Caps>>("caps");
         let _ = self.pipeline.set_state(gst::State::Paused);
-        let bus = self.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+        let bus = self
+            .pipeline
+            .bus()
+            .ok_or_else(|| internal("a pipeline without a bus"))?;
         let mut since = None;
         let mut last = None;
         loop {
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
                 match message.view() {
                     gst::MessageView::Error(error) => {
-                        let failure = describe(error, kind(typefind).as_ref());
+                        let failure = describe(error, kind(typefind).as_ref(), input);
                         // Streams that came before the error must not hold the end up.
-                        self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+                        self.streams = std::mem::take(
+                            &mut *found.lock().unwrap_or_else(PoisonError::into_inner),
+                        );
                         return Err(failure);
                     }
                     gst::MessageView::Tag(tag) => note(&mut self.tags, &tag.tags()),
@@ -131,7 +152,11 @@ impl Demuxer {
                 continue;
             }
             let seen = found.lock().unwrap_or_else(PoisonError::into_inner);
-            if !complete.load(Ordering::SeqCst) {
+            // Streams are shown together, before the first packet of any of them comes out.
+            if !seen
+                .iter()
+                .any(|stream| stream.arrived.load(Ordering::SeqCst))
+            {
                 // A medium can end before any stream was found.
                 if last.is_some_and(|at: Instant| at.elapsed() > PATIENCE) {
                     break;
@@ -139,11 +164,16 @@ impl Demuxer {
                 continue;
             }
             let since = *since.get_or_insert_with(Instant::now);
-            if seen.iter().all(|stream| stream.arrived.load(Ordering::SeqCst)) || since.elapsed() > PATIENCE {
+            let ready =
+                |stream: &Stream| !stream.is_dense() || stream.arrived.load(Ordering::SeqCst);
+            if seen.iter().all(ready) || since.elapsed() > PATIENCE {
+                complete.store(true, Ordering::SeqCst);
                 break;
             }
         }
         self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        // Pads come in the order of their threads; the demuxer numbered them in the order of the container.
+        self.streams.sort_by(|a, b| a.place.cmp(&b.place));
         for stream in &mut self.streams {
             if let Some(caps) = stream.pad.current_caps() {
                 stream.caps = caps;
@@ -151,7 +181,11 @@ impl Demuxer {
             let (mut own, mut all) = (gst::TagList::new(), gst::TagList::new());
             stream.pad.sticky_events_foreach(|event| {
                 if let gst::EventView::Tag(tag) = event.view() {
-                    let into = if tag.tag().scope() == gst::TagScope::Global { &mut all } else { &mut own };
+                    let into = if tag.tag().scope() == gst::TagScope::Global {
+                        &mut all
+                    } else {
+                        &mut own
+                    };
                     *into = into.merge(tag.tag(), gst::TagMergeMode::Replace);
                 }
                 if let gst::EventView::Toc(toc) = event.view() {
@@ -164,7 +198,7 @@ impl Demuxer {
         }
         self.container = kind(typefind).unwrap_or_else(gst::Caps::new_empty);
         if self.streams.is_empty() {
-            return Err(not_media(Some(&self.container)));
+            return Err(not_media(Some(&self.container), input));
         }
         Ok(())
     }
@@ -202,7 +236,9 @@ impl Demuxer {
     /// Whether it can be read from any point.
     pub fn seekable(&self) -> bool {
         let mut query = gst::query::Seeking::new(gst::Format::Time);
-        self.streams.first().is_some_and(|stream| stream.pad.query(&mut query) && query.result().0)
+        self.streams
+            .first()
+            .is_some_and(|stream| stream.pad.query(&mut query) && query.result().0)
     }
 }
 
@@ -217,9 +253,15 @@ pub fn drain() -> Result<gst::Element, Failure> {
 
 /// Links a pad to an element's `sink` pad.
 pub fn link(pad: &gst::Pad, to: &gst::Element) -> Result<(), Failure> {
-    let sink = to.static_pad("sink").ok_or_else(|| internal("an element without a sink pad"))?;
+    let sink = to
+        .static_pad("sink")
+        .ok_or_else(|| internal("an element without a sink pad"))?;
     pad.link(&sink).map(drop).map_err(|error| {
-        internal(format!("{} cannot be linked to {}: {error}", pad.name(), to.name()))
+        internal(format!(
+            "{} cannot be linked to {}: {error}",
+            pad.name(),
+            to.name()
+        ))
     })
 }
 
@@ -245,14 +287,39 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad) -> Option<Stream> {
     Some(Stream {
         pad: exit,
         caps,
+        place: place(pad),
         tags: gst::TagList::new(),
         block,
         arrived,
     })
 }
 
+/// Kind and number of a stream as its demuxer's pad has them: `audio_1` comes after `audio_0`.
+fn place(pad: &gst::Pad) -> (u8, usize, String) {
+    let mut name = pad.name().to_string();
+    let mut at = pad
+        .downcast_ref::<gst::GhostPad>()
+        .and_then(GhostPadExt::target);
+    while let Some(pad) = at {
+        name = pad.name().to_string();
+        at = pad
+            .parent_element()
+            .and_then(|element| element.static_pad("sink"))
+            .filter(|_| name == "src")
+            .and_then(|sink| sink.peer());
+    }
+    let kind = match name.split('_').next() {
+        Some("video") => 0,
+        Some("audio") => 1,
+        _ => 2,
+    };
+    (kind, name.len(), name)
+}
+
 fn discard(home: &gst::glib::WeakRef<gst::Pipeline>, pad: &gst::Pad) {
-    let (Some(pipeline), Ok(sink)) = (home.upgrade(), drain()) else { return };
+    let (Some(pipeline), Ok(sink)) = (home.upgrade(), drain()) else {
+        return;
+    };
     if pipeline.add(&sink).is_ok() {
         let _ = sink.sync_state_with_parent();
         let _ = link(pad, &sink);
@@ -265,7 +332,7 @@ fn note(into: &mut gst::TagList, tags: &gst::TagList) {
     }
 }
 
-fn describe(error: &gst::message::Error, container: Option<&gst::Caps>) -> Failure {
+fn describe(error: &gst::message::Error, container: Option<&gst::Caps>, input: &Input) -> Failure {
     let unknown = [gst::StreamError::TypeNotFound, gst::StreamError::WrongType]
         .into_iter()
         .any(|kind| error.error().matches(kind));
@@ -273,25 +340,56 @@ fn describe(error: &gst::message::Error, container: Option<&gst::Caps>) -> Failu
         .and_then(|caps| caps.structure(0))
         .is_some_and(|s| {
             let name = s.name().as_str();
-            name.starts_with("video/") || name.starts_with("audio/") || name.starts_with("application/x-id3")
+            name.starts_with("video/")
+                || name.starts_with("audio/")
+                || name.starts_with("application/x-id3")
         });
     if unknown && !media {
-        not_media(container)
+        not_media(container, input)
     } else {
         failure::from_message(error)
     }
 }
 
-fn not_media(container: Option<&gst::Caps>) -> Failure {
-    match container.and_then(|caps| caps.structure(0)).map(gst::StructureRef::name) {
+fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
+    match container
+        .and_then(|caps| caps.structure(0))
+        .map(gst::StructureRef::name)
+    {
         Some(name) if name.starts_with("video/") || name.starts_with("audio/") => Failure::new(
             ErrorKind::Corrupt,
-            format!("the medium is damaged beyond use: it looks like {name}, but no stream was found in it"),
+            format!(
+                "the medium is damaged beyond use: it looks like {name}, but no stream was found in it"
+            ),
         ),
         Some(name) => Failure::new(
             ErrorKind::Unsupported,
             format!("this is not a media file that Reelmill knows: it looks like {name}"),
         ),
-        None => Failure::new(ErrorKind::Corrupt, "this is not a media file that Reelmill knows"),
+        None if is_text(input) => Failure::new(
+            ErrorKind::Unsupported,
+            "this is not a media file that Reelmill knows: it looks like text/plain",
+        ),
+        None => Failure::new(
+            ErrorKind::Corrupt,
+            "this is not a media file that Reelmill knows",
+        ),
     }
+}
+
+/// Short texts have no type that GStreamer would name.
+fn is_text(input: &Input) -> bool {
+    let mut start = [0_u8; 512];
+    let Ok(count) = input.fill(0, &mut start) else {
+        return false;
+    };
+    let text = match std::str::from_utf8(&start[..count]) {
+        Ok(text) => text,
+        // The last character may be cut in two.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or("")
+        }
+        Err(_) => return false,
+    };
+    !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace())
 }

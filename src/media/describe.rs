@@ -8,7 +8,10 @@ use crate::plan::{AudioStream, Chapter, StreamInfo, StreamKind, VideoStream};
 
 /// The codec or container in words.
 pub fn codec_name(caps: &gst::CapsRef) -> String {
-    let plain_name = || caps.structure(0).map_or_else(|| "unknown".to_owned(), |s| s.name().to_string());
+    let plain_name = || {
+        caps.structure(0)
+            .map_or_else(|| "unknown".to_owned(), |s| s.name().to_string())
+    };
     if !caps.is_fixed() {
         return plain_name();
     }
@@ -21,7 +24,10 @@ pub fn stream(index: usize, stream: &Stream) -> StreamInfo {
     StreamInfo {
         index: u32::try_from(index).unwrap_or(u32::MAX),
         codec: codec_name(&stream.caps),
-        duration: stream.pad.query_duration::<gst::ClockTime>().map(Into::into),
+        duration: stream
+            .pad
+            .query_duration::<gst::ClockTime>()
+            .map(Into::into),
         bitrate: tags
             .get::<gst::tags::Bitrate>()
             .map(|tag| u64::from(tag.get()))
@@ -35,7 +41,9 @@ pub fn stream(index: usize, stream: &Stream) -> StreamInfo {
 
 fn kind(stream: &Stream) -> StreamKind {
     let name = stream.media_type();
-    let Some(fields) = stream.caps.structure(0) else { return StreamKind::Other };
+    let Some(fields) = stream.caps.structure(0) else {
+        return StreamKind::Other;
+    };
     if name.starts_with("video/") || name.starts_with("image/") {
         StreamKind::Video(video(fields, rotation(&stream.tags)))
     } else if name.starts_with("audio/") {
@@ -54,12 +62,19 @@ fn kind(stream: &Stream) -> StreamKind {
 }
 
 fn number(fields: &gst::StructureRef, name: &str) -> u32 {
-    fields.get::<i32>(name).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+    fields
+        .get::<i32>(name)
+        .ok()
+        .and_then(|n| u32::try_from(n).ok())
+        .unwrap_or(0)
 }
 
 fn fraction(fields: &gst::StructureRef, name: &str) -> Option<(u32, u32)> {
     let value = fields.get::<gst::Fraction>(name).ok()?;
-    Some((u32::try_from(value.numer()).ok()?, u32::try_from(value.denom()).ok()?))
+    Some((
+        u32::try_from(value.numer()).ok()?,
+        u32::try_from(value.denom()).ok()?,
+    ))
 }
 
 /// What caps say about a video stream.
@@ -74,14 +89,26 @@ pub fn video(fields: &gst::StructureRef, rotation: u32) -> VideoStream {
     let depth = ["bit-depth-luma", "bit-depth"]
         .into_iter()
         .find_map(|field| fields.get::<u32>(field).ok())
-        .or_else(|| format.map(|format| gst_video::VideoFormatInfo::from_format(format).depth().first().copied().unwrap_or(8)));
+        .or_else(|| {
+            format.map(|format| {
+                gst_video::VideoFormatInfo::from_format(format)
+                    .depth()
+                    .first()
+                    .copied()
+                    .unwrap_or(8)
+            })
+        });
     VideoStream {
         width: number(fields, "width"),
         height: number(fields, "height"),
         fps: fps.unwrap_or((0, 1)),
-        pixel_aspect: fraction(fields, "pixel-aspect-ratio").filter(|(n, d)| *n > 0 && *d > 0).unwrap_or((1, 1)),
+        pixel_aspect: fraction(fields, "pixel-aspect-ratio")
+            .filter(|(n, d)| *n > 0 && *d > 0)
+            .unwrap_or((1, 1)),
         depth: depth.filter(|bits| *bits > 0).unwrap_or(8),
-        interlaced: fields.get::<&str>("interlace-mode").is_ok_and(|mode| mode != "progressive"),
+        interlaced: fields
+            .get::<&str>("interlace-mode")
+            .is_ok_and(|mode| mode != "progressive"),
         rotation,
         is_image: name.starts_with("image/") && fps.is_none(),
     }
@@ -125,7 +152,13 @@ pub fn tags(list: &gst::TagListRef) -> Vec<(String, String)> {
                 let text = value
                     .get::<String>()
                     .ok()
-                    .or_else(|| value.get::<gst::DateTime>().ok().and_then(|at| at.to_iso8601_string().ok()).map(|at| at.to_string()))
+                    .or_else(|| {
+                        value
+                            .get::<gst::DateTime>()
+                            .ok()
+                            .and_then(|at| at.to_iso8601_string().ok())
+                            .map(|at| at.to_string())
+                    })
                     .or_else(|| value.get::<u32>().ok().map(|n| n.to_string()))
                     .or_else(|| value.get::<f64>().ok().map(|n| n.to_string()))?;
                 Some((name.to_string(), plain(&text)))
@@ -157,7 +190,10 @@ fn collect(entry: &gst::TocEntryRef, into: &mut Vec<Chapter>) {
             end: time(stop),
             title: entry
                 .tags()
-                .and_then(|tags| tags.get::<gst::tags::Title>().map(|title| plain(title.get())))
+                .and_then(|tags| {
+                    tags.get::<gst::tags::Title>()
+                        .map(|title| plain(title.get()))
+                })
                 .unwrap_or_default(),
         });
     }

@@ -14,20 +14,36 @@ pub fn from_message(message: &gst::message::Error) -> Failure {
         .as_ref()
         .and_then(|factory| factory.metadata("klass").map(str::to_owned))
         .unwrap_or_default();
-    let name = element.map_or_else(|| "the pipeline".to_owned(), |factory| factory.name().to_string());
-    let debug = message.debug().map(|text| text.to_string()).unwrap_or_default();
+    let name = element.map_or_else(
+        || "the pipeline".to_owned(),
+        |factory| factory.name().to_string(),
+    );
+    let debug = message
+        .debug()
+        .map(|text| text.to_string())
+        .unwrap_or_default();
     from_error(&message.error(), &debug, &name, &klass)
 }
 
 fn from_error(error: &gst::glib::Error, debug: &str, element: &str, klass: &str) -> Failure {
     let said = plain(error.message());
     if error.matches(gst::ResourceError::NoSpaceLeft) || debug.contains("No space left on device") {
-        return Failure::new(ErrorKind::NoSpace, "no space is left where results are written");
+        return Failure::new(
+            ErrorKind::NoSpace,
+            "no space is left where results are written",
+        );
     }
-    if error.matches(gst::CoreError::MissingPlugin) || error.matches(gst::StreamError::CodecNotFound) {
-        return Failure::new(ErrorKind::Unsupported, format!("there is no decoder for this medium: {said}"));
+    if error.matches(gst::CoreError::MissingPlugin)
+        || error.matches(gst::StreamError::CodecNotFound)
+    {
+        return Failure::new(
+            ErrorKind::Unsupported,
+            format!("there is no decoder for this medium: {said}"),
+        );
     }
-    let reads = ["Demux", "Decoder", "Parser", "Depayloader"].iter().any(|word| klass.contains(word));
+    let reads = ["Demux", "Decoder", "Parser", "Depayloader"]
+        .iter()
+        .any(|word| klass.contains(word));
     let damaged = [
         gst::StreamError::TypeNotFound,
         gst::StreamError::WrongType,
@@ -48,7 +64,12 @@ fn from_error(error: &gst::glib::Error, debug: &str, element: &str, klass: &str)
         return Failure::new(ErrorKind::Io, said);
     }
     let detail = plain(debug.lines().last().unwrap_or(""));
-    Failure::new(ErrorKind::Pipeline, format!("{element} failed: {said} {detail}").trim_end().to_owned())
+    Failure::new(
+        ErrorKind::Pipeline,
+        format!("{element} failed: {said} {detail}")
+            .trim_end()
+            .to_owned(),
+    )
 }
 
 /// Text without control characters and of bounded length.
@@ -84,22 +105,64 @@ pub fn element(factory: &str) -> Result<gst::Element, Failure> {
 mod tests {
     use super::*;
 
-    fn kind(error: gst::glib::Error, debug: &str, klass: &str) -> ErrorKind {
-        from_error(&error, debug, "element", klass).kind
+    fn kind(error: &gst::glib::Error, debug: &str, klass: &str) -> ErrorKind {
+        from_error(error, debug, "element", klass).kind
     }
 
     #[test]
     fn errors_become_the_kinds_that_decide_about_retries() {
         use gst::glib::Error;
-        assert_eq!(kind(Error::new(gst::ResourceError::NoSpaceLeft, "x"), "", "Sink/File"), ErrorKind::NoSpace);
         assert_eq!(
-            kind(Error::new(gst::ResourceError::Write, "x"), "system error: No space left on device", "Codec/Muxer"),
+            kind(
+                &Error::new(gst::ResourceError::NoSpaceLeft, "x"),
+                "",
+                "Sink/File"
+            ),
             ErrorKind::NoSpace
         );
-        assert_eq!(kind(Error::new(gst::StreamError::TypeNotFound, "x"), "", "Generic"), ErrorKind::Corrupt);
-        assert_eq!(kind(Error::new(gst::CoreError::MissingPlugin, "x"), "", "Generic"), ErrorKind::Unsupported);
-        assert_eq!(kind(Error::new(gst::StreamError::Failed, "x"), "", "Codec/Demuxer"), ErrorKind::Corrupt);
-        assert_eq!(kind(Error::new(gst::StreamError::Format, "x"), "", "Codec/Encoder/Video"), ErrorKind::Pipeline);
-        assert_eq!(kind(Error::new(gst::ResourceError::Read, "x"), "", "Source"), ErrorKind::Io);
+        assert_eq!(
+            kind(
+                &Error::new(gst::ResourceError::Write, "x"),
+                "system error: No space left on device",
+                "Codec/Muxer"
+            ),
+            ErrorKind::NoSpace
+        );
+        assert_eq!(
+            kind(
+                &Error::new(gst::StreamError::TypeNotFound, "x"),
+                "",
+                "Generic"
+            ),
+            ErrorKind::Corrupt
+        );
+        assert_eq!(
+            kind(
+                &Error::new(gst::CoreError::MissingPlugin, "x"),
+                "",
+                "Generic"
+            ),
+            ErrorKind::Unsupported
+        );
+        assert_eq!(
+            kind(
+                &Error::new(gst::StreamError::Failed, "x"),
+                "",
+                "Codec/Demuxer"
+            ),
+            ErrorKind::Corrupt
+        );
+        assert_eq!(
+            kind(
+                &Error::new(gst::StreamError::Format, "x"),
+                "",
+                "Codec/Encoder/Video"
+            ),
+            ErrorKind::Pipeline
+        );
+        assert_eq!(
+            kind(&Error::new(gst::ResourceError::Read, "x"), "", "Source"),
+            ErrorKind::Io
+        );
     }
 }

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use gst::prelude::*;
 
 use super::branch;
 use super::decoder::{self, decode, straighten};
 use super::demux::{Demuxer, link};
-use super::failure::{element, from_message, internal, plain};
+use super::failure::{element, from_message, internal};
 use super::meter::Meter;
 use super::readback::{self, Fed};
+use super::report::{report_damage, report_stills, report_truncation};
 use super::run::Pulse;
-use super::snapshot::{Stills, slack};
+use super::snapshot::Stills;
 use super::source::Input;
-use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, SnapshotPlan, StreamKind, TranscodePlan};
 use crate::rule::TaskId;
 
@@ -46,10 +46,23 @@ pub fn run(
     }
     outcome?;
     let fed = Fed {
-        video: mill.video.as_ref().map(|meter| meter.span()).unwrap_or_default(),
-        audio: mill.audio.as_ref().map(|meter| meter.span()).unwrap_or_default(),
+        video: mill
+            .video
+            .as_ref()
+            .map(|meter| meter.span())
+            .unwrap_or_default(),
+        audio: mill
+            .audio
+            .as_ref()
+            .map(|meter| meter.span())
+            .unwrap_or_default(),
     };
-    let damaged = mill.video.iter().chain(&mill.audio).map(|meter| meter.damaged()).sum();
+    let damaged = mill
+        .video
+        .iter()
+        .chain(&mill.audio)
+        .map(|meter| meter.damaged())
+        .sum();
     for (task, plan) in transcodes {
         let done = match mill.failed.remove(*task) {
             Some(failure) => Err(failure),
@@ -69,11 +82,16 @@ pub fn run(
             pulse.listener().task_failed(task, failure);
             continue;
         }
-        let Some(stills) = mill.stills.remove(*task) else { continue };
+        let Some(stills) = mill.stills.remove(*task) else {
+            continue;
+        };
         let mut stills = stills.lock().unwrap_or_else(PoisonError::into_inner);
         match stills.as_mut().map(|stills| stills.finish(media.duration)) {
             Ok(Ok(findings)) => {
-                let written = stills.as_ref().map(|stills| stills.written.clone()).unwrap_or_default();
+                let written = stills
+                    .as_ref()
+                    .map(|stills| stills.written.clone())
+                    .unwrap_or_default();
                 report_stills(task, plan, &written, findings, pulse);
             }
             Ok(Err(failure)) => pulse.listener().task_failed(task, failure),
@@ -129,20 +147,24 @@ impl Mill {
                 }
             }
         }
-        let pads = |name: &str| -> Vec<gst::Pad> { bins.iter().filter_map(|bin| bin.static_pad(name)).collect() };
+        let pads = |name: &str| -> Vec<gst::Pad> {
+            bins.iter().filter_map(|bin| bin.static_pad(name)).collect()
+        };
         let (pictures, sounds) = (pads("video"), pads("audio"));
 
         let mut used = Vec::new();
         if !pictures.is_empty() || !snapshots.is_empty() {
             let index = video_index(media, &mill.medium)?;
-            let video = media.video().ok_or_else(|| internal("frames wanted of a medium without video"))?;
+            let video = media
+                .video()
+                .ok_or_else(|| internal("frames wanted of a medium without video"))?;
             let several = pictures.len() > 1;
             let decoded = decode(&mill.medium, &mill.medium.streams[index], several)?;
             mill.video = Some(Meter::on(&decoded));
             let upright = straighten(&mill.medium, decoded, video)?;
             let tee = mill.split(&upright)?;
             for pad in &pictures {
-                mill.feed(&tee, pad)?;
+                feed(&tee, pad)?;
             }
             for (number, (task, plan)) in snapshots.iter().enumerate() {
                 mill.add_stills(&tee, &format!("{BRANCH}stills-{number}"), task, plan)?;
@@ -155,12 +177,12 @@ impl Mill {
             mill.audio = Some(Meter::on(&decoded));
             let tee = mill.split(&decoded)?;
             for pad in &sounds {
-                mill.feed(&tee, pad)?;
+                feed(&tee, pad)?;
             }
             used.push(index);
         }
         for bin in &bins {
-            bin.sync_state_with_parent().map_err(internal)?;
+            mill.start_branch(bin)?;
         }
         for (index, stream) in mill.medium.streams.iter().enumerate() {
             if !used.contains(&index) {
@@ -168,6 +190,39 @@ impl Mill {
             }
         }
         Ok(mill)
+    }
+
+    /// A branch that cannot even start is taken out; the others go on.
+    fn start_branch(&mut self, bin: &gst::Bin) -> Result<(), Failure> {
+        if bin.sync_state_with_parent().is_ok() {
+            return Ok(());
+        }
+        // The first error says why; what follows only says that starting failed.
+        let mut reason = None;
+        if let Some(bus) = self.medium.pipeline.bus() {
+            while let Some(message) = bus.pop_filtered(&[gst::MessageType::Error]) {
+                if let gst::MessageView::Error(error) = message.view() {
+                    reason.get_or_insert_with(|| from_message(error));
+                }
+            }
+        }
+        let failure = reason.unwrap_or_else(|| {
+            Failure::new(
+                ErrorKind::Pipeline,
+                "the encoder and its file could not be started",
+            )
+        });
+        for pad in bin.sink_pads() {
+            if let Some(peer) = pad.peer() {
+                let _ = peer.unlink(&pad);
+            }
+        }
+        let _ = bin.set_state(gst::State::Null);
+        self.medium.pipeline.remove(bin).map_err(internal)?;
+        if let Some(task) = self.open.remove(bin.name().as_str()) {
+            self.failed.insert(task, failure);
+        }
+        Ok(())
     }
 
     fn split(&self, pad: &gst::Pad) -> Result<gst::Element, Failure> {
@@ -179,12 +234,13 @@ impl Mill {
         Ok(tee)
     }
 
-    fn feed(&self, tee: &gst::Element, pad: &gst::Pad) -> Result<(), Failure> {
-        let out = tee.request_pad_simple("src_%u").ok_or_else(|| internal("a tee without pads"))?;
-        out.link(pad).map(drop).map_err(internal)
-    }
-
-    fn add_stills(&mut self, tee: &gst::Element, name: &str, task: &TaskId, plan: &SnapshotPlan) -> Result<(), Failure> {
+    fn add_stills(
+        &mut self,
+        tee: &gst::Element,
+        name: &str,
+        task: &TaskId,
+        plan: &SnapshotPlan,
+    ) -> Result<(), Failure> {
         let stills = match Stills::new(plan.clone()) {
             Ok(stills) => stills,
             Err(failure) => {
@@ -217,10 +273,15 @@ impl Mill {
             )
             .build();
         sink.set_property("enable-last-sample", false);
-        self.medium.pipeline.add_many([&queue, sink.upcast_ref()]).map_err(internal)?;
+        self.medium
+            .pipeline
+            .add_many([&queue, sink.upcast_ref()])
+            .map_err(internal)?;
         queue.link(&sink).map_err(internal)?;
-        let entry = queue.static_pad("sink").ok_or_else(|| internal("a queue without a sink pad"))?;
-        self.feed(tee, &entry)?;
+        let entry = queue
+            .static_pad("sink")
+            .ok_or_else(|| internal("a queue without a sink pad"))?;
+        feed(tee, &entry)?;
         queue.sync_state_with_parent().map_err(internal)?;
         sink.sync_state_with_parent().map_err(internal)?;
         self.open.insert(name.to_owned(), task.clone());
@@ -230,9 +291,16 @@ impl Mill {
 
     /// Works until every branch has ended or failed.
     fn turn(&mut self, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
-        let bus = self.medium.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+        let bus = self
+            .medium
+            .pipeline
+            .bus()
+            .ok_or_else(|| internal("a pipeline without a bus"))?;
         self.medium.release();
-        self.medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
+        self.medium
+            .pipeline
+            .set_state(gst::State::Playing)
+            .map_err(internal)?;
         while !self.open.is_empty() {
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
                 match message.view() {
@@ -272,8 +340,17 @@ impl Mill {
     }
 }
 
+fn feed(tee: &gst::Element, pad: &gst::Pad) -> Result<(), Failure> {
+    let out = tee
+        .request_pad_simple("src_%u")
+        .ok_or_else(|| internal("a tee without pads"))?;
+    out.link(pad).map(drop).map_err(internal)
+}
+
 fn forwarded_end(message: &gst::message::Element) -> Option<String> {
-    let fields = message.structure().filter(|fields| fields.name() == "GstBinForwarded")?;
+    let fields = message
+        .structure()
+        .filter(|fields| fields.name() == "GstBinForwarded")?;
     let inner = fields.get::<gst::Message>("message").ok()?;
     matches!(inner.view(), gst::MessageView::Eos(_))
         .then(|| inner.src().map(|source| source.name().to_string()))
@@ -290,12 +367,16 @@ pub fn video_index(media: &MediaInfo, medium: &Demuxer) -> Result<usize, Failure
         .iter()
         .position(|stream| matches!(&stream.kind, StreamKind::Video(video) if !video.is_image));
     told.filter(|index| {
+        medium.streams.get(*index).is_some_and(|stream| {
+            stream.media_type().starts_with("video/") || stream.media_type().starts_with("image/")
+        })
+    })
+    .or_else(|| {
         medium
             .streams
-            .get(*index)
-            .is_some_and(|stream| stream.media_type().starts_with("video/") || stream.media_type().starts_with("image/"))
+            .iter()
+            .position(|stream| stream.media_type().starts_with("video/"))
     })
-    .or_else(|| medium.streams.iter().position(|stream| stream.media_type().starts_with("video/")))
     .ok_or_else(|| Failure::new(ErrorKind::NoSuchStream, "the medium has no video"))
 }
 
@@ -305,66 +386,4 @@ fn audio_index(medium: &Demuxer) -> Result<usize, Failure> {
         .iter()
         .position(|stream| stream.media_type().starts_with("audio/"))
         .ok_or_else(|| Failure::new(ErrorKind::NoSuchStream, "the medium has no sound"))
-}
-
-/// Tells of images that are there, read back, and of points that have none.
-pub fn report_stills(task: &TaskId, plan: &SnapshotPlan, written: &[String], findings: Vec<Finding>, pulse: &mut Pulse<'_>) {
-    for finding in findings {
-        pulse.listener().finding(Some(task), finding);
-    }
-    if written.is_empty() && !plan.stills.is_empty() {
-        let failure = Failure::new(ErrorKind::Corrupt, "no frame of the medium could be decoded for any still");
-        pulse.listener().task_failed(task, failure);
-        return;
-    }
-    for file in written {
-        match readback::image(file) {
-            Ok((size, report)) => pulse.listener().output(task, file, size, report),
-            Err(failure) => {
-                pulse.listener().task_failed(task, failure);
-                return;
-            }
-        }
-    }
-}
-
-/// Tells where the streams that were decoded end far before the end that the container declares.
-pub fn report_truncation(media: &MediaInfo, video: Option<Duration>, audio: Option<Duration>, pulse: &mut Pulse<'_>) {
-    const DECLARING: [&str; 8] = ["Quicktime", "ISO MP4", "Matroska", "WebM", "AVI", "Flash", "WAV", "FLAC"];
-    let lower = media.container.to_lowercase();
-    let declares = DECLARING.iter().any(|name| lower.contains(&name.to_lowercase()));
-    let Some(declared) = media.duration.filter(|_| declares) else { return };
-    let Some(end) = video.max(audio) else { return };
-    if end + slack(declared) >= declared {
-        return;
-    }
-    let parts: Vec<_> = [("video", video), ("sound", audio)]
-        .into_iter()
-        .filter_map(|(what, end)| {
-            end.map(|end| format!("{what} ends at {:.1} s of {:.1} s", end.as_secs_f64(), declared.as_secs_f64()))
-        })
-        .collect();
-    let finding = Finding {
-        kind: FindingKind::Truncated,
-        message: parts.join("; "),
-    };
-    pulse.listener().finding(None, finding);
-}
-
-/// Tells of damage that decoders met.
-pub fn report_damage(damaged: u64, pulse: &mut Pulse<'_>) {
-    let heard = decoder::take_complaints();
-    if heard.count == 0 && damaged == 0 {
-        return;
-    }
-    let mut message = format!("damaged data was met {} times", heard.count.max(damaged));
-    if !heard.first.is_empty() {
-        message.push_str(": ");
-        message.push_str(heard.first.trim());
-    }
-    let finding = Finding {
-        kind: FindingKind::Corrupt,
-        message: plain(&message),
-    };
-    pulse.listener().finding(None, finding);
 }

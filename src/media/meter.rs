@@ -52,13 +52,15 @@ impl Meter {
             self.damaged.fetch_add(1, Ordering::Relaxed);
         }
         let Some(pts) = buffer.pts() else { return };
-        let Some(at) = running_time(pad, pts) else { return };
+        let Some(at) = running_time(pad, pts) else {
+            return;
+        };
         let duration = buffer.duration().map(Duration::from);
         let mut span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = span.last
-            && at > last
+            && let Some(step) = at.checked_sub(last)
         {
-            span.step = at - last;
+            span.step = step;
         }
         span.last = Some(at);
         let end = at + duration.unwrap_or(span.step);

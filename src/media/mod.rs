@@ -14,6 +14,7 @@ mod fused;
 mod meter;
 pub mod probe;
 mod readback;
+mod report;
 mod run;
 mod seek;
 mod snapshot;
@@ -23,8 +24,6 @@ mod still;
 use std::time::Duration;
 
 pub use run::run;
-
-
 
 use crate::job::{Failure, Finding};
 use crate::plan::OutputReport;

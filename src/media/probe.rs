@@ -36,7 +36,10 @@ pub fn describe_medium(medium: &Demuxer, size: u64) -> MediaInfo {
         .enumerate()
         .map(|(index, stream)| describe::stream(index, stream))
         .collect();
-    let wrapper = medium.container.structure(0).is_none_or(|s| s.name().starts_with("application/x-"));
+    let wrapper = medium
+        .container
+        .structure(0)
+        .is_none_or(|s| s.name().starts_with("application/x-"));
     let container = match streams.first() {
         Some(first) if wrapper => first.codec.clone(),
         _ => describe::codec_name(&medium.container),
@@ -46,13 +49,19 @@ pub fn describe_medium(medium: &Demuxer, size: u64) -> MediaInfo {
         size,
         duration,
         bitrate: duration.and_then(|length| {
-            let millis = u64::try_from(length.as_millis()).ok().filter(|millis| *millis > 0)?;
+            let millis = u64::try_from(length.as_millis())
+                .ok()
+                .filter(|millis| *millis > 0)?;
             size.checked_mul(8000).map(|bits| bits / millis)
         }),
         seekable: medium.seekable(),
         streams,
         tags: describe::tags(&medium.tags),
-        chapters: medium.toc.as_ref().map(|toc| describe::chapters(toc)).unwrap_or_default(),
+        chapters: medium
+            .toc
+            .as_ref()
+            .map(|toc| describe::chapters(toc))
+            .unwrap_or_default(),
     }
 }
 
@@ -97,8 +106,12 @@ fn fill_gaps(medium: &mut Demuxer, media: &mut MediaInfo) -> Result<(), Failure>
         }
     }
     for (index, pad) in asked {
-        let Some(caps) = pad.current_caps() else { continue };
-        let Some(fields) = caps.structure(0) else { continue };
+        let Some(caps) = pad.current_caps() else {
+            continue;
+        };
+        let Some(fields) = caps.structure(0) else {
+            continue;
+        };
         match &mut media.streams[index].kind {
             StreamKind::Video(video) => *video = describe::video(fields, video.rotation),
             StreamKind::Audio(audio) => *audio = describe::audio(fields),

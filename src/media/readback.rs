@@ -39,14 +39,20 @@ fn open(file: &str) -> Result<(Arc<Input>, u64), Failure> {
 /// # Errors
 /// Where it is not there.
 pub fn size(file: &str) -> Result<u64, Failure> {
-    std::fs::metadata(file).map(|about| about.len()).map_err(|error| writing(file, &error))
+    std::fs::metadata(file)
+        .map(|about| about.len())
+        .map_err(|error| writing(file, &error))
 }
 
 /// Reads a medium back; `tick` is called now and then with the buffers seen.
 ///
 /// # Errors
 /// Where it cannot be read to its end: `BadOutput`.
-pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, OutputReport), Failure> {
+pub fn media(
+    file: &str,
+    fed: &Fed,
+    tick: &mut dyn FnMut(u64),
+) -> Result<(u64, OutputReport), Failure> {
     let (input, size) = open(file)?;
     let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
     let mut meters = Vec::new();
@@ -54,7 +60,9 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
         meters.push(Meter::on(&stream.pad));
         medium.ignore(&stream.pad)?;
     }
-    play(&mut medium, file, &mut || tick(meters.iter().map(|meter| meter.buffers()).sum()))?;
+    play(&mut medium, file, &mut || {
+        tick(meters.iter().map(|meter| meter.buffers()).sum());
+    })?;
     let tracks = medium
         .streams
         .iter()
@@ -64,7 +72,13 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
     let index_in_front = File::open(file)
         .and_then(|mut file| boxes::index_in_front(&mut file))
         .map_err(|error| bad(file, &Failure::new(ErrorKind::BadOutput, error.to_string())))?;
-    Ok((size, OutputReport::Media { tracks, index_in_front }))
+    Ok((
+        size,
+        OutputReport::Media {
+            tracks,
+            index_in_front,
+        },
+    ))
 }
 
 /// Decodes an image back.
@@ -74,7 +88,10 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
 pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
     let (input, size) = open(file)?;
     let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
-    let stream = medium.streams.first().ok_or_else(|| internal("a medium without streams"))?;
+    let stream = medium
+        .streams
+        .first()
+        .ok_or_else(|| internal("a medium without streams"))?;
     let pad = decoder::decode(&medium, stream, true)?;
     let meter = Meter::on(&pad);
     let sink = drain()?;
@@ -88,7 +105,12 @@ pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
         .and_then(|caps| caps.structure(0))
         .map(|fields| describe::video(fields, 0))
         .filter(|_| meter.buffers() > 0)
-        .ok_or_else(|| bad(file, &Failure::new(ErrorKind::BadOutput, "it shows no picture")))?;
+        .ok_or_else(|| {
+            bad(
+                file,
+                &Failure::new(ErrorKind::BadOutput, "it shows no picture"),
+            )
+        })?;
     Ok((
         size,
         OutputReport::Image {
@@ -100,8 +122,14 @@ pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
 
 fn play(medium: &mut Demuxer, file: &str, tick: &mut dyn FnMut()) -> Result<(), Failure> {
     medium.release();
-    medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
-    let bus = medium.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+    medium
+        .pipeline
+        .set_state(gst::State::Playing)
+        .map_err(internal)?;
+    let bus = medium
+        .pipeline
+        .bus()
+        .ok_or_else(|| internal("a pipeline without a bus"))?;
     loop {
         let message = bus.timed_pop_filtered(
             gst::ClockTime::from_mseconds(250),
@@ -123,7 +151,9 @@ fn track(stream: &Stream, meter: &Meter, fed: &Fed) -> TrackReport {
     let fields = fields.as_ref().and_then(|caps| caps.structure(0));
     let video = stream.media_type().starts_with("video/");
     let source = if video { fed.video } else { fed.audio };
-    let picture = fields.filter(|_| video).map(|fields| describe::video(fields, 0));
+    let picture = fields
+        .filter(|_| video)
+        .map(|fields| describe::video(fields, 0));
     let sound = fields.filter(|_| !video).map(describe::audio);
     let time = |at: Option<Duration>| at.unwrap_or_default();
     TrackReport {

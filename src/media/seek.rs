@@ -8,7 +8,8 @@ use gst::prelude::*;
 use super::decoder::{self, decode, straighten};
 use super::demux::{Demuxer, link};
 use super::failure::{from_message, internal};
-use super::fused::{report_damage, report_stills, report_truncation, video_index};
+use super::fused::video_index;
+use super::report::{report_damage, report_stills, report_truncation};
 use super::run::Pulse;
 use super::snapshot::{Frame, Stills};
 use super::source::Input;
@@ -23,7 +24,12 @@ const NEAR: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// What ends the run: the medium cannot be read or decoded.
-pub fn run(input: &Arc<Input>, media: &MediaInfo, tasks: &[(&TaskId, &SnapshotPlan)], pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+pub fn run(
+    input: &Arc<Input>,
+    media: &MediaInfo,
+    tasks: &[(&TaskId, &SnapshotPlan)],
+    pulse: &mut Pulse<'_>,
+) -> Result<(), Failure> {
     for (task, plan) in tasks {
         // A medium that cannot be opened again fails the run; an image that cannot be written its task.
         let mut player = Player::open(input, media)?;
@@ -33,7 +39,9 @@ pub fn run(input: &Arc<Input>, media: &MediaInfo, tasks: &[(&TaskId, &SnapshotPl
         });
         match made {
             Ok((stills, findings)) => report_stills(task, plan, &stills.written, findings, pulse),
-            Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => return Err(failure),
+            Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                return Err(failure);
+            }
             Err(failure) => pulse.listener().task_failed(task, failure),
         }
         if let Some(end) = player.end {
@@ -63,10 +71,15 @@ impl Player {
         decoder::listen();
         let mut medium = Demuxer::open(input)?;
         let index = video_index(media, &medium)?;
-        let video = media.video().ok_or_else(|| internal("stills without video"))?;
+        let video = media
+            .video()
+            .ok_or_else(|| internal("stills without video"))?;
         let decoded = decode(&medium, &medium.streams[index], false)?;
         let upright = straighten(&medium, decoded, video)?;
-        let sink = gst_app::AppSink::builder().sync(false).max_buffers(2).build();
+        let sink = gst_app::AppSink::builder()
+            .sync(false)
+            .max_buffers(2)
+            .build();
         medium.pipeline.add(&sink).map_err(internal)?;
         sink.sync_state_with_parent().map_err(internal)?;
         link(&upright, sink.upcast_ref())?;
@@ -89,18 +102,30 @@ impl Player {
     /// Waits until the pipeline is ready for a jump.
     fn settle(&mut self) -> Result<(), Failure> {
         loop {
-            let (change, state, _) = self.medium.pipeline.state(gst::ClockTime::from_mseconds(100));
+            let (change, state, _) = self
+                .medium
+                .pipeline
+                .state(gst::ClockTime::from_mseconds(100));
             self.check()?;
-            if state == gst::State::Paused && change.is_ok_and(|change| change != gst::StateChangeSuccess::Async) {
+            if state == gst::State::Paused
+                && change.is_ok_and(|change| change != gst::StateChangeSuccess::Async)
+            {
                 break;
             }
         }
-        self.medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
+        self.medium
+            .pipeline
+            .set_state(gst::State::Playing)
+            .map_err(internal)?;
         Ok(())
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let bus = self.medium.pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+        let bus = self
+            .medium
+            .pipeline
+            .bus()
+            .ok_or_else(|| internal("a pipeline without a bus"))?;
         while let Some(message) = bus.pop() {
             if let gst::MessageView::Error(error) = message.view() {
                 return Err(from_message(error));
@@ -111,7 +136,10 @@ impl Player {
 
     fn next(&mut self, stills: &Stills, pulse: &mut Pulse<'_>) -> Result<Next, Failure> {
         loop {
-            if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) {
+            if let Some(sample) = self
+                .sink
+                .try_pull_sample(gst::ClockTime::from_mseconds(100))
+            {
                 self.frames += 1;
                 pulse.beat(stills.last().map(|frame| frame.at), self.frames);
                 return Ok(Next::Frame(sample));
@@ -125,12 +153,19 @@ impl Player {
     }
 
     fn jump(&self, to: Duration) -> bool {
-        let Ok(to) = gst::ClockTime::try_from(to) else { return false };
+        let Ok(to) = gst::ClockTime::try_from(to) else {
+            return false;
+        };
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
         self.medium.pipeline.seek_simple(flags, to).is_ok()
     }
 
-    fn take(&mut self, stills: &mut Stills, media: &MediaInfo, pulse: &mut Pulse<'_>) -> Result<Vec<crate::job::Finding>, Failure> {
+    fn take(
+        &mut self,
+        stills: &mut Stills,
+        media: &MediaInfo,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<Vec<crate::job::Finding>, Failure> {
         let mut can_jump = media.seekable;
         let mut first = true;
         while let Some(at) = stills.wanted() {
@@ -161,7 +196,12 @@ impl Player {
     }
 
     /// Jumps to a frame that is not after the point. Answers whether jumping works in this medium.
-    fn approach(&mut self, at: Duration, stills: &mut Stills, pulse: &mut Pulse<'_>) -> Result<bool, Failure> {
+    fn approach(
+        &mut self,
+        at: Duration,
+        stills: &mut Stills,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<bool, Failure> {
         for back in [0, 5, 30] {
             let target = at.saturating_sub(Duration::from_secs(back));
             if !self.jump(target) {
@@ -170,7 +210,8 @@ impl Player {
             stills.jump();
             match self.next(stills, pulse)? {
                 Next::Frame(sample) => {
-                    let early = Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at);
+                    let early =
+                        Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at);
                     if early || target.is_zero() {
                         stills.take(sample)?;
                         return Ok(true);

@@ -106,8 +106,8 @@ impl Input {
 
 mod imp {
     use super::{
-        Arc, BaseSrcImpl, ElementImpl, GstObjectImpl, Input, Mutex,
-        ObjectImpl, ObjectImplExt, ObjectSubclass, ObjectSubclassExt, PoisonError, glib,
+        Arc, BaseSrcImpl, ElementImpl, GstObjectImpl, Input, Mutex, ObjectImpl, ObjectImplExt,
+        ObjectSubclass, ObjectSubclassExt, PoisonError, glib,
     };
     use gst_base::prelude::*;
     use std::sync::LazyLock;
@@ -203,9 +203,7 @@ mod imp {
             };
             let length = length as usize;
             let read = {
-                let mut map = buffer
-                    .map_writable()
-                    .map_err(|_| gst::FlowError::Error)?;
+                let mut map = buffer.map_writable().map_err(|_| gst::FlowError::Error)?;
                 let into = map.get_mut(..length).ok_or(gst::FlowError::Error)?;
                 input.fill(offset, into)
             };

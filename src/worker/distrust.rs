@@ -27,7 +27,11 @@ impl Asked {
                 Work::Transcode(plan) => vec![&plan.file],
                 Work::Snapshot(plan) => plan.stills.iter().map(|still| &still.file).collect(),
             };
-            asked.files.extend(files.into_iter().map(|file| (file.clone(), task.task.clone())));
+            asked.files.extend(
+                files
+                    .into_iter()
+                    .map(|file| (file.clone(), task.task.clone())),
+            );
             asked.tasks.push(task.task.clone());
         }
         asked
@@ -51,7 +55,9 @@ impl Asked {
             FromWorker::Progress(_) | FromWorker::Done => {}
             FromWorker::Output { task, file, .. } => {
                 if self.files.get(file.as_str()) != Some(task) {
-                    return Err(protocol("the worker named a file that it was not asked for"));
+                    return Err(protocol(
+                        "the worker named a file that it was not asked for",
+                    ));
                 }
             }
             FromWorker::Finding { task, finding } => {
@@ -76,7 +82,11 @@ pub fn protocol(message: impl Into<String>) -> Failure {
 /// Removes control characters and bounds the length.
 pub fn clean(text: &mut String) {
     if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
-        *text = text.chars().filter(|c| !c.is_control()).take(LONGEST_TEXT).collect();
+        *text = text
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(LONGEST_TEXT)
+            .collect();
     }
 }
 
@@ -112,7 +122,9 @@ mod tests {
             media: None,
             tasks: vec![TaskPlan {
                 task: "keep".parse().expect("id"),
-                work: Work::Copy { file: "keep.mp4".to_owned() },
+                work: Work::Copy {
+                    file: "keep.mp4".to_owned(),
+                },
             }],
             threads: 1,
         })
@@ -130,8 +142,16 @@ mod tests {
     #[test]
     fn files_and_tasks_that_were_not_asked_for_are_refused() {
         assert!(asked().admit(output("keep", "keep.mp4")).is_ok());
-        for (task, file) in [("keep", "../../x"), ("keep", "/etc/passwd"), ("other", "keep.mp4"), ("keep", "")] {
-            assert_eq!(asked().admit(output(task, file)).expect_err(file).kind, ErrorKind::Protocol);
+        for (task, file) in [
+            ("keep", "../../x"),
+            ("keep", "/etc/passwd"),
+            ("other", "keep.mp4"),
+            ("keep", ""),
+        ] {
+            assert_eq!(
+                asked().admit(output(task, file)).expect_err(file).kind,
+                ErrorKind::Protocol
+            );
         }
     }
 
@@ -141,9 +161,20 @@ mod tests {
             kind: FindingKind::Corrupt,
             message: format!("\u{1b}[31mred\n{}", "x".repeat(10_000)),
         };
-        let admitted = asked().admit(FromWorker::Finding { task: None, finding }).expect("admitted");
-        let FromWorker::Finding { finding, .. } = admitted else { panic!("another message") };
-        assert!(finding.message.starts_with("[31mred"), "{}", finding.message);
+        let admitted = asked()
+            .admit(FromWorker::Finding {
+                task: None,
+                finding,
+            })
+            .expect("admitted");
+        let FromWorker::Finding { finding, .. } = admitted else {
+            panic!("another message")
+        };
+        assert!(
+            finding.message.starts_with("[31mred"),
+            "{}",
+            finding.message
+        );
         assert_eq!(finding.message.chars().count(), LONGEST_TEXT);
     }
 }

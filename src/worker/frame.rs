@@ -57,27 +57,27 @@ pub fn write(to: &mut impl Write, message: &impl Serialize) -> Result<(), FrameE
 /// Where the frame breaks the rules or the socket fails.
 pub fn read<M: DeserializeOwned>(from: &mut impl Read) -> Result<Option<M>, FrameError> {
     let mut frames = Frames::default();
-    let mut chunk = [0_u8; 4];
     loop {
+        // Refuses a length before memory is taken for it.
         if let Some(message) = frames.take()? {
             return Ok(Some(message));
         }
-        let want = frames.missing().min(chunk.len());
-        let count = match from.read(&mut chunk[..want]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+        let start = frames.buffer.len();
+        frames.buffer.resize(start + frames.missing(), 0);
+        let count = match from.read(&mut frames.buffer[start..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                frames.buffer.truncate(start);
+                continue;
+            }
             other => other?,
         };
+        frames.buffer.truncate(start + count);
         if count == 0 {
-            return if frames.is_empty() { Ok(None) } else { Err(FrameError::CutOff) };
-        }
-        frames.buffer.extend_from_slice(&chunk[..count]);
-        if frames.missing() > chunk.len() {
-            let start = frames.buffer.len();
-            frames.buffer.resize(start + frames.missing(), 0);
-            match from.read_exact(&mut frames.buffer[start..]) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(FrameError::CutOff),
-                other => other?,
-            }
+            return if frames.is_empty() {
+                Ok(None)
+            } else {
+                Err(FrameError::CutOff)
+            };
         }
     }
 }
@@ -113,12 +113,16 @@ impl Frames {
     /// # Errors
     /// Where it breaks the rules; a length is refused before its bytes are waited for.
     pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
-        let Some(length) = self.length() else { return Ok(None) };
+        let Some(length) = self.length() else {
+            return Ok(None);
+        };
         let length = length as usize;
         if length > MAX_FRAME {
             return Err(FrameError::TooLong(length as u64));
         }
-        let Some(body) = self.buffer.get(4..4 + length) else { return Ok(None) };
+        let Some(body) = self.buffer.get(4..4 + length) else {
+            return Ok(None);
+        };
         let message = serde_json::from_slice(body)?;
         self.buffer.drain(..4 + length);
         Ok(Some(message))
@@ -137,25 +141,45 @@ mod tests {
         write(&mut here, &ToWorker::Probe).expect("write");
         write(&mut here, &ToWorker::Probe).expect("write");
         drop(here);
-        assert_eq!(read::<ToWorker>(&mut there).expect("read"), Some(ToWorker::Probe));
-        assert_eq!(read::<ToWorker>(&mut there).expect("read"), Some(ToWorker::Probe));
+        assert_eq!(
+            read::<ToWorker>(&mut there).expect("read"),
+            Some(ToWorker::Probe)
+        );
+        assert_eq!(
+            read::<ToWorker>(&mut there).expect("read"),
+            Some(ToWorker::Probe)
+        );
         assert_eq!(read::<ToWorker>(&mut there).expect("read"), None);
     }
 
     #[test]
     fn a_frame_of_four_gigabytes_is_refused_before_its_bytes_are_awaited() {
-        let mut frames = Frames { buffer: vec![0xff; 4] };
-        assert!(matches!(frames.take::<FromWorker>(), Err(FrameError::TooLong(_))));
-        assert!(matches!(read::<FromWorker>(&mut [0xff_u8; 9].as_slice()), Err(FrameError::TooLong(_))));
+        let mut frames = Frames {
+            buffer: vec![0xff; 4],
+        };
+        assert!(matches!(
+            frames.take::<FromWorker>(),
+            Err(FrameError::TooLong(_))
+        ));
+        assert!(matches!(
+            read::<FromWorker>(&mut [0xff_u8; 9].as_slice()),
+            Err(FrameError::TooLong(_))
+        ));
     }
 
     #[test]
     fn bad_json_and_unknown_messages_are_refused() {
         for body in ["{", "{}", r#"{"message":"surprise"}"#, "[1]", ""] {
-            let mut bytes = u32::try_from(body.len()).expect("short").to_be_bytes().to_vec();
+            let mut bytes = u32::try_from(body.len())
+                .expect("short")
+                .to_be_bytes()
+                .to_vec();
             bytes.extend(body.as_bytes());
             let mut frames = Frames { buffer: bytes };
-            assert!(matches!(frames.take::<FromWorker>(), Err(FrameError::Json(_))), "{body}");
+            assert!(
+                matches!(frames.take::<FromWorker>(), Err(FrameError::Json(_))),
+                "{body}"
+            );
         }
     }
 
@@ -164,11 +188,20 @@ mod tests {
         let bytes = encode(&FromWorker::Done).expect("encode");
         let mut frames = Frames::default();
         for (at, byte) in bytes.iter().enumerate() {
-            assert!(frames.take::<FromWorker>().expect("so far").is_none(), "{at}");
+            assert!(
+                frames.take::<FromWorker>().expect("so far").is_none(),
+                "{at}"
+            );
             frames.buffer.push(*byte);
         }
-        assert_eq!(frames.take::<FromWorker>().expect("whole"), Some(FromWorker::Done));
+        assert_eq!(
+            frames.take::<FromWorker>().expect("whole"),
+            Some(FromWorker::Done)
+        );
         assert!(frames.is_empty());
-        assert!(matches!(read::<FromWorker>(&mut &bytes[..bytes.len() - 1]), Err(FrameError::CutOff)));
+        assert!(matches!(
+            read::<FromWorker>(&mut &bytes[..bytes.len() - 1]),
+            Err(FrameError::CutOff)
+        ));
     }
 }

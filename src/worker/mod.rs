@@ -5,8 +5,10 @@
 
 pub mod child;
 mod distrust;
+mod ending;
 pub mod frame;
 pub mod jail;
+mod launch;
 pub mod protocol;
 pub mod registry;
 pub mod spawn;

@@ -8,7 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::spawn::{self, WorkerSettings};
+use super::launch;
+use super::spawn::WorkerSettings;
 use crate::job::{ErrorKind, Failure};
 
 /// How long the scan may take.
@@ -29,7 +30,7 @@ pub async fn prepare(settings: &WorkerSettings) -> Result<(), Failure> {
         std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     }
     let building = beside(&settings.registry, "building");
-    let listed = spawn::build_registry(settings, &building, PATIENCE).await?;
+    let listed = launch::build_registry(settings, &building, PATIENCE).await?;
     let directories: Directories = listed
         .lines()
         .filter_map(|line| Some((PathBuf::from(line), changed(Path::new(line))?)))
@@ -41,7 +42,10 @@ pub async fn prepare(settings: &WorkerSettings) -> Result<(), Failure> {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(ErrorKind::Io, format!("{} cannot be written: {error}", path.display()))
+    Failure::new(
+        ErrorKind::Io,
+        format!("{} cannot be written: {error}", path.display()),
+    )
 }
 
 fn beside(registry: &Path, word: &str) -> PathBuf {
@@ -62,7 +66,10 @@ fn is_fresh(registry: &Path) -> bool {
         .and_then(|text| serde_json::from_slice::<Directories>(&text).ok());
     registry.is_file()
         && known.is_some_and(|known| {
-            !known.is_empty() && known.iter().all(|(path, time)| changed(path) == Some(*time))
+            !known.is_empty()
+                && known
+                    .iter()
+                    .all(|(path, time)| changed(path) == Some(*time))
         })
 }
 
@@ -78,7 +85,8 @@ pub(super) fn build() -> Result<(), String> {
     directories.dedup();
     for directory in directories {
         use std::io::Write;
-        writeln!(std::io::stdout(), "{}", directory.display()).map_err(|error| error.to_string())?;
+        writeln!(std::io::stdout(), "{}", directory.display())
+            .map_err(|error| error.to_string())?;
     }
     Ok(())
 }

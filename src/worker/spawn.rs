@@ -2,29 +2,27 @@
 //!
 //! The child is taken for an enemy: what it says is bounded and checked, and it lives only as long as it moves.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::process::ExitStatusExt;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr};
 use tokio::time::Instant;
 
-use super::distrust::{Asked, clean, protocol};
+use super::distrust::{Asked, protocol};
+use super::ending::{Words, ended};
 use super::frame::{self, Frames};
-use super::protocol::{CONTROL_FD, FromWorker, INPUT_FD, Progress, ToWorker, VERSION};
+use super::launch::{bare, shed, starting};
+use super::protocol::{FromWorker, Progress, ToWorker, VERSION};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, RunPlan};
 
 /// How long a child may take to greet, and to end once it said goodbye.
 const GREETING: Duration = Duration::from_secs(10);
 const PARTING: Duration = Duration::from_secs(5);
-const KEPT_STDERR: usize = 16 << 10;
 
 /// How workers are started.
 #[derive(Debug, Clone)]
@@ -72,18 +70,31 @@ impl Worker {
     ///
     /// # Errors
     /// Where it cannot be started, does not greet in time, or is of another version.
-    pub async fn spawn(settings: &WorkerSettings, input: Option<OwnedFd>, scratch: &Path, limits: Limits) -> Result<Self, Failure> {
-        let (here, there) = std::os::unix::net::UnixStream::pair().map_err(|error| starting(&error))?;
-        here.set_nonblocking(true).map_err(|error| starting(&error))?;
+    pub async fn spawn(
+        settings: &WorkerSettings,
+        input: Option<OwnedFd>,
+        scratch: &Path,
+        limits: Limits,
+    ) -> Result<Self, Failure> {
+        let (here, there) =
+            std::os::unix::net::UnixStream::pair().map_err(|error| starting(&error))?;
+        here.set_nonblocking(true)
+            .map_err(|error| starting(&error))?;
         let control = UnixStream::from_std(here).map_err(|error| starting(&error))?;
         let mut command = bare(settings, &settings.registry, scratch);
-        command.arg("worker").env("GST_REGISTRY_UPDATE", "no").stdout(Stdio::null());
+        command
+            .arg("worker")
+            .env("GST_REGISTRY_UPDATE", "no")
+            .stdout(Stdio::null());
         let (socket, media) = (there.as_raw_fd(), input.as_ref().map(AsRawFd::as_raw_fd));
         // SAFETY: only system calls that are safe between fork and exec are made, and nothing is allocated.
         unsafe { command.pre_exec(move || shed(Some(socket), media)) };
         let mut child = command.spawn().map_err(|error| starting(&error))?;
         drop((there, input));
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+        let pid = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .unwrap_or(0);
         let now = Instant::now();
         let mut worker = Self {
             stderr: child.stderr.take(),
@@ -102,17 +113,30 @@ impl Worker {
                 scratch_bytes: 0,
             },
         };
-        let greeting = tokio::time::timeout(GREETING, worker.receive()).await.map_err(|_| {
-            protocol(format!("the worker was not ready within {} s", GREETING.as_secs()))
-        })??;
+        let greeting = tokio::time::timeout(GREETING, worker.receive())
+            .await
+            .map_err(|_| {
+                protocol(format!(
+                    "the worker was not ready within {} s",
+                    GREETING.as_secs()
+                ))
+            })??;
         match greeting {
-            FromWorker::Hello { protocol: VERSION, version, .. } if version == env!("CARGO_PKG_VERSION") => {
+            FromWorker::Hello {
+                protocol: VERSION,
+                version,
+                ..
+            } if version == env!("CARGO_PKG_VERSION") => {
                 worker.reset_clocks();
                 Ok(worker)
             }
             FromWorker::Hello { version, .. } => Err(protocol(format!(
                 "the worker is of version {}, the daemon of {}: the program was replaced while it ran",
-                version.chars().filter(|c| !c.is_control()).take(40).collect::<String>(),
+                version
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(40)
+                    .collect::<String>(),
                 env!("CARGO_PKG_VERSION"),
             ))),
             _ => Err(protocol("the worker did not greet")),
@@ -128,7 +152,9 @@ impl Worker {
         match self.next().await? {
             FromWorker::Media { media } => Ok(*media),
             FromWorker::Failed { failure } => Err(failure),
-            _ => Err(protocol("the worker answered something else than it was asked")),
+            _ => Err(protocol(
+                "the worker answered something else than it was asked",
+            )),
         }
     }
 
@@ -173,13 +199,20 @@ impl Worker {
         let _ = tokio::time::timeout(PARTING, self.child.wait()).await;
     }
 
+    /// The child's process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// The last words on standard error, cleaned.
     pub fn last_words(&self) -> String {
         self.words.last()
     }
 
     fn kill(&self) {
-        if let Some(group) = rustix::process::Pid::from_raw(self.pid).filter(|_| self.child.id().is_some()) {
+        if let Some(group) =
+            rustix::process::Pid::from_raw(self.pid).filter(|_| self.child.id().is_some())
+        {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }
@@ -196,12 +229,18 @@ impl Worker {
 
     async fn say(&mut self, message: &ToWorker) -> Result<(), Failure> {
         self.reset_clocks();
-        let bytes = frame::encode(message).map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))?;
+        let bytes = frame::encode(message)
+            .map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))?;
         let mut rest = bytes.as_slice();
         let deadline = Instant::now() + self.limits.stall;
         while !rest.is_empty() {
             match tokio::time::timeout_at(deadline, self.control.writable()).await {
-                Err(_) => return Err(Failure::new(ErrorKind::Stalled, "the worker does not take its orders")),
+                Err(_) => {
+                    return Err(Failure::new(
+                        ErrorKind::Stalled,
+                        "the worker does not take its orders",
+                    ));
+                }
                 Ok(Err(_)) => return Err(self.end().await),
                 Ok(Ok(())) => {}
             }
@@ -221,7 +260,9 @@ impl Worker {
             match self.frames.take::<FromWorker>() {
                 Ok(Some(message)) => return Ok(message),
                 Ok(None) => {}
-                Err(error) => return Err(protocol(format!("the worker speaks strangely: {error}"))),
+                Err(error) => {
+                    return Err(protocol(format!("the worker speaks strangely: {error}")));
+                }
             }
             // Also after each message: a child that chatters must not outlive its time.
             self.check_clocks()?;
@@ -294,7 +335,10 @@ impl Worker {
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
         match tokio::time::timeout(PARTING, self.child.wait()).await {
             Ok(Ok(status)) => ended(status, &self.words.last()),
-            Ok(Err(error)) => Failure::new(ErrorKind::Internal, format!("the worker cannot be waited for: {error}")),
+            Ok(Err(error)) => Failure::new(
+                ErrorKind::Internal,
+                format!("the worker cannot be waited for: {error}"),
+            ),
             Err(_) => protocol("the worker closed its socket and did not end"),
         }
     }
@@ -314,148 +358,13 @@ async fn listen(stderr: Option<&mut ChildStderr>, into: &mut [u8]) -> usize {
     }
 }
 
-fn starting(error: &std::io::Error) -> Failure {
-    Failure::new(ErrorKind::Internal, format!("a worker cannot be started: {error}"))
-}
-
-fn ended(status: ExitStatus, words: &str) -> Failure {
-    let said = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
-    match status.signal() {
-        Some(libc::SIGSYS) => Failure::new(ErrorKind::JailViolation, format!("the worker tried what its jail forbids{said}")),
-        Some(libc::SIGKILL) => Failure::new(ErrorKind::Crashed, format!("the worker was killed (perhaps for lack of memory){said}")),
-        Some(signal) => Failure::new(ErrorKind::Crashed, format!("the worker crashed by {}{said}", signal_name(signal))),
-        None => Failure::new(
-            ErrorKind::Crashed,
-            format!("the worker ended with code {} before its work was done{said}", status.code().unwrap_or(-1)),
-        ),
-    }
-}
-
-fn signal_name(signal: i32) -> String {
-    let name = match signal {
-        libc::SIGSEGV => "SIGSEGV",
-        libc::SIGABRT => "SIGABRT",
-        libc::SIGBUS => "SIGBUS",
-        libc::SIGILL => "SIGILL",
-        libc::SIGFPE => "SIGFPE",
-        libc::SIGTERM => "SIGTERM",
-        libc::SIGINT => "SIGINT",
-        libc::SIGTRAP => "SIGTRAP",
-        libc::SIGXCPU => "SIGXCPU",
-        libc::SIGXFSZ => "SIGXFSZ",
-        libc::SIGHUP => "SIGHUP",
-        other => return format!("signal {other}"),
-    };
-    name.to_owned()
-}
-
 /// Bytes of the files in a scratch directory, one level deep: workers write no deeper.
 fn scratch_bytes(scratch: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(scratch) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(scratch) else {
+        return 0;
+    };
     entries
         .take(10_000)
         .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
         .sum()
-}
-
-/// What a child wrote on standard error: the end of it.
-#[derive(Debug, Default)]
-struct Words {
-    kept: VecDeque<u8>,
-}
-
-impl Words {
-    fn hear(&mut self, bytes: &[u8]) {
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            tracing::debug!(target: "reelmill::worker", "{}", String::from_utf8_lossy(line).escape_debug());
-        }
-        self.kept.extend(bytes);
-        let excess = self.kept.len().saturating_sub(KEPT_STDERR);
-        self.kept.drain(..excess);
-    }
-
-    fn last(&self) -> String {
-        let bytes: Vec<u8> = self.kept.iter().copied().collect();
-        let text = String::from_utf8_lossy(&bytes);
-        let mut line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").to_owned();
-        clean(&mut line);
-        line
-    }
-}
-
-/// A command with an empty environment and the few variables that a child may have.
-#[allow(clippy::disallowed_methods)] // This is the one place that starts processes.
-fn bare(settings: &WorkerSettings, registry: &Path, directory: &Path) -> Command {
-    let mut command = Command::new(&settings.program);
-    command
-        .env_clear()
-        .env("GST_REGISTRY_1_0", registry)
-        .env("GST_REGISTRY_FORK", "no")
-        .env("TMPDIR", directory)
-        .env("LANG", "C.UTF-8")
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    command
-}
-
-/// Between fork and exec: puts the descriptors in their places, gives all others up, and bounds the process.
-fn shed(control: Option<RawFd>, input: Option<RawFd>) -> std::io::Result<()> {
-    fn check(result: i32) -> std::io::Result<i32> {
-        if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
-    }
-    // Out of the way first: a source may lie where another belongs.
-    let aside = |fd: Option<RawFd>| {
-        // SAFETY: duplicates a descriptor that the parent keeps open over the fork.
-        fd.map(|fd| check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10) })).transpose()
-    };
-    let (control, input) = (aside(control)?, aside(input)?);
-    for (fd, place) in [(control, CONTROL_FD), (input, INPUT_FD)] {
-        // SAFETY: these numbers belong to nobody in the child; where nothing goes there, whatever was there
-        // is closed at exec with the rest.
-        match fd {
-            Some(fd) => check(unsafe { libc::dup2(fd, place) })?,
-            None => unsafe { libc::fcntl(place, libc::F_SETFD, libc::FD_CLOEXEC) },
-        };
-    }
-    let limit = |resource, most: u64| {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-        // SAFETY: reads one structure that lives here.
-        check(unsafe { libc::setrlimit(resource, &raw const limit) })
-    };
-    limit(libc::RLIMIT_CORE, 0)?;
-    limit(libc::RLIMIT_NOFILE, 256)?;
-    // SAFETY: plain system calls without memory of ours.
-    unsafe {
-        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-        libc::setpriority(libc::PRIO_PROCESS, 0, 5);
-        let first = libc::c_uint::try_from(INPUT_FD + 1).unwrap_or(5);
-        let closed = libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        if closed == -1 {
-            return Err(std::io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
-/// Runs the child that writes the plugin registry; answers what it printed.
-pub(super) async fn build_registry(settings: &WorkerSettings, registry: &Path, patience: Duration) -> Result<String, Failure> {
-    let folder = registry.parent().filter(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
-    let _ = std::fs::remove_file(registry);
-    let mut command = bare(settings, registry, folder);
-    command.args(["worker", "--build-registry"]).env("GST_REGISTRY_UPDATE", "yes").stdout(Stdio::piped());
-    // SAFETY: as for a worker.
-    unsafe { command.pre_exec(|| shed(None, None)) };
-    let ran = tokio::time::timeout(patience, command.output())
-        .await
-        .map_err(|_| Failure::new(ErrorKind::TimedOut, "the list of GStreamer's plugins was not written in time"))?
-        .map_err(|error| starting(&error))?;
-    let mut words = Words::default();
-    words.hear(&ran.stderr);
-    if !ran.status.success() || File::open(registry).is_err() {
-        return Err(ended(ran.status, &words.last()));
-    }
-    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
 }

@@ -88,7 +88,7 @@ cp plain.ts corrupted.ts
 scribble corrupted.ts 30 40 1777
 cp plain.mp4 corrupt-index.mp4
 printf '\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377' \
-    | dd of=corrupt-index.mp4 bs=1 seek=60 conv=notrunc 2> /dev/null
+    | dd of=corrupt-index.mp4 bs=1 seek=40 conv=notrunc 2> /dev/null
 : > empty.mp4
 printf 'This is a text, not a film.\nIt only has the wrong name.\n' > text.mp4
 openssl enc -aes-128-ctr -K 00112233445566778899aabbccddeeff -iv 00000000000000000000000000000000 -in /dev/zero 2> /dev/null \
