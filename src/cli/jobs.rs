@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::arguments::{JobsCommand, JobsList};
@@ -17,64 +19,49 @@ use crate::app::view::{JobView, OutputView, TaskView};
 use crate::job::JobState;
 
 /// Lists, shows, repeats or cancels jobs.
-pub fn jobs(
-    said: Option<&Path>,
-    command: Option<&JobsCommand>,
-    json: bool,
-) -> Result<ExitCode, Trouble> {
+pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
     let client = Client::new(&config)?;
     let every = JobsList {
         limit: 50,
         ..JobsList::default()
     };
-    let list_of = |value: Value| -> Result<(), Trouble> {
-        if json {
-            output::print_json(&value);
-        } else {
-            let jobs: Vec<JobView> = read(value)?;
-            list(&jobs);
-        }
-        Ok(())
-    };
     match command {
-        None => list_of(client.get(&query(&every))?)?,
-        Some(JobsCommand::List(wanted)) => list_of(client.get(&query(wanted))?)?,
-        Some(JobsCommand::Show { id }) => {
-            let value = client.get(&format!("/v1/jobs/{}", escape(id)))?;
-            if json {
-                output::print_json(&value);
-            } else {
-                show(&read(value)?);
-            }
-        }
+        None => answer(client.get(&query(&every))?, json, list)?,
+        Some(JobsCommand::List(wanted)) => answer(client.get(&query(wanted))?, json, list)?,
+        Some(JobsCommand::Show { id }) => answer(client.get(&format!("/v1/jobs/{}", escape(id)))?, json, show)?,
         Some(JobsCommand::Retry { id, same_version }) => {
             let wish = json!({ "same_version": same_version });
-            let value = client.post(&format!("/v1/jobs/{}/retry", escape(id)), &wish)?;
-            if json {
-                output::print_json(&value);
-            } else {
-                let job: JobView = read(value)?;
-                output::print(&format!("job {} is queued", job.id));
-            }
+            let job = client.post(&format!("/v1/jobs/{}/retry", escape(id)), &wish)?;
+            answer(job, json, |job: &JobView| {
+                output::print(&format!("job {} is queued", job.id))
+            })?;
         }
         Some(JobsCommand::Cancel { id, reason }) => {
             let wish = json!({ "reason": reason });
-            let value = client.post(&format!("/v1/jobs/{}/cancel", escape(id)), &wish)?;
-            if json {
-                output::print_json(&value);
-            } else {
-                let job: JobView = read(value)?;
+            let job = client.post(&format!("/v1/jobs/{}/cancel", escape(id)), &wish)?;
+            answer(job, json, |job: &JobView| {
                 let says = if job.state.is_final() {
                     "is cancelled"
                 } else {
                     "is being stopped"
                 };
                 output::print(&format!("job {} {says}", job.id));
-            }
+            })?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows an answer: to programs as it is, to people as they like it.
+fn answer<T: Serialize + DeserializeOwned>(value: Value, json: bool, show: impl FnOnce(&T)) -> Result<(), Trouble> {
+    let view: T = read(value)?;
+    if json {
+        output::print_json(&view);
+    } else {
+        show(&view);
+    }
+    Ok(())
 }
 
 fn query(wanted: &JobsList) -> String {
@@ -90,7 +77,8 @@ fn query(wanted: &JobsList) -> String {
     path
 }
 
-fn list(jobs: &[JobView]) {
+#[allow(clippy::ptr_arg, reason = "the answer is a list")]
+fn list(jobs: &Vec<JobView>) {
     if jobs.is_empty() {
         output::print(
             "No jobs. A file dropped into a watched directory starts one where an enabled rule wants it:\n\
@@ -103,11 +91,7 @@ fn list(jobs: &[JobView]) {
 
 /// Jobs as a table.
 pub fn table(jobs: &[JobView], now: Timestamp) {
-    let mut table = Table::new(
-        &["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"],
-        3,
-    )
-    .coloured(1);
+    let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"], 3).coloured(1);
     for job in jobs {
         table.row(vec![
             job.id.clone(),
@@ -132,10 +116,7 @@ fn done(job: &JobView) -> String {
         }
         (JobState::Running, None, Some(work)) => work.phase.clone(),
         (state, _, _) if state.is_final() => match (job.started, job.ended) {
-            (Some(started), Some(ended)) => format!(
-                "in {}",
-                seconds(ended.duration_since(started).as_secs_f64())
-            ),
+            (Some(started), Some(ended)) => format!("in {}", seconds(ended.duration_since(started).as_secs_f64())),
             _ => String::new(),
         },
         _ => String::new(),
@@ -181,27 +162,14 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
         "object",
         format!("{}/{}  ({})", job.bucket, tame(&job.key), size(job.size)),
     );
-    line(
-        "identity",
-        format!("{}, generation {}", job.identity, job.generation),
-    );
-    line(
-        "rule",
-        format!("{}, version {}", tame(&job.rule), job.rule_version),
-    );
+    line("identity", format!("{}, generation {}", job.identity, job.generation));
+    line("rule", format!("{}, version {}", tame(&job.rule), job.rule_version));
     line("priority", job.priority.to_string());
-    line(
-        "created",
-        format!("{}  ({})", job.created, ago(job.created, now)),
-    );
+    line("created", format!("{}  ({})", job.created, ago(job.created, now)));
     if let Some(started) = job.started {
         line(
             "started",
-            format!(
-                "{started}  ({}), attempt {}",
-                ago(started, now),
-                job.attempt
-            ),
+            format!("{started}  ({}), attempt {}", ago(started, now), job.attempt),
         );
     }
     if let Some(ended) = job.ended {
@@ -214,10 +182,11 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
         line("repeats", format!("job {old}"));
     }
     if let Some(work) = &job.work {
-        let speed = work.speed.map_or_else(String::new, |speed| {
-            format!(", {speed:.1} times as fast as it plays")
-        });
-        line("now", format!("{}, {}{speed}", work.phase, done(job)));
+        let speed = work
+            .speed
+            .map_or_else(String::new, |speed| format!(", {speed:.1} times as fast as it plays"));
+        let part = job.progress.map_or_else(String::new, |_| format!(", {}", done(job)));
+        line("now", format!("{}{part}{speed}", work.phase));
     }
     for task in &job.tasks {
         lines.push(String::new());
@@ -243,21 +212,13 @@ fn task_lines(task: &TaskView, paint: &Paint, lines: &mut Vec<String>) {
         paint.state(state, state)
     ));
     if let Some(error) = &task.error {
-        lines.push(format!(
-            "  error   {}: {}",
-            error.kind.as_str(),
-            tame(&error.message)
-        ));
+        lines.push(format!("  error   {}: {}", error.kind.as_str(), tame(&error.message)));
     }
     for finding in &task.findings {
         lines.push(format!("  found   {}", tame(&finding.message)));
     }
     for output in &task.outputs {
-        lines.push(format!(
-            "  output  {}  {}",
-            place(output),
-            size(output.size)
-        ));
+        lines.push(format!("  output  {}  {}", place(output), size(output.size)));
     }
 }
 

@@ -79,7 +79,8 @@ impl Paint {
 pub fn tame(text: &str) -> String {
     text.chars()
         .map(|c| {
-            let steers = c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let steers = c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             if steers { '\u{fffd}' } else { c }
         })
         .collect()
@@ -151,10 +152,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_steer_the_terminal() {
-        assert_eq!(
-            tame("a\x1b[31mb\nc\u{202e}d"),
-            "a\u{fffd}[31mb\u{fffd}c\u{fffd}d"
-        );
+        assert_eq!(tame("a\x1b[31mb\nc\u{202e}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
         assert_eq!(tame("grüße 你好"), "grüße 你好");
     }
 }

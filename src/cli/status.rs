@@ -15,12 +15,12 @@ use crate::app::status::{BrokenView, StatusView};
 /// Says how the daemon stands.
 pub fn status(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
-    let value = Client::new(&config)?.get("/v1/status")?;
+    let status: StatusView = read(Client::new(&config)?.get("/v1/status")?)?;
     if json {
-        output::print_json(&value);
-        return Ok(ExitCode::SUCCESS);
+        output::print_json(&status);
+    } else {
+        show(&status);
     }
-    show(&read(value)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,10 +93,7 @@ fn show(status: &StatusView) {
 pub fn broken(files: &[BrokenView], paint: &Paint) {
     for file in files {
         let keeps = file.rule.as_ref().map_or_else(String::new, |rule| {
-            format!(
-                " (the last good version of \"{}\" stays in force)",
-                tame(rule)
-            )
+            format!(" (the last good version of \"{}\" stays in force)", tame(rule))
         });
         output::print(&format!(
             "\n{} {}{keeps}",
