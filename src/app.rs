@@ -5,7 +5,7 @@
 
 pub mod explain;
 #[cfg(test)]
-pub mod fake;
+pub(crate) mod fake;
 mod requests;
 pub mod status;
 pub mod view;

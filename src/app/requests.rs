@@ -202,6 +202,7 @@ impl App {
 }
 
 /// A bucket's refusal in a surface's words.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn bucket_error(error: BucketError) -> AppError {
     let text = super::status::with_causes(&error);
     match error {

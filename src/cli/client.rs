@@ -122,12 +122,14 @@ fn read(status: StatusCode, bytes: &[u8]) -> Result<Value, Trouble> {
 
 /// One part of a path or query, escaped.
 pub fn escape(text: &str) -> String {
+    use std::fmt::Write;
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            // Writing into a String cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped

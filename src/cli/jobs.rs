@@ -34,7 +34,7 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
             let wish = json!({ "same_version": same_version });
             let job = client.post(&format!("/v1/jobs/{}/retry", escape(id)), &wish)?;
             answer(job, json, |job: &JobView| {
-                output::print(&format!("job {} is queued", job.id))
+                output::print(&format!("job {} is queued", job.id));
             })?;
         }
         Some(JobsCommand::Cancel { id, reason }) => {
@@ -65,16 +65,15 @@ fn answer<T: Serialize + DeserializeOwned>(value: Value, json: bool, show: impl 
 }
 
 fn query(wanted: &JobsList) -> String {
-    let mut path = format!("/v1/jobs?limit={}", wanted.limit);
-    if !wanted.state.is_empty() {
-        path.push_str(&format!("&state={}", escape(&wanted.state.join(","))));
-    }
-    for (name, value) in [("rule", &wanted.rule), ("before", &wanted.before)] {
-        if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", escape(value)));
-        }
-    }
-    path
+    let states = (!wanted.state.is_empty()).then(|| wanted.state.join(","));
+    let words = [("state", &states), ("rule", &wanted.rule), ("before", &wanted.before)];
+    let mut parts = vec![format!("/v1/jobs?limit={}", wanted.limit)];
+    parts.extend(
+        words
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", escape(value.as_ref()?)))),
+    );
+    parts.join("&")
 }
 
 #[allow(clippy::ptr_arg, reason = "the answer is a list")]
@@ -93,7 +92,7 @@ fn list(jobs: &Vec<JobView>) {
 pub fn table(jobs: &[JobView], now: Timestamp) {
     let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"], 3).coloured(1);
     for job in jobs {
-        table.row(vec![
+        table.row(&[
             job.id.clone(),
             job.state.as_str().to_owned(),
             super::table::cut(&job.rule, 24),

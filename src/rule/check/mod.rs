@@ -191,7 +191,7 @@ fn read_directory(value: &Value<'_>) -> Option<Directory> {
             value.error(
                 format!("`{}` is no directory of a bucket", value.path),
                 error.to_string(),
-            )
+            );
         })
         .ok()
 }
@@ -239,7 +239,7 @@ fn read_globs(value: &Value<'_>) -> Option<Globs> {
                 one.error(
                     format!("\"{}\" is no pattern", text.escape_debug()),
                     error.kind().to_string(),
-                )
+                );
             })
             .ok()
     })?;
