@@ -180,24 +180,7 @@ impl App {
                 old.rule
             ))
         })?;
-        Ok(NewJob {
-            id,
-            rule_version: live.rule.version.clone(),
-            rule_text: live.text.to_string(),
-            priority: live.rule.priority,
-            tasks: live
-                .rule
-                .tasks
-                .iter()
-                .map(|task| NewTask {
-                    id: task.id.clone(),
-                    kind: task.kind.name().to_owned(),
-                    after: task.after.clone(),
-                    when: task.when,
-                })
-                .collect(),
-            retry_of: Some(old.id.clone()),
-        })
+        Ok(NewJob::of(&live.rule, &live.text, id, Some(old.id.clone())))
     }
 }
 
