@@ -21,9 +21,7 @@ use crate::job::order;
 use crate::publish::Scratch;
 use crate::service::mill::Mill;
 use crate::service::runner::{Workshop, cores};
-use crate::service::{
-    arming, dispatch, intake, publishing, rescue, rules, sweep, tidy, watching,
-};
+use crate::service::{arming, dispatch, intake, publishing, rescue, rules, sweep, tidy, watching};
 use crate::store::sqlite::SqliteStore;
 use crate::worker::{registry, spawn::WorkerSettings};
 
@@ -92,7 +90,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokens.sources.cancel();
     tokens.dispatch.cancel();
     while !mill.running.is_empty() {
-        match tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next()).await {
+        match tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next())
+            .await
+        {
             Ok(None) => break,
             Ok(Some(_)) | Err(_) => {}
         }
@@ -153,7 +153,10 @@ async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()
     let kept = publishing::roll_forward(mill).await?;
     let taken = mill.store.take_back(Some(holder), Timestamp::now()).await?;
     if taken > 0 {
-        tracing::info!(jobs = taken, "jobs taken up again that were running when the daemon ended");
+        tracing::info!(
+            jobs = taken,
+            "jobs taken up again that were running when the daemon ended"
+        );
     }
     for (name, bucket) in &mill.buckets {
         if bucket.check().await.is_err() {
@@ -182,12 +185,29 @@ fn start(
     spawn(services, "api", api::serve(app, listener, rest()));
     spawn(services, "rules", rules::run(mill.clone(), sources()));
     for name in mill.buckets.keys() {
-        spawn(services, "watch", watching::run(mill.clone(), name.clone(), sources()));
-        spawn(services, "intake", intake::run(mill.clone(), name.clone(), sources()));
-        spawn(services, "sweep", sweep::run(mill.clone(), name.clone(), sources()));
+        spawn(
+            services,
+            "watch",
+            watching::run(mill.clone(), name.clone(), sources()),
+        );
+        spawn(
+            services,
+            "intake",
+            intake::run(mill.clone(), name.clone(), sources()),
+        );
+        spawn(
+            services,
+            "sweep",
+            sweep::run(mill.clone(), name.clone(), sources()),
+        );
     }
     spawn(services, "arming", arming::run(mill.clone(), sources()));
-    let driven = dispatch::run(mill.clone(), shop.clone(), holder.to_owned(), tokens.dispatch.clone());
+    let driven = dispatch::run(
+        mill.clone(),
+        shop.clone(),
+        holder.to_owned(),
+        tokens.dispatch.clone(),
+    );
     spawn(services, "dispatch", driven);
     spawn(services, "rescue", rescue::run(mill.clone(), rest()));
     spawn(services, "tidy", tidy::run(mill.clone(), rest()));
@@ -232,5 +252,8 @@ fn lock(state: &Path) -> anyhow::Result<File> {
 
 /// The name under which this daemon holds leases.
 fn holder() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }

@@ -95,8 +95,16 @@ pub async fn jobs(
     }
     let filter = JobFilter {
         states,
-        rule: query.rule.as_deref().map(str::parse::<RuleName>).transpose()?,
-        bucket: query.bucket.as_deref().map(str::parse::<BucketName>).transpose()?,
+        rule: query
+            .rule
+            .as_deref()
+            .map(str::parse::<RuleName>)
+            .transpose()?,
+        bucket: query
+            .bucket
+            .as_deref()
+            .map(str::parse::<BucketName>)
+            .transpose()?,
         key: match (&query.key, &query.key_bytes) {
             (None, None) => None,
             (text, bytes) => Some(key(text.as_deref(), bytes.as_deref())?),

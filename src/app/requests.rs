@@ -74,7 +74,10 @@ impl App {
         let reason = reason
             .map(str::trim)
             .filter(|text| !text.is_empty())
-            .map_or_else(|| "cancelled by hand".to_owned(), |text| format!("cancelled by hand: {text}"));
+            .map_or_else(
+                || "cancelled by hand".to_owned(),
+                |text| format!("cancelled by hand: {text}"),
+            );
         if !self.mill.running.stop(&job.id, &reason) {
             let event = Event::Cancelled {
                 reason: reason.clone(),
@@ -117,17 +120,31 @@ impl App {
                 std::slice::from_ref(&old.object.key),
             )
             .await?;
-        Ok(lines.first().map(|line| line.generation).unwrap_or_default())
+        Ok(lines
+            .first()
+            .map(|line| line.generation)
+            .unwrap_or_default())
     }
 
     /// The identity of a complete object, as its bucket says now. Where completeness cannot be asked of the
     /// system, this waits for `settle` once.
     async fn identity_now(&self, object: &Object) -> Result<Identity, AppError> {
-        let gone = || AppError::NotFound(format!("{}/{} is not there any more", object.bucket, object.key));
+        let gone = || {
+            AppError::NotFound(format!(
+                "{}/{} is not there any more",
+                object.bucket, object.key
+            ))
+        };
         let bucket = self.mill.buckets.get(&object.bucket).ok_or_else(|| {
-            AppError::NotFound(format!("the config has no bucket {} any more", object.bucket))
+            AppError::NotFound(format!(
+                "the config has no bucket {} any more",
+                object.bucket
+            ))
         })?;
-        let first = bucket.resolve(&object.key).await.map_err(bucket_error)?;
+        let first = bucket
+            .resolve(&object.key)
+            .await
+            .map_err(|error| bucket_error(&error))?;
         let last = match &first {
             Resolved::Settling { .. } => {
                 let settle = self
@@ -137,7 +154,10 @@ impl App {
                     .get(&object.bucket)
                     .map_or(std::time::Duration::from_secs(2), |config| config.settle);
                 tokio::time::sleep(settle).await;
-                bucket.resolve(&object.key).await.map_err(bucket_error)?
+                bucket
+                    .resolve(&object.key)
+                    .await
+                    .map_err(|error| bucket_error(&error))?
             }
             _ => first.clone(),
         };
@@ -185,8 +205,8 @@ impl App {
 }
 
 /// A bucket's refusal in a surface's words.
-fn bucket_error(error: BucketError) -> AppError {
-    let text = super::status::with_causes(&error);
+fn bucket_error(error: &BucketError) -> AppError {
+    let text = super::status::with_causes(error);
     match error {
         BucketError::NotFound(_) => AppError::NotFound(text),
         BucketError::Permanent { .. } => AppError::Conflict(text),

@@ -169,7 +169,12 @@ impl JobView {
             outputs
                 .iter()
                 .filter(|output| output.task.as_ref() == task)
-                .filter(|output| matches!(output.state, OutputState::Published | OutputState::Superseded))
+                .filter(|output| {
+                    matches!(
+                        output.state,
+                        OutputState::Published | OutputState::Superseded
+                    )
+                })
                 .map(|output| OutputView::new(output, config))
                 .collect()
         };

@@ -14,10 +14,10 @@ use serde_json::json;
 use super::arguments::RulesCommand;
 use super::client::Client;
 use super::exit::{Code, Trouble};
+use super::files;
 use super::output::{self, Paint, ago, tame};
 use super::status::{broken, read};
 use super::table::Table;
-use super::files;
 use crate::app::status::{RuleView, RulesView};
 use crate::config::Config;
 use crate::rule::edit::set_enabled;
@@ -26,7 +26,11 @@ use crate::rule::edit::set_enabled;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lists or shows rules, turns one on or off.
-pub fn rules(said: Option<&Path>, command: Option<&RulesCommand>, json: bool) -> Result<ExitCode, Trouble> {
+pub fn rules(
+    said: Option<&Path>,
+    command: Option<&RulesCommand>,
+    json: bool,
+) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
     match command {
         None | Some(RulesCommand::List) => {
@@ -40,7 +44,9 @@ pub fn rules(said: Option<&Path>, command: Option<&RulesCommand>, json: bool) ->
         Some(RulesCommand::Show { name }) => {
             let view: RulesView = read(Client::new(&config)?.get("/v1/rules")?)?;
             let rule = view.rules.iter().find(|rule| &rule.name == name);
-            let rule = rule.ok_or_else(|| no_such_rule(name, view.rules.iter().map(|rule| rule.name.as_str())))?;
+            let rule = rule.ok_or_else(|| {
+                no_such_rule(name, view.rules.iter().map(|rule| rule.name.as_str()))
+            })?;
             if json {
                 output::print_json(rule);
             } else {
@@ -55,35 +61,70 @@ pub fn rules(said: Option<&Path>, command: Option<&RulesCommand>, json: bool) ->
 
 fn no_such_rule<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Trouble {
     let known: Vec<_> = known.map(|name| format!("\"{}\"", tame(name))).collect();
-    let there = if known.is_empty() { "there is none at all".to_owned() } else { format!("there are {}", known.join(", ")) };
-    Trouble::new(Code::NoInput, format!("there is no rule \"{}\"; {there}", tame(name)))
+    let there = if known.is_empty() {
+        "there is none at all".to_owned()
+    } else {
+        format!("there are {}", known.join(", "))
+    };
+    Trouble::new(
+        Code::NoInput,
+        format!("there is no rule \"{}\"; {there}", tame(name)),
+    )
 }
 
 fn list(view: &RulesView, config: &Config) {
     if view.rules.is_empty() && view.broken.is_empty() {
-        output::print(&format!("No rules. Each is a TOML file in {}; the README explains a first one.", config.rules.display()));
+        output::print(&format!(
+            "No rules. Each is a TOML file in {}; the README explains a first one.",
+            config.rules.display()
+        ));
         return;
     }
     let now = Timestamp::now();
-    let mut table = Table::new(&["RULE", "IS", "WATCHES", "PUBLISHES TO", "QUEUED", "RUNNING", "DONE", "FAILED", "LAST JOB"], 0).coloured(1);
+    let mut table = Table::new(
+        &[
+            "RULE",
+            "IS",
+            "WATCHES",
+            "PUBLISHES TO",
+            "QUEUED",
+            "RUNNING",
+            "DONE",
+            "FAILED",
+            "LAST JOB",
+        ],
+        0,
+    )
+    .coloured(1);
     for rule in &view.rules {
-        let figure = |state: &str| rule.jobs.get(state).copied().unwrap_or_default().to_string();
+        let figure = |state: &str| {
+            rule.jobs
+                .get(state)
+                .copied()
+                .unwrap_or_default()
+                .to_string()
+        };
         let is = match (rule.broken, rule.enabled, &rule.arming) {
             (true, _, _) => "broken",
             (_, true, Some(_)) => "arming",
             (_, true, None) => "enabled",
             _ => "disabled",
         };
-        table.row(vec![
+        table.row(&[
             rule.name.clone(),
             is.to_owned(),
             format!("{}/{}", rule.bucket, rule.directory),
-            format!("{}/{}", rule.output_bucket, rule.output_directory.as_deref().unwrap_or(&rule.directory)),
+            format!(
+                "{}/{}",
+                rule.output_bucket,
+                rule.output_directory.as_deref().unwrap_or(&rule.directory)
+            ),
             figure("queued"),
             figure("running"),
             figure("succeeded"),
             figure("failed"),
-            rule.last_job.map_or_else(|| "never".to_owned(), |then| ago(then, now)),
+            rule.last_job
+                .map_or_else(|| "never".to_owned(), |then| ago(then, now)),
         ]);
     }
     table.print();
@@ -93,11 +134,25 @@ fn list(view: &RulesView, config: &Config) {
 fn show(rule: &RuleView) {
     let now = Timestamp::now();
     let is = if rule.enabled { "enabled" } else { "disabled" };
-    output::print(&format!("rule     {}  {is} since {}", tame(&rule.name), ago(rule.since, now)));
-    let state = if rule.broken { " (broken now: this is the last good version)" } else { "" };
-    output::print(&format!("file     {}{state}, version {}", tame(&rule.file), rule.version));
+    output::print(&format!(
+        "rule     {}  {is} since {}",
+        tame(&rule.name),
+        ago(rule.since, now)
+    ));
+    let state = if rule.broken {
+        " (broken now: this is the last good version)"
+    } else {
+        ""
+    };
+    output::print(&format!(
+        "file     {}{state}, version {}",
+        tame(&rule.file),
+        rule.version
+    ));
     if let Some(arming) = &rule.arming {
-        output::print(&format!("arming   {arming}: what was there before is being written down"));
+        output::print(&format!(
+            "arming   {arming}: what was there before is being written down"
+        ));
     }
     output::print("");
     // The text is the operator's own; only what could steer the terminal is taken out of it.
@@ -113,7 +168,9 @@ fn turn(config: &Config, name: &str, enabled: bool, json: bool) -> Result<(), Tr
         .map_err(|error| Trouble::new(Code::Data, format!("{shown} cannot be edited: {error}")))?;
     let changed = edited != text;
     if changed {
-        replace(&path, &edited).map_err(|error| Trouble::io(&format!("cannot write {shown}"), &error, Code::CannotCreate))?;
+        replace(&path, &edited).map_err(|error| {
+            Trouble::io(&format!("cannot write {shown}"), &error, Code::CannotCreate)
+        })?;
     }
     let word = if enabled { "enabled" } else { "disabled" };
     let client = Client::new(config)?;
@@ -135,8 +192,12 @@ fn turn(config: &Config, name: &str, enabled: bool, json: bool) -> Result<(), Tr
     let name = tame(name);
     output::print(&match daemon {
         Taken::Yes => format!("\"{name}\" is {word} ({shown})."),
-        Taken::NotRunning => format!("\"{name}\" is {word} in {shown}; the daemon is not running and will see it when it starts."),
-        Taken::NotYet => format!("\"{name}\" is {word} in {shown}, but the daemon has not taken it up; `reelmill rules` and `reelmill check` say why."),
+        Taken::NotRunning => format!(
+            "\"{name}\" is {word} in {shown}; the daemon is not running and will see it when it starts."
+        ),
+        Taken::NotYet => format!(
+            "\"{name}\" is {word} in {shown}, but the daemon has not taken it up; `reelmill rules` and `reelmill check` say why."
+        ),
     });
     if enabled && !changed {
         output::print("It was so already.");
@@ -176,8 +237,14 @@ fn find(config: &Config, name: &str) -> Result<(PathBuf, String), Trouble> {
     paths.sort();
     let mut known = Vec::new();
     for path in paths {
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let table: Option<toml::Table> = text.parse().ok();
         let own = table
             .as_ref()
@@ -202,7 +269,10 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     // Hidden, and without the ending of a rule file: the daemon does not look at it.
     let fresh = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
     let written = (|| {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&fresh)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&fresh)?;
         file.write_all(text.as_bytes())?;
         file.set_permissions(std::fs::Permissions::from_mode(before.mode() & 0o7777))?;
         std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid())).ok();
@@ -227,7 +297,10 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("a mode");
         replace(&path, "new").expect("replaced");
         assert_eq!(std::fs::read_to_string(&path).expect("a text"), "new");
-        let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+        let mode = std::fs::metadata(&path)
+            .expect("a file")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o7777, 0o640);
         let left = std::fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 1, "nothing else is left behind");

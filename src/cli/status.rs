@@ -68,7 +68,12 @@ fn show(status: &StatusView) {
         let mut table = Table::new(&["PART", "IS", "SINCE", "SAYS"], 3).coloured(1);
         for (name, part) in &status.parts {
             let is = if part.ok { "ok" } else { "failed" };
-            table.row(vec![name.clone(), is.to_owned(), ago(part.since, now), part.message.clone()]);
+            table.row(&[
+                name.clone(),
+                is.to_owned(),
+                ago(part.since, now),
+                part.message.clone(),
+            ]);
         }
         table.print();
     }
@@ -78,7 +83,9 @@ fn show(status: &StatusView) {
         jobs::table(&status.running, now);
     }
     if status.rules.enabled == 0 {
-        output::print("\nNo rule is enabled, so nothing will start: `reelmill rules` lists them, `reelmill rules enable NAME` turns one on.");
+        output::print(
+            "\nNo rule is enabled, so nothing will start: `reelmill rules` lists them, `reelmill rules enable NAME` turns one on.",
+        );
     }
 }
 
@@ -86,9 +93,16 @@ fn show(status: &StatusView) {
 pub fn broken(files: &[BrokenView], paint: &Paint) {
     for file in files {
         let keeps = file.rule.as_ref().map_or_else(String::new, |rule| {
-            format!(" (the last good version of \"{}\" stays in force)", tame(rule))
+            format!(
+                " (the last good version of \"{}\" stays in force)",
+                tame(rule)
+            )
         });
-        output::print(&format!("\n{} {}{keeps}", paint.state("broken", "broken"), tame(&file.file)));
+        output::print(&format!(
+            "\n{} {}{keeps}",
+            paint.state("broken", "broken"),
+            tame(&file.file)
+        ));
         for one in &file.diagnostics {
             let at = match (one.line, one.column) {
                 (Some(line), Some(column)) => format!("{line}:{column}: "),

@@ -31,8 +31,9 @@ impl Table {
     }
 
     /// Adds a row; cells are made harmless.
-    pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| output::tame(cell)).collect());
+    pub fn row(&mut self, cells: &[String]) {
+        self.rows
+            .push(cells.iter().map(|cell| output::tame(cell)).collect());
     }
 
     /// Writes it to standard output.
@@ -90,17 +91,24 @@ pub fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let (tail_room, mut head_room) = (width.saturating_sub(1) / 2, width.saturating_sub(1).div_ceil(2));
+    let (tail_room, mut head_room) = (
+        width.saturating_sub(1) / 2,
+        width.saturating_sub(1).div_ceil(2),
+    );
     let mut head = String::new();
     for c in text.chars() {
-        let Some(left) = head_room.checked_sub(column(c)) else { break };
+        let Some(left) = head_room.checked_sub(column(c)) else {
+            break;
+        };
         head_room = left;
         head.push(c);
     }
     let mut room = tail_room;
     let mut tail: Vec<char> = Vec::new();
     for c in text.chars().rev() {
-        let Some(left) = room.checked_sub(column(c)) else { break };
+        let Some(left) = room.checked_sub(column(c)) else {
+            break;
+        };
         room = left;
         tail.push(c);
     }
@@ -116,10 +124,27 @@ pub fn columns(text: &str) -> usize {
 /// Near enough for tables: marks take none, East Asian characters and pictures two, the rest one.
 fn column(c: char) -> usize {
     match u32::from(c) {
-        0x0300..=0x036f | 0x0483..=0x0489 | 0x0591..=0x05bd | 0x064b..=0x065f | 0x1ab0..=0x1aff | 0x1dc0..=0x1dff
-        | 0x200b..=0x200d | 0x20d0..=0x20ff | 0xfe00..=0xfe0f | 0xfe20..=0xfe2f => 0,
-        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1f64f | 0x1f680..=0x1f6ff | 0x1f900..=0x1f9ff
+        0x0300..=0x036f
+        | 0x0483..=0x0489
+        | 0x0591..=0x05bd
+        | 0x064b..=0x065f
+        | 0x1ab0..=0x1aff
+        | 0x1dc0..=0x1dff
+        | 0x200b..=0x200d
+        | 0x20d0..=0x20ff
+        | 0xfe00..=0xfe0f
+        | 0xfe20..=0xfe2f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0x303e
+        | 0x3041..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1f64f
+        | 0x1f680..=0x1f6ff
+        | 0x1f900..=0x1f9ff
         | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
@@ -131,9 +156,13 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["ID", "OBJECT", "STATE"], 1).coloured(2);
-        table.row(vec!["1".into(), "a/short.mp4".into(), "failed".into()]);
-        table.row(vec!["22".into(), "视频/a very long name of a film.mkv".into(), "queued".into()]);
-        table.row(vec!["3".into(), "two\nlines".into(), "running".into()]);
+        table.row(&["1".into(), "a/short.mp4".into(), "failed".into()]);
+        table.row(&[
+            "22".into(),
+            "视频/a very long name of a film.mkv".into(),
+            "queued".into(),
+        ]);
+        table.row(&["3".into(), "two\nlines".into(), "running".into()]);
         table
     }
 
@@ -154,13 +183,22 @@ mod tests {
         for line in &lines {
             assert!(columns(line) <= 36, "{line:?}");
         }
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+    ID  OBJECT                   STATE
+    1   a/short.mp4              failed
+    22  视频/a very… a film.mkv  queued
+    3   two�lines                running
+    "#);
     }
 
     #[test]
     fn a_cut_never_exceeds_its_width() {
         for width in 1..20 {
-            for text in ["plain text that is long", "你好你好你好你好你好你好", "e\u{301}e\u{301}e\u{301}abcdefghijklmnopqrst"] {
+            for text in [
+                "plain text that is long",
+                "你好你好你好你好你好你好",
+                "e\u{301}e\u{301}e\u{301}abcdefghijklmnopqrst",
+            ] {
                 assert!(columns(&cut(text, width)) <= width, "{text} in {width}");
             }
         }

@@ -27,11 +27,7 @@ impl FileOf<'_> {
     }
 
     /// The final key.
-    pub fn key(
-        &self,
-        wanted: &Wanted<'_>,
-        size: Option<(u32, u32)>,
-    ) -> Result<ObjectKey, Failure> {
+    pub fn key(&self, wanted: &Wanted<'_>, size: Option<(u32, u32)>) -> Result<ObjectKey, Failure> {
         let named = names::Wanted {
             task: self.task,
             object: &wanted.object.key,

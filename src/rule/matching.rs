@@ -184,7 +184,9 @@ fn why_ignored(path: &[u8]) -> Option<&'static str> {
     // Every segment counts, so that a whole directory can be filled under such a name.
     path.split(|b| *b == b'/').find_map(|segment| {
         let segment = segment.to_ascii_lowercase();
-        let (_, reason) = endings.into_iter().find(|(ending, _)| segment.ends_with(ending))?;
+        let (_, reason) = endings
+            .into_iter()
+            .find(|(ending, _)| segment.ends_with(ending))?;
         Some(reason)
     })
 }

@@ -15,9 +15,9 @@ use super::mill::Mill;
 use crate::bucket::BucketError;
 use crate::job::Generation;
 use crate::object::{Object, ObjectKey};
-use crate::rule::matching::judge;
 use crate::rule::Existing;
 use crate::rule::book::{ArmingMode, LiveRule};
+use crate::rule::matching::judge;
 use crate::store::{Acceptance, Arming, RuleRecord, StoreError};
 
 /// The first and the longest wait before a baseline that could not be written is gone on with.

@@ -19,9 +19,9 @@ use crate::bucket::{Bucket, BucketError, Resolved};
 use crate::job::ledger::{ArmingView, Decision, RuleView, decide};
 use crate::job::{Generation, JobId};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
-use crate::rule::matching::judge;
 use crate::rule::RuleName;
 use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
+use crate::rule::matching::judge;
 use crate::store::{Acceptance, Accepted, LedgerEntry, NewJob, NewTask, OutputRecord, StoreError};
 
 /// Hints taken at once.

@@ -211,7 +211,11 @@ async fn commit(
         check_target(mill, &item.bucket).await?;
     }
     on_disk(mill, list, prepare).await?;
-    match mill.store.begin_publish(list, lease, Timestamp::now()).await {
+    match mill
+        .store
+        .begin_publish(list, lease, Timestamp::now())
+        .await
+    {
         Ok(()) => step::pass("listed"),
         Err(PublishRefused::Superseded) => return Err(Trouble::Superseded),
         Err(PublishRefused::Store(error)) => return Err(error.into()),

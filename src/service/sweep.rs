@@ -16,9 +16,9 @@ use super::hints::BucketHints;
 use super::mill::Mill;
 use crate::bucket::{Bucket, BucketError, Resolved};
 use crate::object::{BucketName, Directory, Object, ObjectKey};
-use crate::rule::matching::judge;
 use crate::rule::RuleName;
 use crate::rule::book::LiveRule;
+use crate::rule::matching::judge;
 use crate::store::{LedgerEntry, StoreError};
 use crate::watch::Wanted;
 

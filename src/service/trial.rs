@@ -77,19 +77,26 @@ impl Bench {
         let file = std::fs::canonicalize(&trial.file)
             .with_context(|| format!("cannot find {}", trial.file.display()))?;
         let out = std::fs::canonicalize(&trial.out)?;
-        let name = file.file_name().context("a file is needed, not a directory")?;
+        let name = file
+            .file_name()
+            .context("a file is needed, not a directory")?;
         let mut key = trial.rule.trigger.directory.as_str().as_bytes().to_vec();
         key.extend_from_slice(name.as_bytes());
         let key = ObjectKey::new(key)?;
 
-        let store = Arc::new(SqliteStore::open(&folder.0.join("try.db"), order::Ageing::Strict).await?);
+        let store =
+            Arc::new(SqliteStore::open(&folder.0.join("try.db"), order::Ageing::Strict).await?);
         let (from, to) = (&trial.rule.trigger.bucket, &trial.rule.output.bucket);
         let mut buckets: BTreeMap<BucketName, Arc<dyn Bucket>> = BTreeMap::new();
         buckets.insert(to.clone(), Arc::new(SingleFile::new(to.clone(), None)));
         let source = Arc::new(SingleFile::new(from.clone(), Some((key.clone(), file))));
         buckets.insert(from.clone(), source.clone());
         let identity = source.open(&key).await?.identity;
-        let object = Object { bucket: from.clone(), key, identity };
+        let object = Object {
+            bucket: from.clone(),
+            key,
+            identity,
+        };
         let config = config(&folder.0, to, &out);
         accept(store.as_ref(), &trial, &id, object, now).await?;
 
@@ -126,7 +133,9 @@ impl Bench {
         let job = self.mill.store.claim("try", now, now + hour).await?;
         let job = job.context("the job was not queued")?;
         let lease = job.lease.as_ref().context("the job has no lease")?.number;
-        self.mill.running.insert(job.id.clone(), lease, stop.clone(), now);
+        self.mill
+            .running
+            .insert(job.id.clone(), lease, stop.clone(), now);
         let work = drive(self.mill.clone(), self.shop.clone(), job, stop);
         tokio::pin!(work);
         loop {
@@ -159,7 +168,10 @@ fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
         rules: PathBuf::new(),
         state: state.to_path_buf(),
         buckets: BTreeMap::from([(bucket.clone(), target)]),
-        workers: Workers { slots: 1, drain: Duration::ZERO },
+        workers: Workers {
+            slots: 1,
+            drain: Duration::ZERO,
+        },
         ageing: Ageing::Strict,
         grace: Duration::ZERO,
     }
@@ -190,6 +202,7 @@ fn cache() -> anyhow::Result<PathBuf> {
         _ => std::env::temp_dir(),
     };
     let folder = base.join("reelmill");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }

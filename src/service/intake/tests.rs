@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::job::LeaseNumber;
 use crate::bucket::memory::MemoryBucket;
+use crate::job::LeaseNumber;
 use crate::rule::book::ArmingMode;
 use crate::service::tests_support::{FakeStore, bucket, key, mill, rule};
 use crate::store::OutputState;

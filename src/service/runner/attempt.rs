@@ -88,13 +88,19 @@ impl Attempt<'_> {
         };
         let started = Event::RunStarted { tasks: ids.clone() };
         let now = Timestamp::now();
-        let job = self.mill.store.apply(&job.id, Some(self.lease), &[started], now).await?;
+        let job = self
+            .mill
+            .store
+            .apply(&job.id, Some(self.lease), &[started], now)
+            .await?;
         let ended = self.stage(&job, group, &mut desk).await;
         // A publishing that has begun is brought to its end, whatever became of the run.
         let published = self.finish_publishing(&mut desk).await;
         let failure = match (ended, published) {
             (Err(Break::Store(error)), _) | (_, Err(Break::Store(error))) => return Err(error),
-            (Err(Break::Leave(outcome)), _) | (_, Err(Break::Leave(outcome))) => return Ok(outcome),
+            (Err(Break::Leave(outcome)), _) | (_, Err(Break::Leave(outcome))) => {
+                return Ok(outcome);
+            }
             (Err(Break::Failed(failure)), _) | (_, Err(Break::Failed(failure))) => Some(failure),
             (Ok(()), Ok(())) => None,
         };
@@ -109,7 +115,10 @@ impl Attempt<'_> {
     async fn stage(&self, job: &Job, group: &[TaskRecord], desk: &mut Desk) -> Result<(), Break> {
         for bucket in [&job.object.bucket, &self.rule.output.bucket] {
             let known = self.mill.buckets.get(bucket).ok_or_else(|| {
-                Failure::new(ErrorKind::Offline, format!("bucket {bucket} is not in the config"))
+                Failure::new(
+                    ErrorKind::Offline,
+                    format!("bucket {bucket} is not in the config"),
+                )
             })?;
             known
                 .check()
@@ -205,7 +214,11 @@ impl Attempt<'_> {
         group: &[TaskRecord],
         worker: &mut Worker,
     ) -> Result<Result<MediaInfo, Failure>, Break> {
-        if let Some(known) = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok()) {
+        if let Some(known) = job
+            .media
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok())
+        {
             return Ok(Ok(known));
         }
         let asks = |record: &TaskRecord| {
@@ -213,7 +226,10 @@ impl Attempt<'_> {
             task.is_none_or(|task| needs_media(&task.kind))
         };
         if !group.iter().any(asks) {
-            return Ok(Err(Failure::new(ErrorKind::Internal, "nobody asked for the medium")));
+            return Ok(Err(Failure::new(
+                ErrorKind::Internal,
+                "nobody asked for the medium",
+            )));
         }
         self.phase(job, "probing");
         let probed = tokio::select! {
@@ -251,7 +267,10 @@ impl Attempt<'_> {
     ) -> Result<(), Break> {
         self.phase(job, "working");
         let ended = match worker.start(run.plan.clone()).await {
-            Ok(()) => self.follow(job, &run, media, &mut worker, scratch, desk).await,
+            Ok(()) => {
+                self.follow(job, &run, media, &mut worker, scratch, desk)
+                    .await
+            }
             Err(failure) => Err(failure.into()),
         };
         worker.stop().await;
@@ -265,7 +284,10 @@ impl Attempt<'_> {
             if desk.made.contains_key(task) {
                 self.hand_over(job, task, scratch, desk);
             } else {
-                let nothing = Failure::new(ErrorKind::BadOutput, "the run ended without a result of this task");
+                let nothing = Failure::new(
+                    ErrorKind::BadOutput,
+                    "the run ended without a result of this task",
+                );
                 desk.failures.insert(task.clone(), nothing);
             }
         }
@@ -305,9 +327,19 @@ impl Attempt<'_> {
                 FromWorker::TaskFailed { task, failure } => {
                     desk.failures.entry(task).or_insert(failure);
                 }
-                FromWorker::Output { task, file, size, report } => {
-                    let Some(planned) = run.outputs.iter().find(|one| one.task == task && one.file == file) else {
-                        let strange = format!("the worker reported a file that nobody asked for: {file:?}");
+                FromWorker::Output {
+                    task,
+                    file,
+                    size,
+                    report,
+                } => {
+                    let Some(planned) = run
+                        .outputs
+                        .iter()
+                        .find(|one| one.task == task && one.file == file)
+                    else {
+                        let strange =
+                            format!("the worker reported a file that nobody asked for: {file:?}");
                         return Err(Failure::new(ErrorKind::Protocol, strange).into());
                     };
                     match verify(planned, size, &report, media) {
@@ -319,18 +351,27 @@ impl Attempt<'_> {
                                 self.note(run, Some(task.clone()), &finding, desk);
                             }
                             let key = planned.key.clone();
-                            desk.made.entry(task.clone()).or_default().push(Made { file, size, key });
+                            desk.made.entry(task.clone()).or_default().push(Made {
+                                file,
+                                size,
+                                key,
+                            });
                         }
                     }
                     let wanted = run.outputs.iter().filter(|one| one.task == task).count();
-                    let whole = desk.made.get(&task).is_some_and(|made| made.len() == wanted);
+                    let whole = desk
+                        .made
+                        .get(&task)
+                        .is_some_and(|made| made.len() == wanted);
                     // A strict rule may still learn that the source was cut off: it waits for the end.
                     if whole && !self.rule.strict && !desk.failures.contains_key(&task) {
                         self.hand_over(job, &task, scratch, desk);
                     }
                 }
                 FromWorker::Hello { .. } | FromWorker::Media { .. } => {
-                    return Err(Failure::new(ErrorKind::Protocol, "the worker spoke out of turn").into());
+                    return Err(
+                        Failure::new(ErrorKind::Protocol, "the worker spoke out of turn").into(),
+                    );
                 }
             }
         }
@@ -364,14 +405,20 @@ impl Attempt<'_> {
         let made = desk.made.remove(task).unwrap_or_default();
         let findings = desk.findings.remove(task).unwrap_or_default();
         desk.handed.insert(task.clone());
-        let (mill, job, scratch, task, lease) =
-            (self.mill.clone(), job.clone(), scratch.clone(), task.clone(), self.lease);
+        let (mill, job, scratch, task, lease) = (
+            self.mill.clone(),
+            job.clone(),
+            scratch.clone(),
+            task.clone(),
+            self.lease,
+        );
         let target = Target {
             bucket: self.rule.output.bucket.clone(),
             overwrite: self.rule.output.overwrite,
         };
         desk.publishing.spawn(async move {
-            let done = publish_task(&mill, &job, lease, &task, &target, &scratch, made, findings).await;
+            let done =
+                publish_task(&mill, &job, lease, &task, &target, &scratch, made, findings).await;
             (task, done)
         });
     }
@@ -385,7 +432,9 @@ impl Attempt<'_> {
     }
 
     fn phase(&self, job: &Job, phase: &'static str) {
-        self.mill.running.update(&job.id, |known| known.phase = phase);
+        self.mill
+            .running
+            .update(&job.id, |known| known.phase = phase);
     }
 }
 

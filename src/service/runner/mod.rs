@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::Hint;
 use super::mill::Mill;
+use crate::diagnostic::SourceFile;
 use crate::job::retry::{Retry, after_failure};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord, TaskState};
-use crate::diagnostic::SourceFile;
 use crate::rule::check::check;
 use crate::rule::{Rule, TaskId};
 use crate::store::StoreError;
@@ -91,7 +91,10 @@ pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: Cancell
         }
     };
     if let Some(event) = event
-        && let Err(error) = mill.store.apply(&id, Some(lease), &[event], Timestamp::now()).await
+        && let Err(error) = mill
+            .store
+            .apply(&id, Some(lease), &[event], Timestamp::now())
+            .await
     {
         tracing::error!(job = %id, error = %chain(&error), "the job's lease will run out instead");
     }
@@ -164,7 +167,11 @@ async fn stages(
 
 /// Why work stops, where somebody asked for that; otherwise the daemon itself is stopping.
 fn stopped(mill: &Mill, job: &Job) -> Parting {
-    match mill.running.get(&job.id).and_then(|known| known.stop_reason) {
+    match mill
+        .running
+        .get(&job.id)
+        .and_then(|known| known.stop_reason)
+    {
         Some(reason) => Parting::Cancel { reason },
         None => Parting::GiveBack {
             reason: "the daemon was stopped".to_owned(),
@@ -197,10 +204,20 @@ async fn settle(
     let mut again: Option<(Duration, Failure)> = None;
     let mut uncounted = false;
     for (id, failure) in failures {
-        let Some(task) = job.tasks.iter().find(|task| task.id == id && task.state == TaskState::Running) else {
+        let Some(task) = job
+            .tasks
+            .iter()
+            .find(|task| task.id == id && task.state == TaskState::Running)
+        else {
             continue;
         };
-        let verdict = after_failure(failure.kind, task.attempts, &rule.retry, fused, rand::random());
+        let verdict = after_failure(
+            failure.kind,
+            task.attempts,
+            &rule.retry,
+            fused,
+            rand::random(),
+        );
         tracing::warn!(
             job = %job.id, task = %id, rule = %job.rule, bucket = %job.object.bucket, key = %job.object.key,
             kind = failure.kind.as_str(), message = %failure.message, attempt = task.attempts,
@@ -212,7 +229,11 @@ async fn settle(
                 failure,
                 findings: Vec::new(),
             }),
-            Retry::Again { wait, split, counted } => {
+            Retry::Again {
+                wait,
+                split,
+                counted,
+            } => {
                 if counted {
                     events.push(Event::AttemptFailed {
                         tasks: vec![id],
@@ -229,13 +250,19 @@ async fn settle(
         }
     }
     if !events.is_empty() {
-        mill.store.apply(&job.id, Some(lease), &events, Timestamp::now()).await?;
+        mill.store
+            .apply(&job.id, Some(lease), &events, Timestamp::now())
+            .await?;
     }
     Ok(again.map(|(wait, failure)| {
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(5));
         let waits = if uncounted { "waits" } else { "tried again" };
         Parting::GiveBack {
-            reason: format!("{waits} after {}: {}", failure.kind.as_str(), failure.message),
+            reason: format!(
+                "{waits} after {}: {}",
+                failure.kind.as_str(),
+                failure.message
+            ),
             not_before: Some(Timestamp::now() + wait),
         }
     }))
@@ -247,7 +274,12 @@ async fn rule_of(mill: &Arc<Mill>, job: &Job) -> Result<Rule, Failure> {
         .store
         .rule_text(&job.rule_version)
         .await
-        .map_err(|error| Failure::new(ErrorKind::Internal, format!("the rule's text is lost: {error}")))?;
+        .map_err(|error| {
+            Failure::new(
+                ErrorKind::Internal,
+                format!("the rule's text is lost: {error}"),
+            )
+        })?;
     let buckets: Vec<_> = mill.buckets.keys().cloned().collect();
     let file = SourceFile {
         path: format!("{} {}", job.rule, job.rule_version).into(),
@@ -259,7 +291,10 @@ async fn rule_of(mill: &Arc<Mill>, job: &Job) -> Result<Rule, Failure> {
         let version = &job.rule_version;
         Failure::new(
             ErrorKind::Plan,
-            format!("the rule's version {version} does not fit this config any more: {}", wrong.join("; ")),
+            format!(
+                "the rule's version {version} does not fit this config any more: {}",
+                wrong.join("; ")
+            ),
         )
     })
 }
@@ -271,13 +306,20 @@ async fn fail_all(
     failure: &Failure,
 ) -> Result<Parting, StoreError> {
     let mut job = job.clone();
-    while let Some(task) = job.tasks.iter().find(|task| task.state == TaskState::Queued) {
+    while let Some(task) = job
+        .tasks
+        .iter()
+        .find(|task| task.state == TaskState::Queued)
+    {
         let event = Event::TaskFailed {
             task: task.id.clone(),
             failure: failure.clone(),
             findings: Vec::new(),
         };
-        job = mill.store.apply(&job.id, Some(lease), &[event], Timestamp::now()).await?;
+        job = mill
+            .store
+            .apply(&job.id, Some(lease), &[event], Timestamp::now())
+            .await?;
     }
     log_end(&job);
     Ok(Parting::Ended)
