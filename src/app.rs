@@ -4,8 +4,6 @@
 //! from the shared [`Mill`], and every change goes through the store.
 
 pub mod explain;
-#[cfg(test)]
-pub(crate) mod fake;
 mod requests;
 pub mod status;
 pub mod view;
@@ -100,7 +98,10 @@ impl App {
     pub async fn job(&self, id: &str) -> Result<JobView, AppError> {
         let job = self.find(id).await?;
         let mut view = self.view(&job).await?;
-        view.media = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        view.media = job
+            .media
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok());
         Ok(view)
     }
 
@@ -161,6 +162,3 @@ impl App {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

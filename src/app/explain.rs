@@ -127,7 +127,11 @@ impl App {
         let book = self.mill.book.get();
         let keys = std::slice::from_ref(key);
         let made = self.mill.store.own_outputs(name, keys).await?;
-        let names: Vec<_> = book.rules.iter().map(|live| live.rule.name.clone()).collect();
+        let names: Vec<_> = book
+            .rules
+            .iter()
+            .map(|live| live.rule.name.clone())
+            .collect();
         let ledger = self.mill.store.ledger(&names, name, keys).await?;
         let ignored = is_ignored(key);
         let mut rules = Vec::new();
@@ -172,7 +176,11 @@ impl App {
                 source: format!("{}/{}", output.source_bucket, output.source_key),
             }),
             rules,
-            broken: book.broken.iter().map(|broken| broken.file.clone()).collect(),
+            broken: book
+                .broken
+                .iter()
+                .map(|broken| broken.file.clone())
+                .collect(),
         })
     }
 }
@@ -238,11 +246,17 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
         return (job.state.as_str(), about(job));
     }
     if !live.enabled {
-        let words = format!("it is disabled; `reelmill rules enable \"{}\"` turns it on", rule.name);
+        let words = format!(
+            "it is disabled; `reelmill rules enable \"{}\"` turns it on",
+            rule.name
+        );
         return ("disabled", words);
     }
     if let Some(reason) = facts.ignored {
-        return ("ignored_name", format!("names like this are left alone: {reason}"));
+        return (
+            "ignored_name",
+            format!("names like this are left alone: {reason}"),
+        );
     }
     if let Some(words) = mismatch(rule, facts) {
         return ("no_match", words);
@@ -264,7 +278,10 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
             );
         }
         "busy" => {
-            return ("busy", "it waits: somebody is still writing to the object".to_owned());
+            return (
+                "busy",
+                "it waits: somebody is still writing to the object".to_owned(),
+            );
         }
         _ => {}
     }
@@ -273,7 +290,7 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
 
 /// The object is there and wanted: what remains is whether it is new.
 fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
-    let Some(line) = facts.ledger else {
+    let Some(known) = facts.ledger else {
         return match live.arming {
             Some(ArmingMode::Enabled) => (
                 "arming",
@@ -293,16 +310,19 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
             ),
         };
     };
-    if Some(&line.identity) != facts.identity {
+    if Some(&known.identity) != facts.identity {
         return (
             "changed",
             "the object is a newer version than the one last accepted; it starts as soon as that is noticed".to_owned(),
         );
     }
-    let job = facts.jobs.iter().find(|job| job.generation == line.generation.0);
+    let job = facts
+        .jobs
+        .iter()
+        .find(|job| job.generation == known.generation.0);
     match job {
         Some(job) => (job.state.as_str(), about(job)),
-        None if line.baseline => (
+        None if known.baseline => (
             "baseline",
             "the object was there already when the rule was enabled or widened, so it counts as old (trigger.existing = \"ignore\"); \
              copy or touch it to start the rule"
@@ -316,10 +336,14 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
 }
 
 fn mismatch(rule: &Rule, facts: &Facts) -> Option<String> {
-    let reasons: Vec<_> = matching::judge(rule, facts.key, facts.identity.map(|identity| identity.size))
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let reasons: Vec<_> = matching::judge(
+        rule,
+        facts.key,
+        facts.identity.map(|identity| identity.size),
+    )
+    .iter()
+    .map(ToString::to_string)
+    .collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 

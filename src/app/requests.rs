@@ -71,12 +71,17 @@ impl App {
                 job.state.as_str()
             )));
         }
-        let reason = reason.map(str::trim).filter(|text| !text.is_empty()).map_or_else(
-            || "cancelled by hand".to_owned(),
-            |text| format!("cancelled by hand: {text}"),
-        );
+        let reason = reason
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map_or_else(
+                || "cancelled by hand".to_owned(),
+                |text| format!("cancelled by hand: {text}"),
+            );
         if !self.mill.running.stop(&job.id, &reason) {
-            let event = Event::Cancelled { reason: reason.clone() };
+            let event = Event::Cancelled {
+                reason: reason.clone(),
+            };
             let now = Timestamp::now();
             self.mill.store.apply(&job.id, None, &[event], now).await?;
             // It may have been taken between the question and the write.
@@ -115,19 +120,31 @@ impl App {
                 std::slice::from_ref(&old.object.key),
             )
             .await?;
-        Ok(lines.first().map(|line| line.generation).unwrap_or_default())
+        Ok(lines
+            .first()
+            .map(|line| line.generation)
+            .unwrap_or_default())
     }
 
     /// The identity of a complete object, as its bucket says now. Where completeness cannot be asked of the
     /// system, this waits for `settle` once.
     async fn identity_now(&self, object: &Object) -> Result<Identity, AppError> {
-        let gone = || AppError::NotFound(format!("{}/{} is not there any more", object.bucket, object.key));
-        let bucket = self
-            .mill
-            .buckets
-            .get(&object.bucket)
-            .ok_or_else(|| AppError::NotFound(format!("the config has no bucket {} any more", object.bucket)))?;
-        let first = bucket.resolve(&object.key).await.map_err(bucket_error)?;
+        let gone = || {
+            AppError::NotFound(format!(
+                "{}/{} is not there any more",
+                object.bucket, object.key
+            ))
+        };
+        let bucket = self.mill.buckets.get(&object.bucket).ok_or_else(|| {
+            AppError::NotFound(format!(
+                "the config has no bucket {} any more",
+                object.bucket
+            ))
+        })?;
+        let first = bucket
+            .resolve(&object.key)
+            .await
+            .map_err(|error| bucket_error(&error))?;
         let last = match &first {
             Resolved::Settling { .. } => {
                 let settle = self
@@ -137,7 +154,10 @@ impl App {
                     .get(&object.bucket)
                     .map_or(std::time::Duration::from_secs(2), |config| config.settle);
                 tokio::time::sleep(settle).await;
-                bucket.resolve(&object.key).await.map_err(bucket_error)?
+                bucket
+                    .resolve(&object.key)
+                    .await
+                    .map_err(|error| bucket_error(&error))?
             }
             _ => first.clone(),
         };
@@ -180,31 +200,13 @@ impl App {
                 old.rule
             ))
         })?;
-        Ok(NewJob {
-            id,
-            rule_version: live.rule.version.clone(),
-            rule_text: live.text.to_string(),
-            priority: live.rule.priority,
-            tasks: live
-                .rule
-                .tasks
-                .iter()
-                .map(|task| NewTask {
-                    id: task.id.clone(),
-                    kind: task.kind.name().to_owned(),
-                    after: task.after.clone(),
-                    when: task.when,
-                })
-                .collect(),
-            retry_of: Some(old.id.clone()),
-        })
+        Ok(NewJob::of(&live.rule, &live.text, id, Some(old.id.clone())))
     }
 }
 
 /// A bucket's refusal in a surface's words.
-#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn bucket_error(error: BucketError) -> AppError {
-    let text = super::status::with_causes(&error);
+fn bucket_error(error: &BucketError) -> AppError {
+    let text = super::status::with_causes(error);
     match error {
         BucketError::NotFound(_) => AppError::NotFound(text),
         BucketError::Permanent { .. } => AppError::Conflict(text),

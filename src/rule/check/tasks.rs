@@ -8,8 +8,8 @@ use super::or_default;
 use crate::diagnostic::did_you_mean;
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{
-    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, Snapshot, Task, TaskId, TaskKind, Transcode,
-    VideoCodec, VideoRate, VideoSpec, When,
+    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, Snapshot, Task, TaskId, TaskKind,
+    Transcode, VideoCodec, VideoRate, VideoSpec, When,
 };
 
 const LATER_KINDS: [&str; 9] = [
@@ -26,7 +26,9 @@ const LATER_KINDS: [&str; 9] = [
 const LATER_CONTAINERS: [&str; 11] = [
     "mkv", "webm", "mov", "ts", "flv", "mxf", "mp3", "m4a", "ogg", "flac", "wav",
 ];
-const LATER_VIDEO: [&str; 8] = ["h265", "vp8", "vp9", "av1", "mpeg2", "prores", "dnxhd", "copy"];
+const LATER_VIDEO: [&str; 8] = [
+    "h265", "vp8", "vp9", "av1", "mpeg2", "prores", "dnxhd", "copy",
+];
 const LATER_OF_TASKS: [&str; 2] = ["if", "preset"];
 const PRESETS: [&str; 10] = [
     "ultrafast",
@@ -79,13 +81,19 @@ pub fn read(mut table: Table<'_>) -> Option<Vec<Task>> {
     for (id, draft) in ids.iter().zip(&drafts) {
         for (after, value) in draft.iter().flat_map(|draft| &draft.after) {
             if after == id {
-                value.error(format!("task \"{id}\" waits for itself"), "take it out of `after`");
+                value.error(
+                    format!("task \"{id}\" waits for itself"),
+                    "take it out of `after`",
+                );
             } else if !ids.contains(&after.as_str()) {
                 let help = match did_you_mean(after, ids.iter().copied()) {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None => format!("tasks of this rule are {}", ids.join(", ")),
                 };
-                value.error(format!("there is no task \"{}\"", after.escape_debug()), help);
+                value.error(
+                    format!("there is no task \"{}\"", after.escape_debug()),
+                    help,
+                );
             } else {
                 continue;
             }
@@ -110,11 +118,17 @@ pub fn read(mut table: Table<'_>) -> Option<Vec<Task>> {
 
 /// Tasks that wait for each other: what is left when those that can run are taken away.
 fn report_cycle(ids: &[&str], drafts: &[Option<Draft<'_>>]) {
-    let mut waiting: HashMap<&str, &Draft<'_>> = ids.iter().copied().zip(drafts.iter().flatten()).collect();
+    let mut waiting: HashMap<&str, &Draft<'_>> =
+        ids.iter().copied().zip(drafts.iter().flatten()).collect();
     loop {
         let ready: Vec<&str> = waiting
             .iter()
-            .filter(|(_, draft)| draft.after.iter().all(|(id, _)| !waiting.contains_key(id.as_str())))
+            .filter(|(_, draft)| {
+                draft
+                    .after
+                    .iter()
+                    .all(|(id, _)| !waiting.contains_key(id.as_str()))
+            })
             .map(|(id, _)| *id)
             .collect();
         if ready.is_empty() {
@@ -187,10 +201,18 @@ fn draft(id: Option<TaskId>, mut table: Table<'_>) -> Draft<'_> {
         )
     });
     let kind = table
-        .require("kind", "one of \"transcode\", \"snapshot\", \"probe\", \"copy\"")
+        .require(
+            "kind",
+            "one of \"transcode\", \"snapshot\", \"probe\", \"copy\"",
+        )
         .and_then(|value| {
             value.one_of(
-                &[("transcode", 't'), ("snapshot", 's'), ("probe", 'p'), ("copy", 'c')],
+                &[
+                    ("transcode", 't'),
+                    ("snapshot", 's'),
+                    ("probe", 'p'),
+                    ("copy", 'c'),
+                ],
                 &LATER_KINDS,
             )
         });
@@ -199,12 +221,21 @@ fn draft(id: Option<TaskId>, mut table: Table<'_>) -> Draft<'_> {
         Some('s') => snapshot(table),
         Some(plain) => {
             table.finish(&LATER_OF_TASKS);
-            Some(if plain == 'p' { TaskKind::Probe } else { TaskKind::Copy })
+            Some(if plain == 'p' {
+                TaskKind::Probe
+            } else {
+                TaskKind::Copy
+            })
         }
         // Which keys a task may have only its kind can say.
         None => None,
     };
-    Draft { id, after, when, kind }
+    Draft {
+        id,
+        after,
+        when,
+        kind,
+    }
 }
 
 fn size(table: &mut Table<'_>) -> Option<SizeSpec> {
@@ -230,9 +261,13 @@ fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     });
     let size = size(&mut table);
     let video_value = table.get("video");
-    let video = track(video_value.as_ref(), video, |value| video_table(value.table()?));
+    let video = track(video_value.as_ref(), video, |value| {
+        video_table(value.table()?)
+    });
     let audio_value = table.get("audio");
-    let audio = track(audio_value.as_ref(), audio, |value| audio_table(value.table()?));
+    let audio = track(audio_value.as_ref(), audio, |value| {
+        audio_table(value.table()?)
+    });
     if let (Some(None), Some(None), Some(value)) = (&video, &audio, &audio_value) {
         value.error(
             "neither video nor audio would be left",
@@ -266,7 +301,10 @@ fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
 }
 
 /// `"none"` (the inner none), a table, or absent; the outer none is a fault.
-#[expect(clippy::option_option, reason = "a fault is not the absence of a track")]
+#[expect(
+    clippy::option_option,
+    reason = "a fault is not the absence of a track"
+)]
 fn track<T>(
     value: Option<&Value<'_>>,
     default: fn() -> T,
@@ -304,7 +342,10 @@ fn video_table(mut table: Table<'_>) -> Option<VideoSpec> {
     });
     let (crf, bitrate) = (table.get("crf"), table.get("bitrate"));
     if let (Some(_), Some(value)) = (&crf, &bitrate) {
-        value.key_error("`crf` and `bitrate` exclude each other", "keep the one that matters");
+        value.key_error(
+            "`crf` and `bitrate` exclude each other",
+            "keep the one that matters",
+        );
     }
     let rate = match bitrate {
         Some(value) => value.rate(10_000..=400_000_000).map(VideoRate::Bitrate),
@@ -352,22 +393,31 @@ fn video_table(mut table: Table<'_>) -> Option<VideoSpec> {
 
 fn audio_table(mut table: Table<'_>) -> Option<AudioSpec> {
     let codec = or_default(table.get("codec"), AudioCodec::Aac, |value| {
-        value.one_of(&[("aac", AudioCodec::Aac)], &["opus", "mp3", "flac", "copy"])
+        value.one_of(
+            &[("aac", AudioCodec::Aac)],
+            &["opus", "mp3", "flac", "copy"],
+        )
     });
-    let bitrate = or_default(table.get("bitrate"), 128_000, |value| value.rate(16_000..=512_000));
-    let channels = or_default(table.get("channels"), None, |value| match value.integer(1..=6)? {
-        1 => Some(Some(1)),
-        2 => Some(Some(2)),
-        6 => Some(Some(6)),
-        _ => {
-            value.error(
-                format!("`{}` is out of range", value.path),
-                "1 (mono), 2 (stereo) or 6 (5.1)",
-            );
-            None
+    let bitrate = or_default(table.get("bitrate"), 128_000, |value| {
+        value.rate(16_000..=512_000)
+    });
+    let channels = or_default(table.get("channels"), None, |value| {
+        match value.integer(1..=6)? {
+            1 => Some(Some(1)),
+            2 => Some(Some(2)),
+            6 => Some(Some(6)),
+            _ => {
+                value.error(
+                    format!("`{}` is out of range", value.path),
+                    "1 (mono), 2 (stereo) or 6 (5.1)",
+                );
+                None
+            }
         }
     });
-    let rate = or_default(table.get("rate"), None, |value| value.count(8_000..=96_000).map(Some));
+    let rate = or_default(table.get("rate"), None, |value| {
+        value.count(8_000..=96_000).map(Some)
+    });
     table.finish(&["loudness", "profile", "language"]);
     Some(AudioSpec {
         codec: codec?,
@@ -398,7 +448,10 @@ fn snapshot(mut table: Table<'_>) -> Option<TaskKind> {
             })
     };
     let format = or_default(table.get("format"), ImageFormat::Jpg, |value| {
-        value.one_of(&[("jpg", ImageFormat::Jpg), ("png", ImageFormat::Png)], &["webp"])
+        value.one_of(
+            &[("jpg", ImageFormat::Jpg), ("png", ImageFormat::Png)],
+            &["webp"],
+        )
     });
     let size = size(&mut table);
     let quality = or_default(table.get("quality"), 85, |value| value.count(1..=100));
