@@ -48,10 +48,7 @@ video = { codec = "h264", crf = 23, preset = "veryfast" }
 "#;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .collect();
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let all: [(&str, fn()); 5] = [
         ("idle", idle),
         ("sixty", sixty_at_once),
@@ -69,10 +66,7 @@ fn main() {
 /// Resident memory of the daemon in MiB.
 fn memory(house: &House) -> f64 {
     let status = fs::read_to_string(format!("/proc/{}/status", house.daemon_id())).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
     let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib / 1024.0
 }
@@ -116,11 +110,7 @@ fn until_queued(house: &House, count: u64, begin: Instant) -> Duration {
         if queued(house) >= count {
             return begin.elapsed();
         }
-        assert!(
-            begin.elapsed() < Duration::from_mins(5),
-            "{} of {count}",
-            queued(house)
-        );
+        assert!(begin.elapsed() < Duration::from_mins(5), "{} of {count}", queued(house));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -192,9 +182,7 @@ fn cost() {
         bare(&film, &out);
         let theirs = begin.elapsed();
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-        println!(
-            "  round {round}: daemon {ours:.1?}, bare pipeline {theirs:.1?}, ratio {ratio:.3}"
-        );
+        println!("  round {round}: daemon {ours:.1?}, bare pipeline {theirs:.1?}, ratio {ratio:.3}");
         ratios.push(ratio);
     }
     ratios.sort_by(f64::total_cmp);
@@ -213,9 +201,7 @@ fn bare(film: &Path, out: &Path) {
         film.display(),
         out.display()
     );
-    let words: Vec<&str> = std::iter::once("-q")
-        .chain(launch.split_whitespace())
-        .collect();
+    let words: Vec<&str> = std::iter::once("-q").chain(launch.split_whitespace()).collect();
     tool("gst-launch-1.0", &words);
 }
 

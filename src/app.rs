@@ -98,10 +98,7 @@ impl App {
     pub async fn job(&self, id: &str) -> Result<JobView, AppError> {
         let job = self.find(id).await?;
         let mut view = self.view(&job).await?;
-        view.media = job
-            .media
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok());
+        view.media = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Ok(view)
     }
 

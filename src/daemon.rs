@@ -90,8 +90,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokens.sources.cancel();
     tokens.dispatch.cancel();
     while !mill.running.is_empty() {
-        let ended =
-            tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next());
+        let ended = tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next());
         if matches!(ended.await, Ok(None)) {
             break;
         }
@@ -184,40 +183,19 @@ fn start(
     spawn(services, "api", api::serve(app, listener, rest()));
     spawn(services, "rules", rules::run(mill.clone(), sources()));
     for name in mill.buckets.keys() {
-        spawn(
-            services,
-            "watch",
-            watching::run(mill.clone(), name.clone(), sources()),
-        );
-        spawn(
-            services,
-            "intake",
-            intake::run(mill.clone(), name.clone(), sources()),
-        );
-        spawn(
-            services,
-            "sweep",
-            sweep::run(mill.clone(), name.clone(), sources()),
-        );
+        spawn(services, "watch", watching::run(mill.clone(), name.clone(), sources()));
+        spawn(services, "intake", intake::run(mill.clone(), name.clone(), sources()));
+        spawn(services, "sweep", sweep::run(mill.clone(), name.clone(), sources()));
     }
     spawn(services, "arming", arming::run(mill.clone(), sources()));
-    let driven = dispatch::run(
-        mill.clone(),
-        shop.clone(),
-        holder.to_owned(),
-        tokens.dispatch.clone(),
-    );
+    let driven = dispatch::run(mill.clone(), shop.clone(), holder.to_owned(), tokens.dispatch.clone());
     spawn(services, "dispatch", driven);
     spawn(services, "rescue", rescue::run(mill.clone(), rest()));
     spawn(services, "tidy", tidy::run(mill.clone(), rest()));
     Ok(())
 }
 
-fn spawn(
-    services: &mut JoinSet<&'static str>,
-    name: &'static str,
-    work: impl Future<Output = ()> + Send + 'static,
-) {
+fn spawn(services: &mut JoinSet<&'static str>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     services.spawn(async move {
         work.await;
         name
@@ -251,8 +229,5 @@ fn lock(state: &Path) -> anyhow::Result<File> {
 
 /// The name under which this daemon holds leases.
 fn holder() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -33,9 +33,7 @@ impl FromStr for BucketName {
         let bytes = text.as_bytes();
         let ok = (1..=63).contains(&bytes.len())
             && bytes[0].is_ascii_alphanumeric()
-            && bytes
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b));
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b));
         if ok {
             Ok(Self(text.to_owned()))
         } else {
@@ -150,8 +148,7 @@ impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
-                if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-                {
+                if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
                     write!(f, "{}", c.escape_default())?;
                 } else {
                     write!(f, "{c}")?;
@@ -240,11 +237,8 @@ impl Directory {
                 ))
             };
         }
-        ObjectKey::new(trimmed.as_bytes()).map_err(|_| {
-            InvalidName(
-                "a directory is relative to its bucket and has no empty, '.' or '..' segment",
-            )
-        })?;
+        ObjectKey::new(trimmed.as_bytes())
+            .map_err(|_| InvalidName("a directory is relative to its bucket and has no empty, '.' or '..' segment"))?;
         Ok(Self(format!("{trimmed}/")))
     }
 
@@ -310,15 +304,11 @@ impl FromStr for Identity {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        const WRONG: InvalidName =
-            InvalidName("an identity reads size:modified_ns[:etag[:version]]");
+        const WRONG: InvalidName = InvalidName("an identity reads size:modified_ns[:etag[:version]]");
         let mut parts = text.splitn(4, ':');
         let size = parts.next().and_then(|t| t.parse().ok()).ok_or(WRONG)?;
         let modified_ns = parts.next().and_then(|t| t.parse().ok()).ok_or(WRONG)?;
-        let etag = parts
-            .next()
-            .filter(|t| !t.is_empty())
-            .map(|t| t.replace("%3A", ":"));
+        let etag = parts.next().filter(|t| !t.is_empty()).map(|t| t.replace("%3A", ":"));
         let version = parts.next().map(str::to_owned);
         Ok(Self {
             size,

@@ -32,10 +32,7 @@ fn assert_all_done(house: &House, names: &[String]) {
     for job in &jobs {
         assert_eq!(job["state"], "succeeded", "{job:#}\n{}", house.log());
     }
-    let mut keys: Vec<&str> = jobs
-        .iter()
-        .map(|job| job["key"].as_str().unwrap())
-        .collect();
+    let mut keys: Vec<&str> = jobs.iter().map(|job| job["key"].as_str().unwrap()).collect();
     keys.sort_unstable();
     let mut wanted: Vec<&str> = names.iter().map(String::as_str).collect();
     wanted.sort_unstable();
@@ -44,8 +41,7 @@ fn assert_all_done(house: &House, names: &[String]) {
         .iter()
         .flat_map(|name| {
             let stem = name.trim_end_matches(".mp4");
-            ["keep.mp4", "small.mp4", "stills_1.jpg", "stills_2.jpg"]
-                .map(|end| format!("{stem}_{end}"))
+            ["keep.mp4", "small.mp4", "stills_1.jpg", "stills_2.jpg"].map(|end| format!("{stem}_{end}"))
         })
         .collect();
     results.sort();

@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use reelmill::job::{ErrorKind, Failure, Finding, FindingKind};
 use reelmill::plan::{
-    MediaInfo, OutputReport, RunPlan, SnapshotPlan, Still, TaskPlan, TrackReport, TranscodePlan,
-    Work,
+    MediaInfo, OutputReport, RunPlan, SnapshotPlan, Still, TaskPlan, TrackReport, TranscodePlan, Work,
 };
 use reelmill::rule::{
-    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, TaskId, Transcode, VideoCodec,
-    VideoRate, VideoSpec,
+    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, TaskId, Transcode, VideoCodec, VideoRate, VideoSpec,
 };
 use reelmill::worker::protocol::FromWorker;
 use reelmill::worker::registry;
@@ -91,9 +89,7 @@ async fn carry_out(worker: &mut Worker, plan: RunPlan) -> Heard {
     }
     loop {
         match worker.next().await {
-            Ok(FromWorker::Output {
-                file, size, report, ..
-            }) => heard.outputs.push((file, size, report)),
+            Ok(FromWorker::Output { file, size, report, .. }) => heard.outputs.push((file, size, report)),
             Ok(FromWorker::Finding { finding, .. }) => heard.findings.push(finding),
             Ok(FromWorker::TaskFailed { task, failure }) => {
                 heard.failed.push((task.to_string(), failure));
@@ -171,10 +167,7 @@ fn plan(media: Option<MediaInfo>, works: Vec<(&str, Work)>) -> RunPlan {
         media,
         tasks: works
             .into_iter()
-            .map(|(name, work)| TaskPlan {
-                task: id(name),
-                work,
-            })
+            .map(|(name, work)| TaskPlan { task: id(name), work })
             .collect(),
         threads: 1,
     }
@@ -197,10 +190,7 @@ fn complaints(file: &Path) -> String {
 
 fn tracks(report: &OutputReport) -> &[TrackReport] {
     match report {
-        OutputReport::Media {
-            tracks,
-            index_in_front,
-        } => {
+        OutputReport::Media { tracks, index_in_front } => {
             assert!(index_in_front, "the index is not in front");
             tracks
         }
@@ -263,18 +253,12 @@ async fn good(name: &str) -> Vec<String> {
     ];
     if info.video().is_some() {
         works.push(("low", transcode(&info, "low.mp4", Some(120), Some(10.0))));
-        works.push((
-            "stills",
-            stills(&info, "still", &[0.0, 1.5], ImageFormat::Jpg),
-        ));
+        works.push(("stills", stills(&info, "still", &[0.0, 1.5], ImageFormat::Jpg)));
     }
     let expected = if info.video().is_some() { 5 } else { 2 };
     let heard = carry_out(&mut worker, plan(Some(info.clone()), works)).await;
     worker.stop().await;
-    if heard.end.is_some()
-        || !heard.failed.is_empty()
-        || !heard.findings.is_empty()
-        || heard.outputs.len() != expected
+    if heard.end.is_some() || !heard.failed.is_empty() || !heard.findings.is_empty() || heard.outputs.len() != expected
     {
         wrong.push(format!("{name}: {heard:#?}"));
     }
@@ -283,10 +267,7 @@ async fn good(name: &str) -> Vec<String> {
         if path.metadata().map_or(0, |about| about.len()) != *size {
             wrong.push(format!("{name}: {file} has another size than told"));
         }
-        if Path::new(file)
-            .extension()
-            .is_none_or(|extension| extension != "mp4")
-        {
+        if Path::new(file).extension().is_none_or(|extension| extension != "mp4") {
             continue;
         }
         let said = complaints(&path);
@@ -296,30 +277,20 @@ async fn good(name: &str) -> Vec<String> {
         let tracks = tracks(report);
         let wanted = usize::from(info.video().is_some()) + usize::from(info.audio().is_some());
         if tracks.len() != wanted {
-            wrong.push(format!(
-                "{name}: {file} has {} tracks, not {wanted}",
-                tracks.len()
-            ));
+            wrong.push(format!("{name}: {file} has {} tracks, not {wanted}", tracks.len()));
         }
         for track in tracks {
             let off = |a: Duration, b: Duration| {
                 a.abs_diff(b) > Duration::from_millis(if file == "low.mp4" { 210 } else { 110 })
             };
-            if off(track.start, track.source_start)
-                || off(track.end, track.source_end)
-                || track.packets < 2
-            {
+            if off(track.start, track.source_start) || off(track.end, track.source_end) || track.packets < 2 {
                 wrong.push(format!("{name}: {file} times: {track:?}"));
             }
         }
     }
     let left: Vec<_> = std::fs::read_dir(scratch.path())
         .expect("scratch")
-        .filter_map(|entry| {
-            entry
-                .ok()
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        })
+        .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .filter(|file| file.contains("spool") || file.contains("part"))
         .collect();
     if !left.is_empty() {
@@ -332,10 +303,10 @@ async fn good(name: &str) -> Vec<String> {
 async fn every_good_medium_becomes_files_that_play_without_a_complaint() {
     let only = std::env::var("ONLY").ok();
     let mut wrong = Vec::new();
-    for name in GOOD.iter().filter(|name| {
-        only.as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
-    }) {
+    for name in GOOD
+        .iter()
+        .filter(|name| only.as_ref().is_none_or(|only| name.contains(only.as_str())))
+    {
         wrong.extend(good(name).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -412,10 +383,7 @@ async fn a_worker_that_is_killed_is_a_crash_and_one_that_hangs_is_stalled() {
     let mut killed = worker(&media().join("plain.mp4"), scratch.path()).await;
     let pid = rustix::process::Pid::from_raw(killed.pid()).expect("pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
-    assert_eq!(
-        killed.probe().await.expect_err("dead").kind,
-        ErrorKind::Crashed
-    );
+    assert_eq!(killed.probe().await.expect_err("dead").kind, ErrorKind::Crashed);
 
     let input = OwnedFd::from(File::open(media().join("plain.mp4")).expect("input"));
     let limits = Limits {
@@ -427,10 +395,7 @@ async fn a_worker_that_is_killed_is_a_crash_and_one_that_hangs_is_stalled() {
         .expect("worker");
     let pid = rustix::process::Pid::from_raw(hung.pid()).expect("pid");
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stop");
-    assert_eq!(
-        hung.probe().await.expect_err("hung").kind,
-        ErrorKind::Stalled
-    );
+    assert_eq!(hung.probe().await.expect_err("hung").kind, ErrorKind::Stalled);
     hung.stop().await;
 }
 
@@ -489,11 +454,7 @@ async fn stills_alone_are_the_same_as_stills_beside_a_transcode() {
         let info = worker.probe().await.expect(name);
         let points = [0.0, 0.51, 1.49, 3.2];
         let alone = stills(&info, "alone", &points, ImageFormat::Png);
-        let heard = carry_out(
-            &mut worker,
-            plan(Some(info.clone()), vec![("alone", alone)]),
-        )
-        .await;
+        let heard = carry_out(&mut worker, plan(Some(info.clone()), vec![("alone", alone)])).await;
         assert_eq!(heard.outputs.len(), points.len(), "{name}: {heard:?}");
         let works = vec![
             ("web", transcode(&info, "web.mp4", None, None)),
@@ -502,9 +463,7 @@ async fn stills_alone_are_the_same_as_stills_beside_a_transcode() {
         let heard = carry_out(&mut worker, plan(Some(info), works)).await;
         assert_eq!(heard.outputs.len(), points.len() + 1, "{name}: {heard:?}");
         for n in 0..points.len() {
-            let read = |prefix: &str| {
-                std::fs::read(scratch.path().join(format!("{prefix}{n}.png"))).expect("still")
-            };
+            let read = |prefix: &str| std::fs::read(scratch.path().join(format!("{prefix}{n}.png"))).expect("still");
             assert!(read("alone") == read("beside"), "{name}: still {n} differs");
         }
         worker.stop().await;
@@ -531,10 +490,7 @@ async fn a_branch_that_fails_leaves_the_others_alone() {
     let info = worker.probe().await.expect("probe");
     let works = vec![
         ("web", transcode(&info, "web.mp4", None, None)),
-        (
-            "lost",
-            transcode(&info, "no-such-folder/lost.mp4", None, None),
-        ),
+        ("lost", transcode(&info, "no-such-folder/lost.mp4", None, None)),
     ];
     let heard = carry_out(&mut worker, plan(Some(info), works)).await;
     assert_eq!(heard.outputs.len(), 1, "{heard:?}");
@@ -550,22 +506,11 @@ async fn copies_are_byte_for_byte_the_source_also_where_it_is_no_medium() {
     let mut worker = worker(&source, scratch.path()).await;
     let heard = carry_out(
         &mut worker,
-        plan(
-            None,
-            vec![(
-                "copy",
-                Work::Copy {
-                    file: "c".to_owned(),
-                },
-            )],
-        ),
+        plan(None, vec![("copy", Work::Copy { file: "c".to_owned() })]),
     )
     .await;
     assert_eq!(heard.outputs.len(), 1, "{heard:?}");
-    assert!(
-        std::fs::read(scratch.path().join("c")).expect("copy")
-            == std::fs::read(source).expect("source")
-    );
+    assert!(std::fs::read(scratch.path().join("c")).expect("copy") == std::fs::read(source).expect("source"));
     worker.stop().await;
 }
 
@@ -598,11 +543,7 @@ async fn the_probe_tells_what_the_medium_is() {
                 v.rotation
             )
         });
-        let languages: Vec<_> = info
-            .streams
-            .iter()
-            .filter_map(|s| s.language.clone())
-            .collect();
+        let languages: Vec<_> = info.streams.iter().filter_map(|s| s.language.clone()).collect();
         let seconds = (info.duration.expect("duration").as_secs_f64() * 10.0).round() / 10.0;
         told.push(format!(
             "{name}: {} {seconds} s; {}; {:?} {languages:?} chapters {} title {:?}",
@@ -682,10 +623,7 @@ async fn figures() {
         worker.stop().await;
     }
     ready.sort();
-    println!(
-        "spawn to hello: median {:?}, worst {:?}",
-        ready[7], ready[14]
-    );
+    println!("spawn to hello: median {:?}, worst {:?}", ready[7], ready[14]);
     let mut first = Vec::new();
     for _ in 0..9 {
         let began = std::time::Instant::now();
@@ -699,24 +637,13 @@ async fn figures() {
         worker.stop().await;
     }
     first.sort();
-    println!(
-        "spawn to first still read back (and to probed): {:?}",
-        first[4]
-    );
-    for name in [
-        "turned.mp4",
-        "ten-bit.mkv",
-        "full-colour.mp4",
-        "interlaced.ts",
-    ] {
+    println!("spawn to first still read back (and to probed): {:?}", first[4]);
+    for name in ["turned.mp4", "ten-bit.mkv", "full-colour.mp4", "interlaced.ts"] {
         let mut worker = worker(&media().join(name), &folder).await;
         let info = worker.probe().await.expect("probe");
         let works = vec![
             ("web", transcode(&info, &format!("{name}.mp4"), None, None)),
-            (
-                "s",
-                stills(&info, &format!("{name}-"), &[1.5], ImageFormat::Jpg),
-            ),
+            ("s", stills(&info, &format!("{name}-"), &[1.5], ImageFormat::Jpg)),
         ];
         carry_out(&mut worker, plan(Some(info), works)).await;
         worker.stop().await;
@@ -727,16 +654,8 @@ async fn figures() {
         let work = transcode(&info, "film.mp4", None, None);
         carry_out(&mut worker, plan(Some(info), vec![("web", work)])).await;
         let usage = std::fs::read_to_string(format!("/proc/{}/stat", worker.pid())).expect("stat");
-        let fields: Vec<&str> = usage
-            .rsplit(") ")
-            .next()
-            .expect("fields")
-            .split(' ')
-            .collect();
-        println!(
-            "cpu ticks of the worker: user {} system {}",
-            fields[11], fields[12]
-        );
+        let fields: Vec<&str> = usage.rsplit(") ").next().expect("fields").split(' ').collect();
+        println!("cpu ticks of the worker: user {} system {}", fields[11], fields[12]);
         worker.stop().await;
     }
 }

@@ -44,20 +44,10 @@ fn a_dropped_file_becomes_published_results_that_play() {
     house.drop_file(&film(), "in/a/clip.mp4");
     house.drop_file(&film(), "elsewhere/clip.mp4");
     let jobs = house.wait_for_jobs(1);
-    assert_eq!(
-        jobs[0]["state"],
-        "succeeded",
-        "{:#}\n{}",
-        jobs[0],
-        house.log()
-    );
+    assert_eq!(jobs[0]["state"], "succeeded", "{:#}\n{}", jobs[0], house.log());
     assert_eq!(
         house.published(),
-        [
-            "out/a/clip_info.json",
-            "out/a/clip_poster.jpg",
-            "out/a/clip_web.mp4"
-        ]
+        ["out/a/clip_info.json", "out/a/clip_poster.jpg", "out/a/clip_web.mp4"]
     );
     assert_plays(&house.path("published/out/a/clip_web.mp4"));
     assert_plays(&house.path("published/out/a/clip_poster.jpg"));
@@ -112,20 +102,13 @@ fn a_bad_medium_fails_with_a_note_that_goes_away_with_success() {
     let mut house = House::new(&[("web", WEB)]);
     house.start();
     fs::create_dir(house.path("inbox/in")).unwrap();
-    fs::write(
-        house.path("inbox/in/clip.mp4"),
-        "this is only text\n".repeat(50),
-    )
-    .unwrap();
+    fs::write(house.path("inbox/in/clip.mp4"), "this is only text\n".repeat(50)).unwrap();
     let jobs = house.wait_for_jobs(1);
     assert_eq!(jobs[0]["state"], "failed", "{:#}", jobs[0]);
     let note = house.path("published/out/clip.mp4.failed.txt");
     house.wait_until("there is a note", || note.exists().then_some(()));
     let text = fs::read_to_string(&note).unwrap();
-    assert!(
-        text.contains("in/clip.mp4") && text.contains("text"),
-        "{text}"
-    );
+    assert!(text.contains("in/clip.mp4") && text.contains("text"), "{text}");
     house.drop_file(&film(), "in/clip.mp4");
     let jobs = house.wait_for_jobs(2);
     assert_eq!(jobs[0]["state"], "succeeded");
@@ -223,23 +206,13 @@ when = "any"
     let jobs = house.wait_for_jobs(1);
     assert_eq!(
         states(&jobs[0]),
-        [
-            "web succeeded",
-            "good succeeded",
-            "bad skipped",
-            "last succeeded"
-        ]
+        ["web succeeded", "good succeeded", "bad skipped", "last succeeded"]
     );
     fs::write(house.path("inbox/text.mp4"), "no film at all").unwrap();
     let jobs = house.wait_for_jobs(2);
     assert_eq!(
         states(&jobs[0]),
-        [
-            "web failed",
-            "good skipped",
-            "bad succeeded",
-            "last succeeded"
-        ]
+        ["web failed", "good skipped", "bad succeeded", "last succeeded"]
     );
     assert_eq!(jobs[0]["state"], "succeeded", "the failure was met");
 }
@@ -248,13 +221,7 @@ fn states(job: &serde_json::Value) -> Vec<String> {
     let tasks = job["tasks"].as_array().unwrap();
     tasks
         .iter()
-        .map(|task| {
-            format!(
-                "{} {}",
-                task["id"].as_str().unwrap(),
-                task["state"].as_str().unwrap()
-            )
-        })
+        .map(|task| format!("{} {}", task["id"].as_str().unwrap(), task["state"].as_str().unwrap()))
         .collect()
 }
 
@@ -264,29 +231,18 @@ fn a_rule_that_breaks_while_it_is_in_force_keeps_its_last_good_version() {
     house.start();
     house.write_rule("copy", &COPY.replace("kind = \"copy\"", "kind = \"cpoy\""));
     house.wait_until("the file is seen to be broken", || {
-        house
-            .json(&["status"])
-            .to_string()
-            .contains("broken")
-            .then_some(())
+        house.json(&["status"]).to_string().contains("broken").then_some(())
     });
     let check = house.reelmill(&["check"]);
     assert_eq!(check.status.code(), Some(65));
     let said = String::from_utf8_lossy(&check.stderr);
-    assert!(
-        said.contains("copy.toml") && said.contains("did you mean"),
-        "{said}"
-    );
+    assert!(said.contains("copy.toml") && said.contains("did you mean"), "{said}");
     house.drop_file(&film(), "a.mp4");
     assert_eq!(house.wait_for_jobs(1)[0]["state"], "succeeded");
     house.stop();
     house.start();
     house.drop_file(&film(), "b.mp4");
-    assert_eq!(
-        house.wait_for_jobs(2)[0]["state"],
-        "succeeded",
-        "over a restart too"
-    );
+    assert_eq!(house.wait_for_jobs(2)[0]["state"], "succeeded", "over a restart too");
     house.write_rule("copy", &COPY.replace("task.keep", "task.other"));
     house.wait_until("the mended rule is in force", || {
         house.drop_file(&film(), "c.mp4");
@@ -301,12 +257,7 @@ fn rules_are_enabled_and_disabled_in_their_files() {
     let mut house = House::new(&[("copy", &off)]);
     house.start();
     house.drop_file(&film(), "a.mp4");
-    assert!(
-        house
-            .reelmill(&["rules", "enable", "copy"])
-            .status
-            .success()
-    );
+    assert!(house.reelmill(&["rules", "enable", "copy"]).status.success());
     house.wait_until("the rule is in force", || {
         let rules = house.json(&["rules", "list"]);
         let rule = &rules["rules"][0];
@@ -317,10 +268,7 @@ fn rules_are_enabled_and_disabled_in_their_files() {
     assert_eq!(jobs.len(), 1, "what came while it was disabled is old");
     assert_eq!(jobs[0]["key"], "b.mp4");
     let text = fs::read_to_string(house.path("rules/copy.toml")).unwrap();
-    assert!(
-        text.contains("# asleep\nenabled = true # for now"),
-        "{text}"
-    );
+    assert!(text.contains("# asleep\nenabled = true # for now"), "{text}");
 }
 
 #[test]
@@ -346,10 +294,7 @@ fn outputs_that_a_later_version_does_not_have_are_removed() {
     house.start();
     house.drop_file(&film(), "a.mp4");
     house.wait_for_jobs(1);
-    assert_eq!(
-        house.published(),
-        ["a_keep_1.jpg", "a_keep_2.jpg", "a_keep_3.jpg"]
-    );
+    assert_eq!(house.published(), ["a_keep_1.jpg", "a_keep_2.jpg", "a_keep_3.jpg"]);
     let short = house.path("short.mp4");
     harness::tool(
         "ffmpeg",

@@ -11,9 +11,7 @@ const LONGEST_MAIN: usize = 40;
 
 const SURFACES: [&str; 4] = ["api", "app", "cli", "daemon"];
 const SERVICES: [&str; 1] = ["service"];
-const ADAPTERS: [&str; 7] = [
-    "bucket", "config", "media", "publish", "store", "watch", "worker",
-];
+const ADAPTERS: [&str; 7] = ["bucket", "config", "media", "publish", "store", "watch", "worker"];
 const DOMAIN: [&str; 5] = ["diagnostic", "job", "object", "plan", "rule"];
 
 /// Names that say nothing.
@@ -63,12 +61,7 @@ fn code_of(text: &str) -> String {
 /// Files that exist for tests only: they may use whatever they like.
 fn is_for_tests(source: &Source, all: &[Source]) -> bool {
     let stem = source.path.file_stem().expect("a name").to_string_lossy();
-    if stem.ends_with("tests")
-        || source
-            .path
-            .components()
-            .any(|part| part.as_os_str() == "tests")
-    {
+    if stem.ends_with("tests") || source.path.components().any(|part| part.as_os_str() == "tests") {
         return true;
     }
     // Or a parent declares the module, or one above it, under cfg(test).
@@ -86,23 +79,14 @@ fn is_for_tests(source: &Source, all: &[Source]) -> bool {
         let above = &parts[..depth - 1];
         let parents = [
             above.join("/") + ".rs",
-            above.join("/")
-                + if above.is_empty() {
-                    "lib.rs"
-                } else {
-                    "/mod.rs"
-                },
+            above.join("/") + if above.is_empty() { "lib.rs" } else { "/mod.rs" },
         ];
         all.iter()
             .filter(|parent| parents.iter().any(|path| Path::new(path) == parent.path))
             .any(|parent| {
                 ["", "pub ", "pub(crate) ", "pub(super) "]
                     .iter()
-                    .any(|seen| {
-                        parent
-                            .text
-                            .contains(&format!("#[cfg(test)]\n{seen}mod {name};"))
-                    })
+                    .any(|seen| parent.text.contains(&format!("#[cfg(test)]\n{seen}mod {name};")))
             })
     })
 }
@@ -185,10 +169,7 @@ fn every_module_uses_only_what_lies_below_it() {
                 && layer(&to).is_some()
                 && !may_use(&source.path, &from, &to)
             {
-                wrong.push(format!(
-                    "{}:{line}: {from} may not use {to}",
-                    source.path.display()
-                ));
+                wrong.push(format!("{}:{line}: {from} may not use {to}", source.path.display()));
             }
         }
     }
@@ -224,11 +205,7 @@ fn no_module_has_a_name_that_says_nothing() {
     for source in sources() {
         for part in source.path.with_extension("").components() {
             let name = part.as_os_str().to_string_lossy();
-            assert!(
-                !EMPTY_NAMES.contains(&name.as_ref()),
-                "{}",
-                source.path.display()
-            );
+            assert!(!EMPTY_NAMES.contains(&name.as_ref()), "{}", source.path.display());
         }
     }
 }
@@ -239,12 +216,7 @@ fn nothing_is_left_for_later() {
     for source in sources() {
         for (number, line) in source.text.lines().enumerate() {
             for word in words {
-                assert!(
-                    !line.contains(word),
-                    "{}:{}: {word}",
-                    source.path.display(),
-                    number + 1
-                );
+                assert!(!line.contains(word), "{}:{}: {word}", source.path.display(), number + 1);
             }
         }
     }
@@ -253,10 +225,7 @@ fn nothing_is_left_for_later() {
 #[test]
 fn every_file_says_what_it_is_for() {
     let sources = sources();
-    for source in sources
-        .iter()
-        .filter(|source| !is_for_tests(source, &sources))
-    {
+    for source in sources.iter().filter(|source| !is_for_tests(source, &sources)) {
         assert!(source.text.starts_with("//!"), "{}", source.path.display());
     }
 }

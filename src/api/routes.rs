@@ -95,16 +95,8 @@ pub async fn jobs(
     }
     let filter = JobFilter {
         states,
-        rule: query
-            .rule
-            .as_deref()
-            .map(str::parse::<RuleName>)
-            .transpose()?,
-        bucket: query
-            .bucket
-            .as_deref()
-            .map(str::parse::<BucketName>)
-            .transpose()?,
+        rule: query.rule.as_deref().map(str::parse::<RuleName>).transpose()?,
+        bucket: query.bucket.as_deref().map(str::parse::<BucketName>).transpose()?,
         key: match (&query.key, &query.key_bytes) {
             (None, None) => None,
             (text, bytes) => Some(key(text.as_deref(), bytes.as_deref())?),
@@ -130,11 +122,7 @@ pub struct RetryBody {
 }
 
 /// `POST /v1/jobs/{id}/retry`
-pub async fn retry(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Response, Refusal> {
+pub async fn retry(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> Result<Response, Refusal> {
     let wish: RetryBody = wish(&body)?;
     let job = app.retry(&id, wish.same_version).await?;
     Ok((StatusCode::CREATED, Json(job)).into_response())
@@ -150,11 +138,7 @@ pub struct CancelBody {
 }
 
 /// `POST /v1/jobs/{id}/cancel`
-pub async fn cancel(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Response, Refusal> {
+pub async fn cancel(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> Result<Response, Refusal> {
     let wish: CancelBody = wish(&body)?;
     let job = app.cancel(&id, wish.reason.as_deref()).await?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())

@@ -62,10 +62,7 @@ impl House {
             file: PathBuf::from("/etc/reelmill/reelmill.toml"),
             rules: PathBuf::from("/etc/reelmill/rules"),
             state: folder.path().to_owned(),
-            buckets: names
-                .iter()
-                .map(|name| (name.clone(), place(name)))
-                .collect(),
+            buckets: names.iter().map(|name| (name.clone(), place(name))).collect(),
             workers: Workers {
                 slots: 2,
                 drain: Duration::ZERO,
@@ -74,9 +71,7 @@ impl House {
             grace: Duration::ZERO,
         };
         let database = folder.path().join("reelmill.db");
-        let store = SqliteStore::open(&database, order::Ageing::Strict)
-            .await
-            .unwrap();
+        let store = SqliteStore::open(&database, order::Ageing::Strict).await.unwrap();
         let inbox = Arc::new(MemoryBucket::new("inbox"));
         let published = Arc::new(MemoryBucket::new("published"));
         let buckets: BTreeMap<BucketName, Arc<dyn Bucket>> = BTreeMap::from([
@@ -89,11 +84,7 @@ impl House {
         let listener = api::listen(folder.path()).unwrap();
         let stop = CancellationToken::new();
         let mut served = JoinSet::new();
-        served.spawn(api::serve(
-            App { mill: mill.clone() },
-            listener,
-            stop.clone(),
-        ));
+        served.spawn(api::serve(App { mill: mill.clone() }, listener, stop.clone()));
         Self {
             mill,
             inbox,
@@ -144,12 +135,7 @@ impl House {
             seen: Generation::default(),
             job: Some(job),
         };
-        let answers = self
-            .mill
-            .store
-            .accept(vec![wish], Timestamp::now())
-            .await
-            .unwrap();
+        let answers = self.mill.store.accept(vec![wish], Timestamp::now()).await.unwrap();
         assert!(matches!(answers[0], Accepted::Yes { .. }));
         id
     }
@@ -158,13 +144,7 @@ impl House {
     async fn fail(&self, id: &JobId) {
         let now = Timestamp::now();
         let later = now + jiff::SignedDuration::from_mins(1);
-        let job = self
-            .mill
-            .store
-            .claim("test", now, later)
-            .await
-            .unwrap()
-            .unwrap();
+        let job = self.mill.store.claim("test", now, later).await.unwrap().unwrap();
         assert_eq!(&job.id, id);
         let lease: Lease = job.lease.unwrap();
         let task = job.tasks[0].id.clone();
@@ -179,11 +159,7 @@ impl House {
             },
         ];
         let lease = Some(lease.number);
-        self.mill
-            .store
-            .apply(id, lease, &events, now)
-            .await
-            .unwrap();
+        self.mill.store.apply(id, lease, &events, now).await.unwrap();
     }
 }
 
@@ -289,10 +265,7 @@ async fn a_shortened_id_finds_the_only_job_that_has_it() {
     let shown = house.get(&format!("/v1/jobs/{end}")).await;
     assert_eq!(shown["id"], first.as_str());
     let start = &first.as_str()[..7];
-    assert_eq!(
-        house.refused(&format!("/v1/jobs/{start}"), None).await,
-        "conflict"
-    );
+    assert_eq!(house.refused(&format!("/v1/jobs/{start}"), None).await, "conflict");
     assert_eq!(house.refused("/v1/jobs/zzz", None).await, "not_found");
     assert_eq!(house.refused("/v1/jobs/a", None).await, "bad_request");
 }
@@ -309,25 +282,13 @@ async fn jobs_are_filtered_and_wrong_filters_are_refused() {
     assert_eq!(count("/v1/jobs?state=failed,queued").await, 2);
     assert_eq!(count("/v1/jobs?rule=other").await, 0);
     assert_eq!(count("/v1/jobs?bucket=inbox&key=incoming%2Fb.mp4").await, 1);
-    assert_eq!(
-        count("/v1/jobs?bucket=inbox&key_bytes=aW5jb21pbmcvYi5tcDQ").await,
-        1
-    );
-    for wrong in [
-        "state=done",
-        "limit=many",
-        "key_bytes=%21",
-        "stat=failed",
-        "before=x",
-    ] {
+    assert_eq!(count("/v1/jobs?bucket=inbox&key_bytes=aW5jb21pbmcvYi5tcDQ").await, 1);
+    for wrong in ["state=done", "limit=many", "key_bytes=%21", "stat=failed", "before=x"] {
         let kind = house.refused(&format!("/v1/jobs?{wrong}"), None).await;
         assert_eq!(kind, "bad_request", "{wrong}");
     }
     assert_eq!(house.refused("/v1/nothing", None).await, "not_found");
-    assert_eq!(
-        house.refused("/v1/status", Some(json!({}))).await,
-        "method_not_allowed"
-    );
+    assert_eq!(house.refused("/v1/status", Some(json!({}))).await, "method_not_allowed");
 }
 
 #[tokio::test]
@@ -348,19 +309,10 @@ async fn a_running_job_is_told_to_stop_and_its_runner_ends_it() {
     let id = house.accept("incoming/a.mp4", 1).await;
     let now = Timestamp::now();
     let later = now + jiff::SignedDuration::from_mins(1);
-    let job = house
-        .mill
-        .store
-        .claim("test", now, later)
-        .await
-        .unwrap()
-        .unwrap();
+    let job = house.mill.store.claim("test", now, later).await.unwrap().unwrap();
     let stop = CancellationToken::new();
     let number = job.lease.unwrap().number;
-    house
-        .mill
-        .running
-        .insert(id.clone(), number, stop.clone(), now);
+    house.mill.running.insert(id.clone(), number, stop.clone(), now);
     let job = house
         .ask(&format!("/v1/jobs/{id}/cancel"), Some(json!({})))
         .await
@@ -434,9 +386,7 @@ async fn explain_says_what_stands_in_the_way() {
         ("inbox", "incoming/queued.mp4"),
         ("inbox", "incoming/failed.mp4"),
     ] {
-        let view = house
-            .get(&format!("/v1/explain?bucket={bucket}&key={key}"))
-            .await;
+        let view = house.get(&format!("/v1/explain?bucket={bucket}&key={key}")).await;
         let verdict = &view["rules"][0];
         let (code, words) = (&verdict["verdict"], &verdict["message"]);
         said.push(format!(
@@ -457,10 +407,7 @@ async fn explain_says_what_stands_in_the_way() {
     "#);
     let kind = house.refused("/v1/explain?bucket=none&key=a", None).await;
     assert_eq!(kind, "not_found");
-    assert_eq!(
-        house.refused("/v1/explain?bucket=inbox", None).await,
-        "bad_request"
-    );
+    assert_eq!(house.refused("/v1/explain?bucket=inbox", None).await, "bad_request");
 }
 
 #[tokio::test]
@@ -477,12 +424,7 @@ async fn a_version_that_was_there_before_is_called_old() {
         seen: Generation::default(),
         job: None,
     };
-    house
-        .mill
-        .store
-        .accept(vec![wish], Timestamp::now())
-        .await
-        .unwrap();
+    house.mill.store.accept(vec![wish], Timestamp::now()).await.unwrap();
     let path = "/v1/explain?bucket=inbox&key=incoming/old.mp4";
     let view = house.get(path).await;
     assert_eq!(view["rules"][0]["verdict"], "baseline");
@@ -515,9 +457,7 @@ async fn reloading_wakes_whoever_reads_the_rules() {
     let house = House::new().await;
     house.ask("/v1/reload", Some(json!({}))).await.unwrap();
     let woken = house.mill.rules_changed.notified();
-    tokio::time::timeout(Duration::from_secs(5), woken)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), woken).await.unwrap();
 }
 
 #[tokio::test]
@@ -534,9 +474,7 @@ async fn the_socket_is_for_owner_and_group_and_replaces_one_that_was_left() {
     let app = App {
         mill: house.mill.clone(),
     };
-    house
-        .served
-        .spawn(api::serve(app, listener, CancellationToken::new()));
+    house.served.spawn(api::serve(app, listener, CancellationToken::new()));
     assert_eq!(house.get("/v1/status").await["queue"]["queued"], 0);
 }
 

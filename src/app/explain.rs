@@ -127,11 +127,7 @@ impl App {
         let book = self.mill.book.get();
         let keys = std::slice::from_ref(key);
         let made = self.mill.store.own_outputs(name, keys).await?;
-        let names: Vec<_> = book
-            .rules
-            .iter()
-            .map(|live| live.rule.name.clone())
-            .collect();
+        let names: Vec<_> = book.rules.iter().map(|live| live.rule.name.clone()).collect();
         let ledger = self.mill.store.ledger(&names, name, keys).await?;
         let ignored = is_ignored(key);
         let mut rules = Vec::new();
@@ -176,11 +172,7 @@ impl App {
                 source: format!("{}/{}", output.source_bucket, output.source_key),
             }),
             rules,
-            broken: book
-                .broken
-                .iter()
-                .map(|broken| broken.file.clone())
-                .collect(),
+            broken: book.broken.iter().map(|broken| broken.file.clone()).collect(),
         })
     }
 }
@@ -246,17 +238,11 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
         return (job.state.as_str(), about(job));
     }
     if !live.enabled {
-        let words = format!(
-            "it is disabled; `reelmill rules enable \"{}\"` turns it on",
-            rule.name
-        );
+        let words = format!("it is disabled; `reelmill rules enable \"{}\"` turns it on", rule.name);
         return ("disabled", words);
     }
     if let Some(reason) = facts.ignored {
-        return (
-            "ignored_name",
-            format!("names like this are left alone: {reason}"),
-        );
+        return ("ignored_name", format!("names like this are left alone: {reason}"));
     }
     if let Some(words) = mismatch(rule, facts) {
         return ("no_match", words);
@@ -278,10 +264,7 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
             );
         }
         "busy" => {
-            return (
-                "busy",
-                "it waits: somebody is still writing to the object".to_owned(),
-            );
+            return ("busy", "it waits: somebody is still writing to the object".to_owned());
         }
         _ => {}
     }
@@ -316,10 +299,7 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
             "the object is a newer version than the one last accepted; it starts as soon as that is noticed".to_owned(),
         );
     }
-    let job = facts
-        .jobs
-        .iter()
-        .find(|job| job.generation == known.generation.0);
+    let job = facts.jobs.iter().find(|job| job.generation == known.generation.0);
     match job {
         Some(job) => (job.state.as_str(), about(job)),
         None if known.baseline => (
@@ -336,14 +316,10 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
 }
 
 fn mismatch(rule: &Rule, facts: &Facts) -> Option<String> {
-    let reasons: Vec<_> = matching::judge(
-        rule,
-        facts.key,
-        facts.identity.map(|identity| identity.size),
-    )
-    .iter()
-    .map(ToString::to_string)
-    .collect();
+    let reasons: Vec<_> = matching::judge(rule, facts.key, facts.identity.map(|identity| identity.size))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 

@@ -71,17 +71,12 @@ impl App {
                 job.state.as_str()
             )));
         }
-        let reason = reason
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .map_or_else(
-                || "cancelled by hand".to_owned(),
-                |text| format!("cancelled by hand: {text}"),
-            );
+        let reason = reason.map(str::trim).filter(|text| !text.is_empty()).map_or_else(
+            || "cancelled by hand".to_owned(),
+            |text| format!("cancelled by hand: {text}"),
+        );
         if !self.mill.running.stop(&job.id, &reason) {
-            let event = Event::Cancelled {
-                reason: reason.clone(),
-            };
+            let event = Event::Cancelled { reason: reason.clone() };
             let now = Timestamp::now();
             self.mill.store.apply(&job.id, None, &[event], now).await?;
             // It may have been taken between the question and the write.
@@ -120,27 +115,18 @@ impl App {
                 std::slice::from_ref(&old.object.key),
             )
             .await?;
-        Ok(lines
-            .first()
-            .map(|line| line.generation)
-            .unwrap_or_default())
+        Ok(lines.first().map(|line| line.generation).unwrap_or_default())
     }
 
     /// The identity of a complete object, as its bucket says now. Where completeness cannot be asked of the
     /// system, this waits for `settle` once.
     async fn identity_now(&self, object: &Object) -> Result<Identity, AppError> {
-        let gone = || {
-            AppError::NotFound(format!(
-                "{}/{} is not there any more",
-                object.bucket, object.key
-            ))
-        };
-        let bucket = self.mill.buckets.get(&object.bucket).ok_or_else(|| {
-            AppError::NotFound(format!(
-                "the config has no bucket {} any more",
-                object.bucket
-            ))
-        })?;
+        let gone = || AppError::NotFound(format!("{}/{} is not there any more", object.bucket, object.key));
+        let bucket = self
+            .mill
+            .buckets
+            .get(&object.bucket)
+            .ok_or_else(|| AppError::NotFound(format!("the config has no bucket {} any more", object.bucket)))?;
         let first = bucket
             .resolve(&object.key)
             .await

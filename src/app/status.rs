@@ -232,11 +232,7 @@ impl App {
         let book = self.mill.book.get();
         let counts = self.mill.store.counts().await?;
         Ok(RulesView {
-            rules: book
-                .rules
-                .iter()
-                .map(|live| rule(live, &book, &counts))
-                .collect(),
+            rules: book.rules.iter().map(|live| rule(live, &book, &counts)).collect(),
             broken: broken(&book),
         })
     }

@@ -169,12 +169,7 @@ impl JobView {
             outputs
                 .iter()
                 .filter(|output| output.task.as_ref() == task)
-                .filter(|output| {
-                    matches!(
-                        output.state,
-                        OutputState::Published | OutputState::Superseded
-                    )
-                })
+                .filter(|output| matches!(output.state, OutputState::Published | OutputState::Superseded))
                 .map(|output| OutputView::new(output, config))
                 .collect()
         };
@@ -247,11 +242,7 @@ impl WorkView {
         let seconds = |ns: u64| ns as f64 / 1e9;
         let position = seconds(running.progress.position_ns);
         let duration = running.progress.duration_ns.map(seconds);
-        let wall = running
-            .at
-            .min(now)
-            .duration_since(running.since)
-            .as_secs_f64();
+        let wall = running.at.min(now).duration_since(running.since).as_secs_f64();
         let speed = (wall > 0.5 && position > 0.0).then(|| position / wall);
         let eta = speed
             .zip(duration)
@@ -272,10 +263,7 @@ fn progress(job: &Job, work: Option<&WorkView>) -> Option<f64> {
         JobState::Succeeded => Some(1.0),
         JobState::Running if !job.tasks.is_empty() => {
             let ended = job.tasks.iter().filter(|task| task.state.is_final());
-            let at_work = job
-                .tasks
-                .iter()
-                .filter(|task| task.state == TaskState::Running);
+            let at_work = job.tasks.iter().filter(|task| task.state == TaskState::Running);
             let part = work.and_then(|work| {
                 let duration = work.duration.filter(|duration| *duration > 0.0)?;
                 Some((work.position / duration).clamp(0.0, 1.0))

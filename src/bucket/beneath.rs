@@ -31,16 +31,9 @@ pub fn open_beneath(root: impl AsFd, path: &[u8], flags: OFlags) -> Result<Owned
     let path: &[u8] = if path.is_empty() { b"." } else { path };
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     if !SEGMENT_WISE.load(Ordering::Relaxed) {
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..TRIES {
-            match openat2(
-                &root,
-                OsStr::from_bytes(path),
-                flags,
-                Mode::empty(),
-                resolve,
-            ) {
+            match openat2(&root, OsStr::from_bytes(path), flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::NOSYS) => {
                     SEGMENT_WISE.store(true, Ordering::Relaxed);
@@ -67,12 +60,7 @@ fn segment_wise(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<Owne
             return Err(Errno::XDEV);
         }
         let at = held.as_ref().map_or(root, |fd| fd.as_fd());
-        held = Some(openat(
-            at,
-            OsStr::from_bytes(segment),
-            through,
-            Mode::empty(),
-        )?);
+        held = Some(openat(at, OsStr::from_bytes(segment), through, Mode::empty())?);
     }
     if last == b".." {
         return Err(Errno::XDEV);
@@ -100,20 +88,12 @@ mod tests {
         let root = open_root(&inside).unwrap();
         let ways: [Way; 2] = [
             |root, path, flags| open_beneath(root, path, flags),
-            |root, path, flags| {
-                segment_wise(root, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC)
-            },
+            |root, path, flags| segment_wise(root, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC),
         ];
         for way in ways {
             assert!(way(root.as_fd(), b"a/b/file", OFlags::RDONLY).is_ok());
             assert!(way(root.as_fd(), b".", OFlags::RDONLY).is_ok());
-            for refused in [
-                &b"link"[..],
-                b"dir/b/file",
-                b"../secret",
-                b"a/../../secret",
-                b"..",
-            ] {
+            for refused in [&b"link"[..], b"dir/b/file", b"../secret", b"a/../../secret", b".."] {
                 assert!(
                     way(root.as_fd(), refused, OFlags::RDONLY).is_err(),
                     "{}",

@@ -21,9 +21,7 @@ pub async fn listed(
     directory: &str,
     after: Option<&ObjectKey>,
 ) -> Result<Vec<Object>, BucketError> {
-    let mut lister = bucket
-        .list(&Directory::new(directory).unwrap(), after)
-        .await?;
+    let mut lister = bucket.list(&Directory::new(directory).unwrap(), after).await?;
     let mut all = Vec::new();
     loop {
         let page = lister.next_page().await?;
@@ -45,10 +43,7 @@ async fn whole_objects_resolve_and_open(subject: &impl Subject) {
     let name = key(b"first/one.mp4");
     bucket.check().await.unwrap();
     assert_eq!(bucket.resolve(&name).await.unwrap(), Resolved::Gone);
-    assert!(matches!(
-        bucket.open(&name).await,
-        Err(BucketError::NotFound(_))
-    ));
+    assert!(matches!(bucket.open(&name).await, Err(BucketError::NotFound(_))));
     subject.put(&name, b"hello");
     let Resolved::Complete(identity) = bucket.resolve(&name).await.unwrap() else {
         panic!("not complete");
@@ -57,18 +52,11 @@ async fn whole_objects_resolve_and_open(subject: &impl Subject) {
     let opened = bucket.open(&name).await.unwrap();
     assert_eq!(opened.identity, identity);
     let mut text = String::new();
-    std::fs::File::from(opened.fd)
-        .read_to_string(&mut text)
-        .unwrap();
+    std::fs::File::from(opened.fd).read_to_string(&mut text).unwrap();
     assert_eq!(text, "hello");
-    assert_eq!(
-        bucket.resolve(&key(b"first")).await.unwrap(),
-        Resolved::NotAFile
-    );
+    assert_eq!(bucket.resolve(&key(b"first")).await.unwrap(), Resolved::NotAFile);
     subject.put(&name, b"hello again");
-    assert!(
-        matches!(bucket.resolve(&name).await.unwrap(), Resolved::Complete(next) if next != identity)
-    );
+    assert!(matches!(bucket.resolve(&name).await.unwrap(), Resolved::Complete(next) if next != identity));
     subject.remove(&name);
     assert_eq!(bucket.resolve(&name).await.unwrap(), Resolved::Gone);
 }

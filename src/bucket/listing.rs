@@ -174,13 +174,11 @@ impl Walk {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             let kind = match entry.file_type() {
-                FileType::Unknown => {
-                    match statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                        Ok(stat) => file_type(&stat),
-                        Err(Errno::NOENT) => continue,
-                        Err(error) => return Err(error),
-                    }
-                }
+                FileType::Unknown => match statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => file_type(&stat),
+                    Err(Errno::NOENT) => continue,
+                    Err(error) => return Err(error),
+                },
                 known => known,
             };
             let mut bytes = name.to_vec();
@@ -188,9 +186,11 @@ impl Walk {
                 FileType::Directory if is_hidden(name) => continue,
                 FileType::Directory => bytes.push(b'/'),
                 FileType::RegularFile => {
-                    if self.after.as_ref().is_some_and(|after| {
-                        prefix.iter().chain(&bytes).le(after.as_bytes().iter())
-                    }) {
+                    if self
+                        .after
+                        .as_ref()
+                        .is_some_and(|after| prefix.iter().chain(&bytes).le(after.as_bytes().iter()))
+                    {
                         continue;
                     }
                 }

@@ -66,9 +66,7 @@ impl LocalBucket {
 }
 
 /// The answer of a thread that may wait.
-pub(super) fn join<T>(
-    joined: Result<Result<T, BucketError>, tokio::task::JoinError>,
-) -> Result<T, BucketError> {
+pub(super) fn join<T>(joined: Result<Result<T, BucketError>, tokio::task::JoinError>) -> Result<T, BucketError> {
     joined.unwrap_or_else(|error| {
         Err(BucketError::transient(
             "reading the directory was broken off",
@@ -88,9 +86,8 @@ impl Place {
             return Ok(root);
         }
         // Not known, or not the one: another process may have accepted it meanwhile.
-        let remembered = Known::load(&self.memory).map_err(|error| {
-            BucketError::transient(format!("cannot read {}", self.memory.display()), error)
-        })?;
+        let remembered = Known::load(&self.memory)
+            .map_err(|error| BucketError::transient(format!("cannot read {}", self.memory.display()), error))?;
         match remembered {
             None => *known = Some(self.adopt(&root)?),
             Some(remembered) if self.is_known(&root, &remembered)? => *known = Some(remembered),
@@ -152,16 +149,11 @@ impl Place {
     fn adopt(&self, root: impl AsFd) -> Result<Known, BucketError> {
         let failed = |what: &str, error: Errno| {
             BucketError::transient(
-                format!(
-                    "bucket {}: cannot {what} in {}",
-                    self.name,
-                    self.path.display()
-                ),
+                format!("bucket {}: cannot {what} in {}", self.name, self.path.display()),
                 error,
             )
         };
-        let found = marker::read(&root)
-            .map_err(|error| failed("read the marker .reelmill/bucket", error))?;
+        let found = marker::read(&root).map_err(|error| failed("read the marker .reelmill/bucket", error))?;
         let id = if found.is_some() {
             found
         } else {
@@ -172,12 +164,11 @@ impl Place {
                 Err(error) => return Err(failed("write the marker .reelmill/bucket", error)),
             }
         };
-        let file_system =
-            marker::file_system(&root).map_err(|error| failed("ask for the file system", error))?;
+        let file_system = marker::file_system(&root).map_err(|error| failed("ask for the file system", error))?;
         let known = Known { id, file_system };
-        known.save(&self.memory).map_err(|error| {
-            BucketError::transient(format!("cannot write {}", self.memory.display()), error)
-        })?;
+        known
+            .save(&self.memory)
+            .map_err(|error| BucketError::transient(format!("cannot write {}", self.memory.display()), error))?;
         tracing::info!(bucket = %self.name, path = %self.path.display(), "bucket accepted");
         Ok(known)
     }
@@ -254,8 +245,7 @@ impl Place {
         if file_type(&stat) != FileType::RegularFile {
             return Err(self.unreadable(key, Errno::ISDIR));
         }
-        rustix::fs::fcntl_setfl(&fd, OFlags::empty())
-            .map_err(|error| self.unreadable(key, error))?;
+        rustix::fs::fcntl_setfl(&fd, OFlags::empty()).map_err(|error| self.unreadable(key, error))?;
         Ok(Opened {
             identity: identity(&stat),
             fd,
@@ -281,9 +271,7 @@ pub(super) fn identity(stat: &Stat) -> Identity {
     let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
     Identity::local(
         u64::try_from(stat.st_size).unwrap_or(0),
-        stat.st_mtime
-            .saturating_mul(1_000_000_000)
-            .saturating_add(nanoseconds),
+        stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanoseconds),
     )
 }
 
@@ -307,11 +295,7 @@ impl Bucket for LocalBucket {
         self.blocking(move |place| place.open(&key)).await
     }
 
-    async fn list(
-        &self,
-        directory: &Directory,
-        after: Option<&ObjectKey>,
-    ) -> Result<Box<dyn Lister>, BucketError> {
+    async fn list(&self, directory: &Directory, after: Option<&ObjectKey>) -> Result<Box<dyn Lister>, BucketError> {
         let listing = Listing::new(self.0.clone(), directory, after.cloned());
         Ok(Box::new(listing))
     }

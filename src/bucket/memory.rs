@@ -47,17 +47,13 @@ impl MemoryBucket {
         let mut inside = self.inside();
         inside.clock += 1;
         let identity = Identity::local(bytes.len() as u64, inside.clock);
-        inside
-            .objects
-            .insert(key.clone(), (bytes.to_vec(), identity.clone()));
+        inside.objects.insert(key.clone(), (bytes.to_vec(), identity.clone()));
         identity
     }
 
     /// Puts an object there with an identity that it had before.
     pub fn put_as(&self, key: &ObjectKey, bytes: &[u8], identity: Identity) {
-        self.inside()
-            .objects
-            .insert(key.clone(), (bytes.to_vec(), identity));
+        self.inside().objects.insert(key.clone(), (bytes.to_vec(), identity));
     }
 
     /// Takes an object away.
@@ -112,10 +108,7 @@ impl Bucket for MemoryBucket {
         }
         let mut below = key.as_bytes().to_vec();
         below.push(b'/');
-        let is_directory = inside
-            .objects
-            .keys()
-            .any(|other| other.as_bytes().starts_with(&below));
+        let is_directory = inside.objects.keys().any(|other| other.as_bytes().starts_with(&below));
         Ok(match inside.objects.get(key) {
             Some((_, identity)) => Resolved::Complete(identity.clone()),
             None if is_directory => Resolved::NotAFile,
@@ -133,23 +126,16 @@ impl Bucket for MemoryBucket {
             .get(key)
             .ok_or_else(|| BucketError::NotFound(key.clone()))?;
         let broken = |error: std::io::Error| BucketError::transient("no memory file", error);
-        let fd = rustix::fs::memfd_create("object", MemfdFlags::CLOEXEC)
-            .map_err(|error| broken(error.into()))?;
+        let fd = rustix::fs::memfd_create("object", MemfdFlags::CLOEXEC).map_err(|error| broken(error.into()))?;
         let mut file = std::fs::File::from(fd);
-        file.write_all(bytes)
-            .and_then(|()| file.rewind())
-            .map_err(broken)?;
+        file.write_all(bytes).and_then(|()| file.rewind()).map_err(broken)?;
         Ok(Opened {
             identity: identity.clone(),
             fd: file.into(),
         })
     }
 
-    async fn list(
-        &self,
-        directory: &Directory,
-        after: Option<&ObjectKey>,
-    ) -> Result<Box<dyn Lister>, BucketError> {
+    async fn list(&self, directory: &Directory, after: Option<&ObjectKey>) -> Result<Box<dyn Lister>, BucketError> {
         let inside = self.inside();
         if inside.offline {
             return Err(offline());

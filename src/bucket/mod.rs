@@ -123,9 +123,5 @@ pub trait Bucket: Send + Sync {
     async fn open(&self, key: &ObjectKey) -> Result<Opened, BucketError>;
     /// Starts a listing of what lies below `directory`, after `after` where given. Hidden
     /// directories are left out; which other names are wanted, rules say.
-    async fn list(
-        &self,
-        directory: &Directory,
-        after: Option<&ObjectKey>,
-    ) -> Result<Box<dyn Lister>, BucketError>;
+    async fn list(&self, directory: &Directory, after: Option<&ObjectKey>) -> Result<Box<dyn Lister>, BucketError>;
 }

@@ -49,20 +49,14 @@ impl Bucket for SingleFile {
     }
 
     async fn resolve(&self, key: &ObjectKey) -> Result<Resolved, BucketError> {
-        self.identity(key)
-            .map(|(identity, _)| Resolved::Complete(identity))
+        self.identity(key).map(|(identity, _)| Resolved::Complete(identity))
     }
 
     async fn open(&self, key: &ObjectKey) -> Result<Opened, BucketError> {
-        self.identity(key)
-            .map(|(identity, fd)| Opened { identity, fd })
+        self.identity(key).map(|(identity, fd)| Opened { identity, fd })
     }
 
-    async fn list(
-        &self,
-        _directory: &Directory,
-        _after: Option<&ObjectKey>,
-    ) -> Result<Box<dyn Lister>, BucketError> {
+    async fn list(&self, _directory: &Directory, _after: Option<&ObjectKey>) -> Result<Box<dyn Lister>, BucketError> {
         let object = match &self.file {
             Some((key, _)) => Some(Object {
                 bucket: self.name.clone(),

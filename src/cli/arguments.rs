@@ -7,12 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// A self-hosted media workflow daemon: drop a file, get published results.
 #[derive(Debug, Parser)]
-#[command(
-    name = "reelmill",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "reelmill", version, propagate_version = true, max_term_width = 100)]
 pub struct Arguments {
     /// The config file; else $REELMILL_CONFIG, ./reelmill.toml, /etc/reelmill/reelmill.toml
     #[arg(long, short, global = true, value_name = "FILE")]
@@ -163,8 +158,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     fn parse(line: &[&str]) -> Arguments {
-        Arguments::try_parse_from(std::iter::once("reelmill").chain(line.iter().copied()))
-            .expect("a command line")
+        Arguments::try_parse_from(std::iter::once("reelmill").chain(line.iter().copied())).expect("a command line")
     }
 
     #[test]
@@ -196,12 +190,7 @@ mod tests {
     fn a_key_need_not_be_utf_8() {
         use std::os::unix::ffi::OsStringExt as _;
         let key = OsString::from_vec(b"a\xffb.mp4".to_vec());
-        let line = [
-            "reelmill".into(),
-            "explain".into(),
-            "inbox".into(),
-            key.clone(),
-        ];
+        let line = ["reelmill".into(), "explain".into(), "inbox".into(), key.clone()];
         let arguments = Arguments::try_parse_from::<_, OsString>(line).expect("a command line");
         assert!(matches!(arguments.command, Command::Explain { key: found, .. } if found == key));
     }

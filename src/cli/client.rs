@@ -38,16 +38,10 @@ impl<'a> Client<'a> {
 
     /// Wishes something.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
-        self.runtime
-            .block_on(self.ask(Method::POST, path, Some(body)))
+        self.runtime.block_on(self.ask(Method::POST, path, Some(body)))
     }
 
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, Trouble> {
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
         let stream = socket::connect(&self.config.state)
             .await
             .map_err(|error| self.unreachable(&error))?;
@@ -56,18 +50,10 @@ impl<'a> Client<'a> {
             .uri(path)
             .header(HOST, "reelmill")
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(
-                body.map(Value::to_string).unwrap_or_default(),
-            )))
-            .map_err(|error| {
-                Trouble::new(Code::Internal, format!("cannot ask for {path}: {error}"))
-            })?;
-        let broken = |error: hyper::Error| {
-            Trouble::new(
-                Code::Temporary,
-                format!("the daemon broke off its answer: {error}"),
-            )
-        };
+            .body(Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default())))
+            .map_err(|error| Trouble::new(Code::Internal, format!("cannot ask for {path}: {error}")))?;
+        let broken =
+            |error: hyper::Error| Trouble::new(Code::Temporary, format!("the daemon broke off its answer: {error}"));
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(broken)?;
@@ -87,9 +73,7 @@ impl<'a> Client<'a> {
         match error.kind() {
             ErrorKind::PermissionDenied => Trouble::new(
                 Code::Permission,
-                format!(
-                    "you may not talk to the daemon at {socket}: join the group that owns it, or use sudo"
-                ),
+                format!("you may not talk to the daemon at {socket}: join the group that owns it, or use sudo"),
             ),
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Trouble::new(
                 Code::Unavailable,
@@ -109,10 +93,7 @@ impl<'a> Client<'a> {
 /// A path as one word for a shell.
 fn shell_word(path: &Path) -> String {
     let text = path.to_string_lossy();
-    if text
-        .chars()
-        .all(|c| c.is_alphanumeric() || "/._-+".contains(c))
-    {
+    if text.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c)) {
         text.into_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
@@ -120,12 +101,8 @@ fn shell_word(path: &Path) -> String {
 }
 
 fn read(status: StatusCode, bytes: &[u8]) -> Result<Value, Trouble> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        Trouble::new(
-            Code::Internal,
-            format!("the daemon's answer cannot be read: {error}"),
-        )
-    })?;
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|error| Trouble::new(Code::Internal, format!("the daemon's answer cannot be read: {error}")))?;
     if status.is_success() {
         return Ok(value);
     }

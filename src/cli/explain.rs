@@ -16,12 +16,7 @@ use super::status::read;
 use crate::app::explain::ExplainView;
 
 /// Says for every rule why it would or would not start.
-pub fn explain(
-    said: Option<&Path>,
-    bucket: &str,
-    key: &OsStr,
-    json: bool,
-) -> Result<ExitCode, Trouble> {
+pub fn explain(said: Option<&Path>, bucket: &str, key: &OsStr, json: bool) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
     let key = URL_SAFE_NO_PAD.encode(key.as_bytes());
     let path = format!("/v1/explain?bucket={}&key_bytes={key}", escape(bucket));

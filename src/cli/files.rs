@@ -60,11 +60,7 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
         })?;
         let checked = check_all(config, &files);
         rules = checked.rules.len();
-        enabled = checked
-            .rules
-            .iter()
-            .filter(|(rule, _)| rule.enabled)
-            .count();
+        enabled = checked.rules.iter().filter(|(rule, _)| rule.enabled).count();
         diagnostics.extend(checked.diagnostics);
     }
     let errors = count(&diagnostics, Severity::Error);
@@ -91,9 +87,7 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
             "{config}: {verdict}; {rules} good rules, {enabled} of them enabled"
         ));
         if errors == 0 && rules > 0 && enabled == 0 {
-            output::print(
-                "No rule is enabled, so nothing will start: `reelmill rules enable NAME`.",
-            );
+            output::print("No rule is enabled, so nothing will start: `reelmill rules enable NAME`.");
         }
     }
     Ok(if errors == 0 {
@@ -106,10 +100,7 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
 }
 
 fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
-    diagnostics
-        .iter()
-        .filter(|one| one.severity == severity)
-        .count()
+    diagnostics.iter().filter(|one| one.severity == severity).count()
 }
 
 /// `reelmill bucket accept NAME`
@@ -123,21 +114,14 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
         let names: Vec<_> = config.buckets.keys().map(BucketName::as_str).collect();
         return Err(Trouble::new(
             Code::NoInput,
-            format!(
-                "the config has no bucket \"{name}\"; it has {}",
-                names.join(", ")
-            ),
+            format!("the config has no bucket \"{name}\"; it has {}", names.join(", ")),
         ));
     };
     LocalBucket::new(name.clone(), &bucket.path, &config.state.join("buckets"))
         .accept()
-        .map_err(|error| {
-            Trouble::new(Code::CannotCreate, crate::app::status::with_causes(&error))
-        })?;
+        .map_err(|error| Trouble::new(Code::CannotCreate, crate::app::status::with_causes(&error)))?;
     if json {
-        output::print_json(
-            &json!({ "bucket": name, "path": bucket.path.to_string_lossy(), "accepted": true }),
-        );
+        output::print_json(&json!({ "bucket": name, "path": bucket.path.to_string_lossy(), "accepted": true }));
     } else {
         let path = bucket.path.display();
         output::print(&format!("{path} is the bucket {name} from now on."));
@@ -148,13 +132,8 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
 /// Reads and checks one rule file for a trial: the rule and its text. The buckets that it names need not be
 /// declared anywhere, since a trial puts the file and a folder in their place.
 pub fn read_rule(path: &Path) -> Result<(Rule, String), Trouble> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Trouble::io(
-            &format!("cannot read {}", path.display()),
-            &error,
-            Code::NoInput,
-        )
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Trouble::io(&format!("cannot read {}", path.display()), &error, Code::NoInput))?;
     let file = SourceFile {
         path: path.to_path_buf(),
         text: text.clone().into(),

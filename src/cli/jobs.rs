@@ -20,11 +20,7 @@ use crate::app::view::{JobView, OutputView, TaskView};
 use crate::job::JobState;
 
 /// Lists, shows, repeats or cancels jobs.
-pub fn jobs(
-    said: Option<&Path>,
-    command: Option<&JobsCommand>,
-    json: bool,
-) -> Result<ExitCode, Trouble> {
+pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
     let client = Client::new(&config)?;
     let every = JobsList {
@@ -61,11 +57,7 @@ pub fn jobs(
 }
 
 /// Shows an answer: to programs as it is, to people as they like it.
-fn answer<T: Serialize + DeserializeOwned>(
-    value: Value,
-    json: bool,
-    show: impl FnOnce(&T),
-) -> Result<(), Trouble> {
+fn answer<T: Serialize + DeserializeOwned>(value: Value, json: bool, show: impl FnOnce(&T)) -> Result<(), Trouble> {
     let view: T = read(value)?;
     if json {
         output::print_json(&view);
@@ -102,11 +94,7 @@ fn list(jobs: &Vec<JobView>) {
 
 /// Jobs as a table.
 pub fn table(jobs: &[JobView], now: Timestamp) {
-    let mut table = Table::new(
-        &["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"],
-        3,
-    )
-    .coloured(1);
+    let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"], 3).coloured(1);
     for job in jobs {
         table.row(&[
             job.id.clone(),
@@ -131,10 +119,7 @@ fn done(job: &JobView) -> String {
         }
         (JobState::Running, None, Some(work)) => work.phase.clone(),
         (state, _, _) if state.is_final() => match (job.started, job.ended) {
-            (Some(started), Some(ended)) => format!(
-                "in {}",
-                seconds(ended.duration_since(started).as_secs_f64())
-            ),
+            (Some(started), Some(ended)) => format!("in {}", seconds(ended.duration_since(started).as_secs_f64())),
             _ => String::new(),
         },
         _ => String::new(),
@@ -180,27 +165,14 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
         "object",
         format!("{}/{}  ({})", job.bucket, tame(&job.key), size(job.size)),
     );
-    line(
-        "identity",
-        format!("{}, generation {}", job.identity, job.generation),
-    );
-    line(
-        "rule",
-        format!("{}, version {}", tame(&job.rule), job.rule_version),
-    );
+    line("identity", format!("{}, generation {}", job.identity, job.generation));
+    line("rule", format!("{}, version {}", tame(&job.rule), job.rule_version));
     line("priority", job.priority.to_string());
-    line(
-        "created",
-        format!("{}  ({})", job.created, ago(job.created, now)),
-    );
+    line("created", format!("{}  ({})", job.created, ago(job.created, now)));
     if let Some(started) = job.started {
         line(
             "started",
-            format!(
-                "{started}  ({}), attempt {}",
-                ago(started, now),
-                job.attempt
-            ),
+            format!("{started}  ({}), attempt {}", ago(started, now), job.attempt),
         );
     }
     if let Some(ended) = job.ended {
@@ -213,12 +185,10 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
         line("repeats", format!("job {old}"));
     }
     if let Some(work) = &job.work {
-        let speed = work.speed.map_or_else(String::new, |speed| {
-            format!(", {speed:.1} times as fast as it plays")
-        });
-        let part = job
-            .progress
-            .map_or_else(String::new, |_| format!(", {}", done(job)));
+        let speed = work
+            .speed
+            .map_or_else(String::new, |speed| format!(", {speed:.1} times as fast as it plays"));
+        let part = job.progress.map_or_else(String::new, |_| format!(", {}", done(job)));
         line("now", format!("{}{part}{speed}", work.phase));
     }
     for task in &job.tasks {
@@ -245,21 +215,13 @@ fn task_lines(task: &TaskView, paint: &Paint, lines: &mut Vec<String>) {
         paint.state(state, state)
     ));
     if let Some(error) = &task.error {
-        lines.push(format!(
-            "  error   {}: {}",
-            error.kind.as_str(),
-            tame(&error.message)
-        ));
+        lines.push(format!("  error   {}: {}", error.kind.as_str(), tame(&error.message)));
     }
     for finding in &task.findings {
         lines.push(format!("  found   {}", tame(&finding.message)));
     }
     for output in &task.outputs {
-        lines.push(format!(
-            "  output  {}  {}",
-            place(output),
-            size(output.size)
-        ));
+        lines.push(format!("  output  {}  {}", place(output), size(output.size)));
     }
 }
 

@@ -152,10 +152,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_steer_the_terminal() {
-        assert_eq!(
-            tame("a\x1b[31mb\nc\u{202e}d"),
-            "a\u{fffd}[31mb\u{fffd}c\u{fffd}d"
-        );
+        assert_eq!(tame("a\x1b[31mb\nc\u{202e}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
         assert_eq!(tame("grüße 你好"), "grüße 你好");
     }
 }

@@ -32,9 +32,7 @@ impl Bar {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             self.0.set_position((part * STEPS as f64) as u64);
         }
-        let speed = work
-            .speed
-            .map_or_else(String::new, |speed| format!(", {speed:.1}x"));
+        let speed = work.speed.map_or_else(String::new, |speed| format!(", {speed:.1}x"));
         let left = work
             .eta
             .and_then(|eta| Duration::try_from_secs_f64(eta).ok())

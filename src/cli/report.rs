@@ -108,9 +108,7 @@ impl miette::Diagnostic for Report<'_> {
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
         self.diagnostic.span.as_ref()?;
-        self.source
-            .as_ref()
-            .map(|source| source as &dyn miette::SourceCode)
+        self.source.as_ref().map(|source| source as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -118,8 +116,6 @@ impl miette::Diagnostic for Report<'_> {
         let length = self.diagnostic.file.as_ref()?.text.len();
         let start = span.start.min(length);
         let end = span.end.clamp(start, length);
-        Some(Box::new(std::iter::once(LabeledSpan::underline(
-            start..end,
-        ))))
+        Some(Box::new(std::iter::once(LabeledSpan::underline(start..end))))
     }
 }

@@ -26,11 +26,7 @@ use crate::rule::edit::set_enabled;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lists or shows rules, turns one on or off.
-pub fn rules(
-    said: Option<&Path>,
-    command: Option<&RulesCommand>,
-    json: bool,
-) -> Result<ExitCode, Trouble> {
+pub fn rules(said: Option<&Path>, command: Option<&RulesCommand>, json: bool) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
     match command {
         None | Some(RulesCommand::List) => {
@@ -44,9 +40,7 @@ pub fn rules(
         Some(RulesCommand::Show { name }) => {
             let view: RulesView = read(Client::new(&config)?.get("/v1/rules")?)?;
             let rule = view.rules.iter().find(|rule| &rule.name == name);
-            let rule = rule.ok_or_else(|| {
-                no_such_rule(name, view.rules.iter().map(|rule| rule.name.as_str()))
-            })?;
+            let rule = rule.ok_or_else(|| no_such_rule(name, view.rules.iter().map(|rule| rule.name.as_str())))?;
             if json {
                 output::print_json(rule);
             } else {
@@ -66,10 +60,7 @@ fn no_such_rule<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Trouble
     } else {
         format!("there are {}", known.join(", "))
     };
-    Trouble::new(
-        Code::NoInput,
-        format!("there is no rule \"{}\"; {there}", tame(name)),
-    )
+    Trouble::new(Code::NoInput, format!("there is no rule \"{}\"; {there}", tame(name)))
 }
 
 fn list(view: &RulesView, config: &Config) {
@@ -97,13 +88,7 @@ fn list(view: &RulesView, config: &Config) {
     )
     .coloured(1);
     for rule in &view.rules {
-        let figure = |state: &str| {
-            rule.jobs
-                .get(state)
-                .copied()
-                .unwrap_or_default()
-                .to_string()
-        };
+        let figure = |state: &str| rule.jobs.get(state).copied().unwrap_or_default().to_string();
         let is = match (rule.broken, rule.enabled, &rule.arming) {
             (true, _, _) => "broken",
             (_, true, Some(_)) => "arming",
@@ -123,8 +108,7 @@ fn list(view: &RulesView, config: &Config) {
             figure("running"),
             figure("succeeded"),
             figure("failed"),
-            rule.last_job
-                .map_or_else(|| "never".to_owned(), |then| ago(then, now)),
+            rule.last_job.map_or_else(|| "never".to_owned(), |then| ago(then, now)),
         ]);
     }
     table.print();
@@ -168,9 +152,8 @@ fn turn(config: &Config, name: &str, enabled: bool, json: bool) -> Result<(), Tr
         .map_err(|error| Trouble::new(Code::Data, format!("{shown} cannot be edited: {error}")))?;
     let changed = edited != text;
     if changed {
-        replace(&path, &edited).map_err(|error| {
-            Trouble::io(&format!("cannot write {shown}"), &error, Code::CannotCreate)
-        })?;
+        replace(&path, &edited)
+            .map_err(|error| Trouble::io(&format!("cannot write {shown}"), &error, Code::CannotCreate))?;
     }
     let word = if enabled { "enabled" } else { "disabled" };
     let client = Client::new(config)?;
@@ -192,9 +175,9 @@ fn turn(config: &Config, name: &str, enabled: bool, json: bool) -> Result<(), Tr
     let name = tame(name);
     output::print(&match daemon {
         Taken::Yes => format!("\"{name}\" is {word} ({shown})."),
-        Taken::NotRunning => format!(
-            "\"{name}\" is {word} in {shown}; the daemon is not running and will see it when it starts."
-        ),
+        Taken::NotRunning => {
+            format!("\"{name}\" is {word} in {shown}; the daemon is not running and will see it when it starts.")
+        }
         Taken::NotYet => format!(
             "\"{name}\" is {word} in {shown}, but the daemon has not taken it up; `reelmill rules` and `reelmill check` say why."
         ),
@@ -240,11 +223,7 @@ fn find(config: &Config, name: &str) -> Result<(PathBuf, String), Trouble> {
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let table: Option<toml::Table> = text.parse().ok();
         let own = table
             .as_ref()
@@ -269,10 +248,7 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     // Hidden, and without the ending of a rule file: the daemon does not look at it.
     let fresh = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
     let written = (|| {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&fresh)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&fresh)?;
         file.write_all(text.as_bytes())?;
         file.set_permissions(std::fs::Permissions::from_mode(before.mode() & 0o7777))?;
         std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid())).ok();
@@ -297,10 +273,7 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("a mode");
         replace(&path, "new").expect("replaced");
         assert_eq!(std::fs::read_to_string(&path).expect("a text"), "new");
-        let mode = std::fs::metadata(&path)
-            .expect("a file")
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o7777, 0o640);
         let left = std::fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 1, "nothing else is left behind");

@@ -68,12 +68,7 @@ fn show(status: &StatusView) {
         let mut table = Table::new(&["PART", "IS", "SINCE", "SAYS"], 3).coloured(1);
         for (name, part) in &status.parts {
             let is = if part.ok { "ok" } else { "failed" };
-            table.row(&[
-                name.clone(),
-                is.to_owned(),
-                ago(part.since, now),
-                part.message.clone(),
-            ]);
+            table.row(&[name.clone(), is.to_owned(), ago(part.since, now), part.message.clone()]);
         }
         table.print();
     }
@@ -93,10 +88,7 @@ fn show(status: &StatusView) {
 pub fn broken(files: &[BrokenView], paint: &Paint) {
     for file in files {
         let keeps = file.rule.as_ref().map_or_else(String::new, |rule| {
-            format!(
-                " (the last good version of \"{}\" stays in force)",
-                tame(rule)
-            )
+            format!(" (the last good version of \"{}\" stays in force)", tame(rule))
         });
         output::print(&format!(
             "\n{} {}{keeps}",

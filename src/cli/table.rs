@@ -32,8 +32,7 @@ impl Table {
 
     /// Adds a row; cells are made harmless.
     pub fn row(&mut self, cells: &[String]) {
-        self.rows
-            .push(cells.iter().map(|cell| output::tame(cell)).collect());
+        self.rows.push(cells.iter().map(|cell| output::tame(cell)).collect());
     }
 
     /// Writes it to standard output.
@@ -91,10 +90,7 @@ pub fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let (tail_room, mut head_room) = (
-        width.saturating_sub(1) / 2,
-        width.saturating_sub(1).div_ceil(2),
-    );
+    let (tail_room, mut head_room) = (width.saturating_sub(1) / 2, width.saturating_sub(1).div_ceil(2));
     let mut head = String::new();
     for c in text.chars() {
         let Some(left) = head_room.checked_sub(column(c)) else {

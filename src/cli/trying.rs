@@ -27,13 +27,8 @@ pub fn try_rule(
         let words = format!("there is no {}", config.display());
         return Err(Trouble::new(Code::NoInput, words));
     }
-    std::fs::metadata(file).map_err(|error| {
-        Trouble::io(
-            &format!("cannot read {}", file.display()),
-            &error,
-            Code::NoInput,
-        )
-    })?;
+    std::fs::metadata(file)
+        .map_err(|error| Trouble::io(&format!("cannot read {}", file.display()), &error, Code::NoInput))?;
     let (rule, text) = files::read_rule(rule)?;
     let trial = Trial {
         rule,
@@ -61,11 +56,7 @@ pub fn try_rule(
             output::print(&format!("\nResults are in {}.", shown.display()));
         }
     }
-    Ok(if good {
-        ExitCode::SUCCESS
-    } else {
-        Code::Failed.into()
-    })
+    Ok(if good { ExitCode::SUCCESS } else { Code::Failed.into() })
 }
 
 async fn work(trial: Trial) -> anyhow::Result<JobView> {
@@ -94,10 +85,7 @@ async fn work(trial: Trial) -> anyhow::Result<JobView> {
 /// The job as the API would show it, with the files below `out`.
 fn view(tried: &Tried, out: &Path) -> JobView {
     let mut view = JobView::bare(&tried.job, &tried.outputs);
-    let outputs = view
-        .tasks
-        .iter_mut()
-        .flat_map(|task| task.outputs.iter_mut());
+    let outputs = view.tasks.iter_mut().flat_map(|task| task.outputs.iter_mut());
     for output in outputs.chain(view.note.iter_mut()) {
         output.path = Some(out.join(&output.key).to_string_lossy().into_owned());
     }

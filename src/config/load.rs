@@ -62,11 +62,7 @@ pub fn read(path: &Path) -> (Option<Config>, Vec<Diagnostic>) {
                 path: path.to_owned(),
                 text: "".into(),
             };
-            let found = Diagnostic::error(
-                &file,
-                None,
-                format!("the config file cannot be read: {error}"),
-            );
+            let found = Diagnostic::error(&file, None, format!("the config file cannot be read: {error}"));
             (None, vec![found])
         }
     }
@@ -75,8 +71,7 @@ pub fn read(path: &Path) -> (Option<Config>, Vec<Diagnostic>) {
 /// Checks the text of a config file.
 #[must_use]
 pub fn check(file: &SourceFile) -> (Option<Config>, Vec<Diagnostic>) {
-    let (config, diagnostics) =
-        Page::read(file, "the config", |page, table| config(page, table, file));
+    let (config, diagnostics) = Page::read(file, "the config", |page, table| config(page, table, file));
     (config.filter(|_| !any_error(&diagnostics)), diagnostics)
 }
 
@@ -98,10 +93,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         .get("state")
         .map_or_else(|| Some(default_state()), |value| place(&value));
     let buckets = table
-        .require(
-            "bucket",
-            "declare at least one: [bucket.NAME] with `path = \"...\"`",
-        )
+        .require("bucket", "declare at least one: [bucket.NAME] with `path = \"...\"`")
         .and_then(|value| {
             let mut table = value.table()?;
             let all: Vec<_> = table
@@ -134,17 +126,13 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         None => Some(Duration::from_mins(1)),
     };
     table.finish(&[
-        "api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database",
-        "log",
+        "api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database", "log",
     ]);
     Some(Config {
         file: path,
         rules: rules?,
         state: state?,
-        buckets: buckets?
-            .into_iter()
-            .map(|(named, _)| named)
-            .collect::<BTreeMap<_, _>>(),
+        buckets: buckets?.into_iter().map(|(named, _)| named).collect::<BTreeMap<_, _>>(),
         workers: workers?,
         ageing: ageing?,
         grace: grace?,
@@ -152,12 +140,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
 }
 
 /// A length of time in seconds, within a range of seconds.
-fn span(
-    table: &mut Table<'_>,
-    key: &str,
-    default: u64,
-    range: RangeInclusive<u64>,
-) -> Option<Duration> {
+fn span(table: &mut Table<'_>, key: &str, default: u64, range: RangeInclusive<u64>) -> Option<Duration> {
     let range = Duration::from_secs(*range.start())..=Duration::from_secs(*range.end());
     match table.get(key) {
         Some(value) => value.duration(range),
@@ -290,7 +273,5 @@ fn variable(name: &str) -> Option<PathBuf> {
 
 /// Without `.` segments.
 fn tidy(path: &Path) -> PathBuf {
-    path.components()
-        .filter(|part| *part != Component::CurDir)
-        .collect()
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }

@@ -55,10 +55,7 @@ pub fn read_rules(folder: &Path) -> io::Result<RuleFiles> {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => continue,
             Err(error) => format!("the file cannot be read: {error}"),
         };
-        let file = SourceFile {
-            path,
-            text: "".into(),
-        };
+        let file = SourceFile { path, text: "".into() };
         found.unreadable.push(BrokenFile {
             file: name.to_string_lossy().into_owned(),
             rule: None,
@@ -93,11 +90,7 @@ pub fn check_all(config: &Config, files: &RuleFiles) -> Checked {
     for broken in &files.unreadable {
         checked.diagnostics.extend(broken.diagnostics.clone());
     }
-    let pairs: Vec<_> = checked
-        .rules
-        .iter()
-        .map(|(rule, file)| (rule, file))
-        .collect();
+    let pairs: Vec<_> = checked.rules.iter().map(|(rule, file)| (rule, file)).collect();
     let together = check_together(&pairs);
     checked.diagnostics.extend(together);
     checked

@@ -45,11 +45,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at this place of a file.
     #[must_use]
-    pub fn error(
-        file: &SourceFile,
-        span: Option<Range<usize>>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn error(file: &SourceFile, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
         Self {
             file: Some(file.clone()),
             span,
@@ -87,16 +83,11 @@ impl Diagnostic {
 /// Whether any of these must be mended before the file can be used.
 #[must_use]
 pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics
-        .iter()
-        .any(|found| found.severity == Severity::Error)
+    diagnostics.iter().any(|found| found.severity == Severity::Error)
 }
 
 /// Of the words on offer the one that was probably meant.
-pub fn did_you_mean<'w>(
-    written: &str,
-    words: impl IntoIterator<Item = &'w str>,
-) -> Option<&'w str> {
+pub fn did_you_mean<'w>(written: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let written = written.to_lowercase();
     words
         .into_iter()

@@ -9,11 +9,9 @@ use std::time::Duration;
 use crate::rule::Point;
 
 /// What a length of time looks like.
-pub const DURATION_FORM: &str =
-    "a length of time reads \"90s\", \"1m30s\", \"250ms\" or \"00:01:30.5\"";
+pub const DURATION_FORM: &str = "a length of time reads \"90s\", \"1m30s\", \"250ms\" or \"00:01:30.5\"";
 /// What a point in a medium looks like.
-pub const POINT_FORM: &str =
-    "a point reads \"10%\", \"5s\" or \"00:01:30.5\"; \"-10s\" counts back from the end";
+pub const POINT_FORM: &str = "a point reads \"10%\", \"5s\" or \"00:01:30.5\"; \"-10s\" counts back from the end";
 /// What a size looks like.
 pub const SIZE_FORM: &str = "a size reads \"8MiB\", \"500KB\" or \"1.5GiB\"";
 /// What a rate looks like.
@@ -32,11 +30,7 @@ const TIME_UNITS: [(&str, u128); 5] = [
 
 /// Reads a length of time; none where the text is no such thing.
 pub fn duration(text: &str) -> Option<Duration> {
-    let nanos = if text.contains(':') {
-        clock(text)?
-    } else {
-        units(text)?
-    };
+    let nanos = if text.contains(':') { clock(text)? } else { units(text)? };
     let seconds = u64::try_from(nanos / NANOS).ok()?;
     Some(Duration::new(seconds, u32::try_from(nanos % NANOS).ok()?))
 }
@@ -49,9 +43,7 @@ fn units(text: &str) -> Option<u128> {
     while !rest.is_empty() {
         let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
         let (number, after) = rest.split_at(end);
-        let end = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let at = allowed.iter().position(|(name, _)| *name == unit)?;
         total = total.checked_add(decimal(number, allowed[at].1)?)?;
@@ -123,10 +115,7 @@ pub fn size(text: &str) -> Option<u64> {
 
 /// Reads a rate in bits a second.
 pub fn rate(text: &str) -> Option<u64> {
-    with_unit(
-        text,
-        &[("", 1), ("k", 1_000), ("K", 1_000), ("M", 1_000_000)],
-    )
+    with_unit(text, &[("", 1), ("k", 1_000), ("K", 1_000), ("M", 1_000_000)])
 }
 
 /// Reads a point in a medium.
@@ -134,9 +123,7 @@ pub fn point(text: &str) -> Option<Point> {
     if let Some(number) = text.strip_suffix('%') {
         let digits = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let percent: f64 = digits.then(|| number.parse().ok())??;
-        return (0.0..=100.0)
-            .contains(&percent)
-            .then_some(Point::Percent(percent));
+        return (0.0..=100.0).contains(&percent).then_some(Point::Percent(percent));
     }
     match text.strip_prefix('-') {
         Some(back) => duration(back).map(Point::End),
@@ -211,11 +198,7 @@ mod tests {
             ("0s", 0),
             ("90:00", 5_400_000),
         ] {
-            assert_eq!(
-                duration(text),
-                Some(Duration::from_millis(millis)),
-                "{text}"
-            );
+            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in [
             "",
@@ -272,10 +255,7 @@ mod tests {
         assert_eq!(point("10%"), Some(Point::Percent(10.0)));
         assert_eq!(point("99.5%"), Some(Point::Percent(99.5)));
         assert_eq!(point("-10s"), Some(Point::End(Duration::from_secs(10))));
-        assert_eq!(
-            point("00:00:05"),
-            Some(Point::Start(Duration::from_secs(5)))
-        );
+        assert_eq!(point("00:00:05"), Some(Point::Start(Duration::from_secs(5))));
         for text in ["101%", "-5%", "%", "inf%", "--1s", "5"] {
             assert_eq!(point(text), None, "{text}");
         }

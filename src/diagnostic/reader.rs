@@ -31,19 +31,12 @@ pub struct Page {
 impl Page {
     /// Reads a file with `read`, which gets its outermost table, called `name` in messages.
     /// Answers what `read` did and all that is wrong, in the order of the file.
-    pub fn read<T>(
-        file: &SourceFile,
-        name: &str,
-        read: impl FnOnce(&Self, Table<'_>) -> T,
-    ) -> (T, Vec<Diagnostic>) {
+    pub fn read<T>(file: &SourceFile, name: &str, read: impl FnOnce(&Self, Table<'_>) -> T) -> (T, Vec<Diagnostic>) {
         let (document, errors) = DeTable::parse_recoverable(&file.text);
         let mut syntax: Vec<Diagnostic> = Vec::new();
         for error in errors {
             let found = Diagnostic::error(file, error.span(), error.message());
-            if syntax
-                .iter()
-                .all(|known| known.position() != found.position())
-            {
+            if syntax.iter().all(|known| known.position() != found.position()) {
                 syntax.push(found);
             }
         }
@@ -135,16 +128,11 @@ impl<'p> Table<'p> {
             .map(|(key, value)| (key.get_ref().as_ref(), self.value(key, value)))
             .collect();
         entries.sort_by_key(|(_, value)| value.key_span.start);
-        self.asked
-            .extend(entries.iter().map(|(key, _)| (*key).to_owned()));
+        self.asked.extend(entries.iter().map(|(key, _)| (*key).to_owned()));
         entries
     }
 
-    fn value(
-        &self,
-        key: &'p Spanned<toml::de::DeString<'p>>,
-        value: &'p Spanned<DeValue<'p>>,
-    ) -> Value<'p> {
+    fn value(&self, key: &'p Spanned<toml::de::DeString<'p>>, value: &'p Spanned<DeValue<'p>>) -> Value<'p> {
         let path = match self.path.as_str() {
             "" => key.get_ref().to_string(),
             path => format!("{path}.{}", key.get_ref()),
@@ -237,9 +225,7 @@ impl<'p> Value<'p> {
 
     /// Whether it is the number 0.
     pub fn is_zero(&self) -> bool {
-        self.is
-            .as_integer()
-            .is_some_and(|number| number.as_str() == "0")
+        self.is.as_integer().is_some_and(|number| number.as_str() == "0")
     }
 
     /// Whether it is written as a list.
@@ -298,9 +284,7 @@ impl<'p> Value<'p> {
         let help = format!("a number from {} to {}", range.start(), range.end());
         let number: Option<f64> = match self.is {
             DeValue::Float(number) => number.as_str().parse().ok(),
-            DeValue::Integer(number) => i32::from_str_radix(number.as_str(), number.radix())
-                .ok()
-                .map(f64::from),
+            DeValue::Integer(number) => i32::from_str_radix(number.as_str(), number.radix()).ok().map(f64::from),
             _ => return self.wrong_type("a number", help),
         };
         number
@@ -348,10 +332,7 @@ impl<'p> Value<'p> {
         let text = self.text()?;
         text.parse()
             .map_err(|error| {
-                self.error(
-                    format!("`{}` is no good name", self.path),
-                    format!("{error}"),
-                );
+                self.error(format!("`{}` is no good name", self.path), format!("{error}"));
             })
             .ok()
     }
@@ -376,11 +357,7 @@ impl<'p> Value<'p> {
         let Some(entries) = self.is.as_table() else {
             return self.wrong_type(
                 "a table",
-                format!(
-                    "write it as [{0}], or as {1} = {{ ... }}",
-                    self.path,
-                    self.last_key()
-                ),
+                format!("write it as [{0}], or as {1} = {{ ... }}", self.path, self.last_key()),
             );
         };
         Some(Table {
@@ -439,12 +416,7 @@ impl<'p> Value<'p> {
         })
     }
 
-    fn within<T: PartialOrd + Copy>(
-        &self,
-        value: T,
-        range: &RangeInclusive<T>,
-        show: fn(T) -> String,
-    ) -> Option<T> {
+    fn within<T: PartialOrd + Copy>(&self, value: T, range: &RangeInclusive<T>, show: fn(T) -> String) -> Option<T> {
         if range.contains(&value) {
             return Some(value);
         }

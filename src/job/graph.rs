@@ -189,18 +189,10 @@ mod tests {
 
     #[test]
     fn skipping_reaches_those_behind() {
-        let mut tasks = vec![
-            task("c", &["b"]),
-            task("b", &["a"]),
-            task("a", &[]),
-            task("d", &["c"]),
-        ];
+        let mut tasks = vec![task("c", &["b"]), task("b", &["a"]), task("a", &[]), task("d", &["c"])];
         tasks[2].state = TaskState::Failed;
         tasks[3].when = When::Any;
-        assert_eq!(
-            settled(tasks),
-            "c skipped, b skipped, a failed, d queued, goes on"
-        );
+        assert_eq!(settled(tasks), "c skipped, b skipped, a failed, d queued, goes on");
     }
 
     #[test]

@@ -63,12 +63,7 @@ pub enum Decision {
 /// Decides about an identity that was observed. `event` is when it came to be, where somebody knows that; a
 /// listing does not.
 #[must_use]
-pub fn decide(
-    entry: Option<&LedgerEntry>,
-    observed: &Identity,
-    event: Option<Timestamp>,
-    rule: &RuleView,
-) -> Decision {
+pub fn decide(entry: Option<&LedgerEntry>, observed: &Identity, event: Option<Timestamp>, rule: &RuleView) -> Decision {
     let announced = event.is_some_and(|event| event > rule.since);
     let counts_as_existing = |arming: ArmingView, known: bool| {
         !announced
@@ -127,15 +122,11 @@ mod tests {
             ("enabling", Some(ArmingView::Enabled)),
             (
                 "widening, new to it",
-                Some(ArmingView::Widened {
-                    matched_before: false,
-                }),
+                Some(ArmingView::Widened { matched_before: false }),
             ),
             (
                 "widening, matched before",
-                Some(ArmingView::Widened {
-                    matched_before: true,
-                }),
+                Some(ArmingView::Widened { matched_before: true }),
             ),
         ];
         let mut lines = Vec::new();
@@ -156,10 +147,7 @@ mod tests {
                             format!("{:?}", decide(entry.as_ref(), &observed, event, &view))
                         })
                         .collect();
-                    lines.push(format!(
-                        "{arming_name}; {entry_name}, {same}: {}",
-                        answers.join(" ")
-                    ));
+                    lines.push(format!("{arming_name}; {entry_name}, {same}: {}", answers.join(" ")));
                 }
             }
         }

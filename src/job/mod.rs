@@ -65,9 +65,7 @@ impl fmt::Display for JobId {
 }
 
 /// -10 ..= 10, higher first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Priority(i8);
 
@@ -105,9 +103,7 @@ impl From<Priority> for i64 {
 }
 
 /// Counts the identities that a (rule, bucket, key) has had; 0 is "none yet".
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Generation(pub u64);
 
 /// Rises with every claim of a job; every finishing write names the number that it holds.

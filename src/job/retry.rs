@@ -117,11 +117,7 @@ mod tests {
             .map(|kind| {
                 let answer = match after_failure(kind, 1, &policy(3), true, 1.0) {
                     Retry::Fail => "for good".to_owned(),
-                    Retry::Again {
-                        wait,
-                        split,
-                        counted,
-                    } => format!(
+                    Retry::Again { wait, split, counted } => format!(
                         "again after {wait:?}{}{}",
                         if split { ", split" } else { "" },
                         if counted { "" } else { ", not counted" }

@@ -140,8 +140,7 @@ pub fn step(job: &Job, event: &Event, now: Timestamp) -> Result<Job, IllegalTran
         }
         Event::Probed { media } => next.media = Some(media.clone()),
         Event::TaskSucceeded { task, findings } => {
-            let task =
-                find(&mut next, task, &[TaskState::Running, TaskState::Queued]).map_err(illegal)?;
+            let task = find(&mut next, task, &[TaskState::Running, TaskState::Queued]).map_err(illegal)?;
             task.state = TaskState::Succeeded;
             task.started.get_or_insert(now);
             task.ended = Some(now);
@@ -154,19 +153,14 @@ pub fn step(job: &Job, event: &Event, now: Timestamp) -> Result<Job, IllegalTran
             failure,
             findings,
         } => {
-            let task =
-                find(&mut next, task, &[TaskState::Running, TaskState::Queued]).map_err(illegal)?;
+            let task = find(&mut next, task, &[TaskState::Running, TaskState::Queued]).map_err(illegal)?;
             task.state = TaskState::Failed;
             task.ended = Some(now);
             task.error = Some(failure.clone());
             task.findings.clone_from(findings);
             settle(&mut next, now);
         }
-        Event::AttemptFailed {
-            tasks,
-            failure,
-            split,
-        } => {
+        Event::AttemptFailed { tasks, failure, split } => {
             for id in tasks {
                 let task = find(&mut next, id, &[TaskState::Running]).map_err(illegal)?;
                 task.state = TaskState::Queued;
@@ -229,11 +223,7 @@ fn end(job: &mut Job, state: JobState, reason: Option<String>, now: Timestamp) {
     job.ended = Some(now);
 }
 
-fn find<'a>(
-    job: &'a mut Job,
-    id: &TaskId,
-    states: &[TaskState],
-) -> Result<&'a mut TaskRecord, String> {
+fn find<'a>(job: &'a mut Job, id: &TaskId, states: &[TaskState]) -> Result<&'a mut TaskRecord, String> {
     match job.tasks.iter_mut().find(|task| &task.id == id) {
         None => Err(format!(" and has no task {id}")),
         Some(task) if states.contains(&task.state) => Ok(task),

@@ -4,9 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Generation, Job, JobId, JobState, Lease, LeaseNumber, Priority, TaskRecord, TaskState,
-};
+use super::{Generation, Job, JobId, JobState, Lease, LeaseNumber, Priority, TaskRecord, TaskState};
 use crate::object::{Identity, Object};
 use crate::rule::{RuleVersion, When};
 

@@ -35,10 +35,7 @@ pub fn index_in_front(file: &mut (impl Read + Seek)) -> io::Result<bool> {
         }
         at = at.saturating_add(length);
     }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the file has no index",
-    ))
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the file has no index"))
 }
 
 #[cfg(test)]
@@ -58,22 +55,13 @@ mod tests {
 
     #[test]
     fn the_index_is_found_in_front_and_at_the_end() {
-        assert!(
-            index_in_front(&mut file(&[(b"ftyp", 8), (b"moov", 20), (b"mdat", 9)])).expect("read")
-        );
-        assert!(
-            !index_in_front(&mut file(&[(b"ftyp", 8), (b"mdat", 9), (b"moov", 20)])).expect("read")
-        );
+        assert!(index_in_front(&mut file(&[(b"ftyp", 8), (b"moov", 20), (b"mdat", 9)])).expect("read"));
+        assert!(!index_in_front(&mut file(&[(b"ftyp", 8), (b"mdat", 9), (b"moov", 20)])).expect("read"));
     }
 
     #[test]
     fn a_file_without_an_index_or_with_a_bad_length_is_an_error() {
         assert!(index_in_front(&mut file(&[(b"ftyp", 8), (b"mdat", 9)])).is_err());
-        assert!(
-            index_in_front(&mut Cursor::new(vec![
-                0, 0, 0, 3, b'f', b't', b'y', b'p', 0
-            ]))
-            .is_err()
-        );
+        assert!(index_in_front(&mut Cursor::new(vec![0, 0, 0, 3, b'f', b't', b'y', b'p', 0])).is_err());
     }
 }

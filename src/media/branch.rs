@@ -34,8 +34,7 @@ pub fn transcode(
     bin.add_many([&muxer, &sink]).map_err(internal)?;
     muxer.link(&sink).map_err(internal)?;
 
-    if let (Some(spec), Some(picture), Some(source)) = (&plan.settings.video, plan.picture, source)
-    {
+    if let (Some(spec), Some(picture), Some(source)) = (&plan.settings.video, plan.picture, source) {
         let chain = video(plan, spec, picture, threads)?;
         let last = connect(&bin, "video", &chain)?;
         let pad = muxer
@@ -44,9 +43,7 @@ pub fn transcode(
         pad.set_property("trak-timescale", timescale(spec, source));
         last.link(&pad).map_err(internal)?;
     }
-    if let (Some(spec), Some(channels), Some(rate)) =
-        (&plan.settings.audio, plan.channels, plan.rate)
-    {
+    if let (Some(spec), Some(channels), Some(rate)) = (&plan.settings.audio, plan.channels, plan.rate) {
         let chain = audio(spec, channels, rate)?;
         let last = connect(&bin, "audio", &chain)?;
         let pad = muxer
@@ -121,9 +118,7 @@ fn video(
     if let Some(fps) = spec.fps {
         chain.push(element("videorate")?);
         chain.push(filter(
-            &gst::Caps::builder("video/x-raw")
-                .field("framerate", rate(fps))
-                .build(),
+            &gst::Caps::builder("video/x-raw").field("framerate", rate(fps)).build(),
         )?);
     }
     chain.push(scaler()?);
@@ -177,17 +172,11 @@ fn video(
 fn force_key_frames(pad: &gst::Pad, every: Duration) {
     let next = std::sync::Mutex::new(None::<Duration>);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let Some(pts) = info
-            .buffer()
-            .and_then(|buffer| buffer.pts())
-            .map(Duration::from)
-        else {
+        let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()).map(Duration::from) else {
             return gst::PadProbeReturn::Ok;
         };
         let due = {
-            let mut next = next
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut next = next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // The first frame is a key frame by itself.
             let due = next.is_some_and(|next| pts >= next);
             if due || next.is_none() {

@@ -21,13 +21,11 @@ pub fn decoder_for(stream: &Stream) -> Result<Option<gst::Element>, Failure> {
     if stream.media_type().ends_with("/x-raw") {
         return Ok(None);
     }
-    let mut factories: Vec<_> = gst::ElementFactory::factories_with_type(
-        gst::ElementFactoryType::DECODER,
-        gst::Rank::MARGINAL,
-    )
-    .into_iter()
-    .filter(|factory| factory.can_sink_any_caps(&stream.caps))
-    .collect();
+    let mut factories: Vec<_> =
+        gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODER, gst::Rank::MARGINAL)
+            .into_iter()
+            .filter(|factory| factory.can_sink_any_caps(&stream.caps))
+            .collect();
     factories.sort_by_key(|factory| {
         let preferred = PREFERRED.contains(&factory.name().as_str());
         std::cmp::Reverse((preferred, factory.rank()))
@@ -48,11 +46,7 @@ pub fn decoder_for(stream: &Stream) -> Result<Option<gst::Element>, Failure> {
 ///
 /// # Errors
 /// Where there is no decoder, or the pipeline cannot be built.
-pub fn decode(
-    medium: &Demuxer,
-    stream: &Stream,
-    single_threaded: bool,
-) -> Result<gst::Pad, Failure> {
+pub fn decode(medium: &Demuxer, stream: &Stream, single_threaded: bool) -> Result<gst::Pad, Failure> {
     let Some(decoder) = decoder_for(stream)? else {
         return Ok(stream.pad.clone());
     };
@@ -71,11 +65,7 @@ pub fn decode(
 ///
 /// # Errors
 /// Where elements are missing.
-pub fn straighten(
-    medium: &Demuxer,
-    mut pad: gst::Pad,
-    video: &VideoStream,
-) -> Result<gst::Pad, Failure> {
+pub fn straighten(medium: &Demuxer, mut pad: gst::Pad, video: &VideoStream) -> Result<gst::Pad, Failure> {
     if video.rotation != 0 {
         name_colours(&pad);
     }
@@ -130,15 +120,11 @@ fn name_colours(pad: &gst::Pad) {
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
         if let Some(gst::PadProbeData::Event(event)) = &mut info.data
             && let gst::EventView::Caps(caps) = event.view()
-            && caps
-                .structure()
-                .is_some_and(|fields| !fields.has_field("colorimetry"))
+            && caps.structure().is_some_and(|fields| !fields.has_field("colorimetry"))
             && let Ok(assumed) = gst_video::VideoInfo::from_caps(caps.caps())
         {
             let mut named = caps.caps_owned();
-            named
-                .make_mut()
-                .set("colorimetry", assumed.colorimetry().to_string());
+            named.make_mut().set("colorimetry", assumed.colorimetry().to_string());
             *event = gst::event::Caps::new(&named);
         }
         gst::PadProbeReturn::Ok

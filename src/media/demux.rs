@@ -101,10 +101,7 @@ impl Demuxer {
             if over.load(Ordering::SeqCst) {
                 discard(&home, pad);
             } else if let Some(stream) = take(&multiqueue, pad) {
-                taking
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(stream);
+                taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
             }
         });
         let mut opened = Self {
@@ -139,9 +136,7 @@ impl Demuxer {
                     gst::MessageView::Error(error) => {
                         let failure = describe(error, kind(typefind).as_ref(), input);
                         // Streams that came before the error must not hold the end up.
-                        self.streams = std::mem::take(
-                            &mut *found.lock().unwrap_or_else(PoisonError::into_inner),
-                        );
+                        self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
                         return Err(failure);
                     }
                     gst::MessageView::Tag(tag) => note(&mut self.tags, &tag.tags()),
@@ -153,10 +148,7 @@ impl Demuxer {
             }
             let seen = found.lock().unwrap_or_else(PoisonError::into_inner);
             // Streams are shown together, before the first packet of any of them comes out.
-            if !seen
-                .iter()
-                .any(|stream| stream.arrived.load(Ordering::SeqCst))
-            {
+            if !seen.iter().any(|stream| stream.arrived.load(Ordering::SeqCst)) {
                 // A medium can end before any stream was found.
                 if last.is_some_and(|at: Instant| at.elapsed() > PATIENCE) {
                     break;
@@ -164,8 +156,7 @@ impl Demuxer {
                 continue;
             }
             let since = *since.get_or_insert_with(Instant::now);
-            let ready =
-                |stream: &Stream| !stream.is_dense() || stream.arrived.load(Ordering::SeqCst);
+            let ready = |stream: &Stream| !stream.is_dense() || stream.arrived.load(Ordering::SeqCst);
             if seen.iter().all(ready) || since.elapsed() > PATIENCE {
                 complete.store(true, Ordering::SeqCst);
                 break;
@@ -256,13 +247,9 @@ pub fn link(pad: &gst::Pad, to: &gst::Element) -> Result<(), Failure> {
     let sink = to
         .static_pad("sink")
         .ok_or_else(|| internal("an element without a sink pad"))?;
-    pad.link(&sink).map(drop).map_err(|error| {
-        internal(format!(
-            "{} cannot be linked to {}: {error}",
-            pad.name(),
-            to.name()
-        ))
-    })
+    pad.link(&sink)
+        .map(drop)
+        .map_err(|error| internal(format!("{} cannot be linked to {}: {error}", pad.name(), to.name())))
 }
 
 fn take(multiqueue: &gst::Element, pad: &gst::Pad) -> Option<Stream> {
@@ -297,9 +284,7 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad) -> Option<Stream> {
 /// Kind and number of a stream as its demuxer's pad has them: `audio_1` comes after `audio_0`.
 fn place(pad: &gst::Pad) -> (u8, usize, String) {
     let mut name = pad.name().to_string();
-    let mut at = pad
-        .downcast_ref::<gst::GhostPad>()
-        .and_then(GhostPadExt::target);
+    let mut at = pad.downcast_ref::<gst::GhostPad>().and_then(GhostPadExt::target);
     while let Some(pad) = at {
         name = pad.name().to_string();
         at = pad
@@ -336,14 +321,10 @@ fn describe(error: &gst::message::Error, container: Option<&gst::Caps>, input: &
     let unknown = [gst::StreamError::TypeNotFound, gst::StreamError::WrongType]
         .into_iter()
         .any(|kind| error.error().matches(kind));
-    let media = container
-        .and_then(|caps| caps.structure(0))
-        .is_some_and(|s| {
-            let name = s.name().as_str();
-            name.starts_with("video/")
-                || name.starts_with("audio/")
-                || name.starts_with("application/x-id3")
-        });
+    let media = container.and_then(|caps| caps.structure(0)).is_some_and(|s| {
+        let name = s.name().as_str();
+        name.starts_with("video/") || name.starts_with("audio/") || name.starts_with("application/x-id3")
+    });
     if unknown && !media {
         not_media(container, input)
     } else {
@@ -358,9 +339,7 @@ fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
     {
         Some(name) if name.starts_with("video/") || name.starts_with("audio/") => Failure::new(
             ErrorKind::Corrupt,
-            format!(
-                "the medium is damaged beyond use: it looks like {name}, but no stream was found in it"
-            ),
+            format!("the medium is damaged beyond use: it looks like {name}, but no stream was found in it"),
         ),
         Some(name) => Failure::new(
             ErrorKind::Unsupported,
@@ -370,10 +349,7 @@ fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
             ErrorKind::Unsupported,
             "this is not a media file that Reelmill knows: it looks like text/plain",
         ),
-        None => Failure::new(
-            ErrorKind::Corrupt,
-            "this is not a media file that Reelmill knows",
-        ),
+        None => Failure::new(ErrorKind::Corrupt, "this is not a media file that Reelmill knows"),
     }
 }
 
@@ -386,9 +362,7 @@ fn is_text(input: &Input) -> bool {
     let text = match std::str::from_utf8(&start[..count]) {
         Ok(text) => text,
         // The last character may be cut in two.
-        Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or("")
-        }
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or(""),
         Err(_) => return false,
     };
     !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace())

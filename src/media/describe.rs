@@ -24,10 +24,7 @@ pub fn stream(index: usize, stream: &Stream) -> StreamInfo {
     StreamInfo {
         index: u32::try_from(index).unwrap_or(u32::MAX),
         codec: codec_name(&stream.caps),
-        duration: stream
-            .pad
-            .query_duration::<gst::ClockTime>()
-            .map(Into::into),
+        duration: stream.pad.query_duration::<gst::ClockTime>().map(Into::into),
         bitrate: tags
             .get::<gst::tags::Bitrate>()
             .map(|tag| u64::from(tag.get()))
@@ -71,10 +68,7 @@ fn number(fields: &gst::StructureRef, name: &str) -> u32 {
 
 fn fraction(fields: &gst::StructureRef, name: &str) -> Option<(u32, u32)> {
     let value = fields.get::<gst::Fraction>(name).ok()?;
-    Some((
-        u32::try_from(value.numer()).ok()?,
-        u32::try_from(value.denom()).ok()?,
-    ))
+    Some((u32::try_from(value.numer()).ok()?, u32::try_from(value.denom()).ok()?))
 }
 
 /// What caps say about a video stream.
@@ -190,10 +184,7 @@ fn collect(entry: &gst::TocEntryRef, into: &mut Vec<Chapter>) {
             end: time(stop),
             title: entry
                 .tags()
-                .and_then(|tags| {
-                    tags.get::<gst::tags::Title>()
-                        .map(|title| plain(title.get()))
-                })
+                .and_then(|tags| tags.get::<gst::tags::Title>().map(|title| plain(title.get())))
                 .unwrap_or_default(),
         });
     }

@@ -14,28 +14,17 @@ pub fn from_message(message: &gst::message::Error) -> Failure {
         .as_ref()
         .and_then(|factory| factory.metadata("klass").map(str::to_owned))
         .unwrap_or_default();
-    let name = element.map_or_else(
-        || "the pipeline".to_owned(),
-        |factory| factory.name().to_string(),
-    );
-    let debug = message
-        .debug()
-        .map(|text| text.to_string())
-        .unwrap_or_default();
+    let name = element.map_or_else(|| "the pipeline".to_owned(), |factory| factory.name().to_string());
+    let debug = message.debug().map(|text| text.to_string()).unwrap_or_default();
     from_error(&message.error(), &debug, &name, &klass)
 }
 
 fn from_error(error: &gst::glib::Error, debug: &str, element: &str, klass: &str) -> Failure {
     let said = plain(error.message());
     if error.matches(gst::ResourceError::NoSpaceLeft) || debug.contains("No space left on device") {
-        return Failure::new(
-            ErrorKind::NoSpace,
-            "no space is left where results are written",
-        );
+        return Failure::new(ErrorKind::NoSpace, "no space is left where results are written");
     }
-    if error.matches(gst::CoreError::MissingPlugin)
-        || error.matches(gst::StreamError::CodecNotFound)
-    {
+    if error.matches(gst::CoreError::MissingPlugin) || error.matches(gst::StreamError::CodecNotFound) {
         return Failure::new(
             ErrorKind::Unsupported,
             format!("there is no decoder for this medium: {said}"),
@@ -66,9 +55,7 @@ fn from_error(error: &gst::glib::Error, debug: &str, element: &str, klass: &str)
     let detail = plain(debug.lines().last().unwrap_or(""));
     Failure::new(
         ErrorKind::Pipeline,
-        format!("{element} failed: {said} {detail}")
-            .trim_end()
-            .to_owned(),
+        format!("{element} failed: {said} {detail}").trim_end().to_owned(),
     )
 }
 
@@ -113,11 +100,7 @@ mod tests {
     fn errors_become_the_kinds_that_decide_about_retries() {
         use gst::glib::Error;
         assert_eq!(
-            kind(
-                &Error::new(gst::ResourceError::NoSpaceLeft, "x"),
-                "",
-                "Sink/File"
-            ),
+            kind(&Error::new(gst::ResourceError::NoSpaceLeft, "x"), "", "Sink/File"),
             ErrorKind::NoSpace
         );
         assert_eq!(
@@ -129,35 +112,19 @@ mod tests {
             ErrorKind::NoSpace
         );
         assert_eq!(
-            kind(
-                &Error::new(gst::StreamError::TypeNotFound, "x"),
-                "",
-                "Generic"
-            ),
+            kind(&Error::new(gst::StreamError::TypeNotFound, "x"), "", "Generic"),
             ErrorKind::Corrupt
         );
         assert_eq!(
-            kind(
-                &Error::new(gst::CoreError::MissingPlugin, "x"),
-                "",
-                "Generic"
-            ),
+            kind(&Error::new(gst::CoreError::MissingPlugin, "x"), "", "Generic"),
             ErrorKind::Unsupported
         );
         assert_eq!(
-            kind(
-                &Error::new(gst::StreamError::Failed, "x"),
-                "",
-                "Codec/Demuxer"
-            ),
+            kind(&Error::new(gst::StreamError::Failed, "x"), "", "Codec/Demuxer"),
             ErrorKind::Corrupt
         );
         assert_eq!(
-            kind(
-                &Error::new(gst::StreamError::Format, "x"),
-                "",
-                "Codec/Encoder/Video"
-            ),
+            kind(&Error::new(gst::StreamError::Format, "x"), "", "Codec/Encoder/Video"),
             ErrorKind::Pipeline
         );
         assert_eq!(

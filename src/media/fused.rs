@@ -46,23 +46,10 @@ pub fn run(
     }
     outcome?;
     let fed = Fed {
-        video: mill
-            .video
-            .as_ref()
-            .map(|meter| meter.span())
-            .unwrap_or_default(),
-        audio: mill
-            .audio
-            .as_ref()
-            .map(|meter| meter.span())
-            .unwrap_or_default(),
+        video: mill.video.as_ref().map(|meter| meter.span()).unwrap_or_default(),
+        audio: mill.audio.as_ref().map(|meter| meter.span()).unwrap_or_default(),
     };
-    let damaged = mill
-        .video
-        .iter()
-        .chain(&mill.audio)
-        .map(|meter| meter.damaged())
-        .sum();
+    let damaged = mill.video.iter().chain(&mill.audio).map(|meter| meter.damaged()).sum();
     for (task, plan) in transcodes {
         let done = match mill.failed.remove(*task) {
             Some(failure) => Err(failure),
@@ -88,10 +75,7 @@ pub fn run(
         let mut stills = stills.lock().unwrap_or_else(PoisonError::into_inner);
         match stills.as_mut().map(|stills| stills.finish(media.duration)) {
             Ok(Ok(findings)) => {
-                let written = stills
-                    .as_ref()
-                    .map(|stills| stills.written.clone())
-                    .unwrap_or_default();
+                let written = stills.as_ref().map(|stills| stills.written.clone()).unwrap_or_default();
                 report_stills(task, plan, &written, findings, pulse);
             }
             Ok(Err(failure)) => pulse.listener().task_failed(task, failure),
@@ -147,9 +131,7 @@ impl Mill {
                 }
             }
         }
-        let pads = |name: &str| -> Vec<gst::Pad> {
-            bins.iter().filter_map(|bin| bin.static_pad(name)).collect()
-        };
+        let pads = |name: &str| -> Vec<gst::Pad> { bins.iter().filter_map(|bin| bin.static_pad(name)).collect() };
         let (pictures, sounds) = (pads("video"), pads("audio"));
 
         let mut used = Vec::new();
@@ -206,12 +188,8 @@ impl Mill {
                 }
             }
         }
-        let failure = reason.unwrap_or_else(|| {
-            Failure::new(
-                ErrorKind::Pipeline,
-                "the encoder and its file could not be started",
-            )
-        });
+        let failure = reason
+            .unwrap_or_else(|| Failure::new(ErrorKind::Pipeline, "the encoder and its file could not be started"));
         for pad in bin.sink_pads() {
             if let Some(peer) = pad.peer() {
                 let _ = peer.unlink(&pad);
@@ -297,10 +275,7 @@ impl Mill {
             .bus()
             .ok_or_else(|| internal("a pipeline without a bus"))?;
         self.medium.release();
-        self.medium
-            .pipeline
-            .set_state(gst::State::Playing)
-            .map_err(internal)?;
+        self.medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
         while !self.open.is_empty() {
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
                 match message.view() {

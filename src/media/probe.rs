@@ -49,9 +49,7 @@ pub fn describe_medium(medium: &Demuxer, size: u64) -> MediaInfo {
         size,
         duration,
         bitrate: duration.and_then(|length| {
-            let millis = u64::try_from(length.as_millis())
-                .ok()
-                .filter(|millis| *millis > 0)?;
+            let millis = u64::try_from(length.as_millis()).ok().filter(|millis| *millis > 0)?;
             size.checked_mul(8000).map(|bits| bits / millis)
         }),
         seekable: medium.seekable(),

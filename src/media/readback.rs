@@ -48,11 +48,7 @@ pub fn size(file: &str) -> Result<u64, Failure> {
 ///
 /// # Errors
 /// Where it cannot be read to its end: `BadOutput`.
-pub fn media(
-    file: &str,
-    fed: &Fed,
-    tick: &mut dyn FnMut(u64),
-) -> Result<(u64, OutputReport), Failure> {
+pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, OutputReport), Failure> {
     let (input, size) = open(file)?;
     let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
     let mut meters = Vec::new();
@@ -72,13 +68,7 @@ pub fn media(
     let index_in_front = File::open(file)
         .and_then(|mut file| boxes::index_in_front(&mut file))
         .map_err(|error| bad(file, &Failure::new(ErrorKind::BadOutput, error.to_string())))?;
-    Ok((
-        size,
-        OutputReport::Media {
-            tracks,
-            index_in_front,
-        },
-    ))
+    Ok((size, OutputReport::Media { tracks, index_in_front }))
 }
 
 /// Decodes an image back.
@@ -105,12 +95,7 @@ pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
         .and_then(|caps| caps.structure(0))
         .map(|fields| describe::video(fields, 0))
         .filter(|_| meter.buffers() > 0)
-        .ok_or_else(|| {
-            bad(
-                file,
-                &Failure::new(ErrorKind::BadOutput, "it shows no picture"),
-            )
-        })?;
+        .ok_or_else(|| bad(file, &Failure::new(ErrorKind::BadOutput, "it shows no picture")))?;
     Ok((
         size,
         OutputReport::Image {
@@ -122,10 +107,7 @@ pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
 
 fn play(medium: &mut Demuxer, file: &str, tick: &mut dyn FnMut()) -> Result<(), Failure> {
     medium.release();
-    medium
-        .pipeline
-        .set_state(gst::State::Playing)
-        .map_err(internal)?;
+    medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
     let bus = medium
         .pipeline
         .bus()
@@ -151,9 +133,7 @@ fn track(stream: &Stream, meter: &Meter, fed: &Fed) -> TrackReport {
     let fields = fields.as_ref().and_then(|caps| caps.structure(0));
     let video = stream.media_type().starts_with("video/");
     let source = if video { fed.video } else { fed.audio };
-    let picture = fields
-        .filter(|_| video)
-        .map(|fields| describe::video(fields, 0));
+    let picture = fields.filter(|_| video).map(|fields| describe::video(fields, 0));
     let sound = fields.filter(|_| !video).map(describe::audio);
     let time = |at: Option<Duration>| at.unwrap_or_default();
     TrackReport {

@@ -42,12 +42,7 @@ pub fn report_stills(
 }
 
 /// Tells where the streams that were decoded end far before the end that the container declares.
-pub fn report_truncation(
-    media: &MediaInfo,
-    video: Option<Duration>,
-    audio: Option<Duration>,
-    pulse: &mut Pulse<'_>,
-) {
+pub fn report_truncation(media: &MediaInfo, video: Option<Duration>, audio: Option<Duration>, pulse: &mut Pulse<'_>) {
     const DECLARING: [&str; 8] = [
         "Quicktime",
         "ISO MP4",
@@ -59,9 +54,7 @@ pub fn report_truncation(
         "FLAC",
     ];
     let lower = media.container.to_lowercase();
-    let declares = DECLARING
-        .iter()
-        .any(|name| lower.contains(&name.to_lowercase()));
+    let declares = DECLARING.iter().any(|name| lower.contains(&name.to_lowercase()));
     let Some(length) = media.duration.filter(|_| declares) else {
         return;
     };

@@ -68,10 +68,7 @@ impl<'a> Pulse<'a> {
 /// # Errors
 /// What ends the whole run.
 pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> Result<(), Failure> {
-    let only_copies = plan
-        .tasks
-        .iter()
-        .all(|task| matches!(task.work, Work::Copy { .. }));
+    let only_copies = plan.tasks.iter().all(|task| matches!(task.work, Work::Copy { .. }));
     let media = match &plan.media {
         Some(known) => Some(known.clone()),
         None if only_copies => None,
@@ -96,9 +93,7 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
             }
         };
         match done.and_then(|file| Ok((file, readback::size(file)?))) {
-            Ok((file, size)) => pulse
-                .listener
-                .output(&task.task, file, size, OutputReport::Bytes),
+            Ok((file, size)) => pulse.listener.output(&task.task, file, size, OutputReport::Bytes),
             Err(failure) => pulse.listener.task_failed(&task.task, failure),
         }
     }
@@ -107,22 +102,12 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         for (task, _) in snapshots.drain(..) {
             pulse.listener.task_failed(
                 task,
-                Failure::new(
-                    ErrorKind::NoSuchStream,
-                    "the medium has no video to take stills from",
-                ),
+                Failure::new(ErrorKind::NoSuchStream, "the medium has no video to take stills from"),
             );
         }
     }
     if !transcodes.is_empty() {
-        fused::run(
-            input,
-            &media,
-            &transcodes,
-            &snapshots,
-            plan.threads,
-            &mut pulse,
-        )
+        fused::run(input, &media, &transcodes, &snapshots, plan.threads, &mut pulse)
     } else if !snapshots.is_empty() {
         seek::run(input, &media, &snapshots, &mut pulse)
     } else {
@@ -142,9 +127,9 @@ fn copy(input: &Input, file: &str, pulse: &mut Pulse<'_>) -> Result<(), Failure>
     let mut buffer = vec![0_u8; 1 << 20];
     let mut at = 0_u64;
     while at < input.size() {
-        let count = input.fill(at, &mut buffer).map_err(|error| {
-            Failure::new(ErrorKind::Io, format!("the input cannot be read: {error}"))
-        })?;
+        let count = input
+            .fill(at, &mut buffer)
+            .map_err(|error| Failure::new(ErrorKind::Io, format!("the input cannot be read: {error}")))?;
         output
             .write_all(&buffer[..count])
             .map_err(|error| writing(file, &error))?;

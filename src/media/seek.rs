@@ -71,15 +71,10 @@ impl Player {
         decoder::listen();
         let mut medium = Demuxer::open(input)?;
         let index = video_index(media, &medium)?;
-        let video = media
-            .video()
-            .ok_or_else(|| internal("stills without video"))?;
+        let video = media.video().ok_or_else(|| internal("stills without video"))?;
         let decoded = decode(&medium, &medium.streams[index], false)?;
         let upright = straighten(&medium, decoded, video)?;
-        let sink = gst_app::AppSink::builder()
-            .sync(false)
-            .max_buffers(2)
-            .build();
+        let sink = gst_app::AppSink::builder().sync(false).max_buffers(2).build();
         medium.pipeline.add(&sink).map_err(internal)?;
         sink.sync_state_with_parent().map_err(internal)?;
         link(&upright, sink.upcast_ref())?;
@@ -102,21 +97,13 @@ impl Player {
     /// Waits until the pipeline is ready for a jump.
     fn settle(&mut self) -> Result<(), Failure> {
         loop {
-            let (change, state, _) = self
-                .medium
-                .pipeline
-                .state(gst::ClockTime::from_mseconds(100));
+            let (change, state, _) = self.medium.pipeline.state(gst::ClockTime::from_mseconds(100));
             self.check()?;
-            if state == gst::State::Paused
-                && change.is_ok_and(|change| change != gst::StateChangeSuccess::Async)
-            {
+            if state == gst::State::Paused && change.is_ok_and(|change| change != gst::StateChangeSuccess::Async) {
                 break;
             }
         }
-        self.medium
-            .pipeline
-            .set_state(gst::State::Playing)
-            .map_err(internal)?;
+        self.medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
         Ok(())
     }
 
@@ -136,10 +123,7 @@ impl Player {
 
     fn next(&mut self, stills: &Stills, pulse: &mut Pulse<'_>) -> Result<Next, Failure> {
         loop {
-            if let Some(sample) = self
-                .sink
-                .try_pull_sample(gst::ClockTime::from_mseconds(100))
-            {
+            if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) {
                 self.frames += 1;
                 pulse.beat(stills.last().map(|frame| frame.at), self.frames);
                 return Ok(Next::Frame(sample));
@@ -196,12 +180,7 @@ impl Player {
     }
 
     /// Jumps to a frame that is not after the point. Answers whether jumping works in this medium.
-    fn approach(
-        &mut self,
-        at: Duration,
-        stills: &mut Stills,
-        pulse: &mut Pulse<'_>,
-    ) -> Result<bool, Failure> {
+    fn approach(&mut self, at: Duration, stills: &mut Stills, pulse: &mut Pulse<'_>) -> Result<bool, Failure> {
         for back in [0, 5, 30] {
             let target = at.saturating_sub(Duration::from_secs(back));
             if !self.jump(target) {
@@ -210,8 +189,7 @@ impl Player {
             stills.jump();
             match self.next(stills, pulse)? {
                 Next::Frame(sample) => {
-                    let early =
-                        Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at);
+                    let early = Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at);
                     if early || target.is_zero() {
                         stills.take(sample)?;
                         return Ok(true);

@@ -134,9 +134,7 @@ impl Stills {
 /// early nothing is.
 fn end_of_display(until: Duration, declared: Option<Duration>) -> Duration {
     match declared {
-        Some(declared) if declared > until && declared.saturating_sub(until) <= slack(declared) => {
-            declared
-        }
+        Some(declared) if declared > until && declared.saturating_sub(until) <= slack(declared) => declared,
         _ => until,
     }
 }
@@ -153,18 +151,9 @@ mod tests {
     #[test]
     fn the_last_frame_stays_until_a_declared_end_that_is_near_but_not_until_one_that_is_far() {
         let seconds = Duration::from_secs_f64;
-        assert_eq!(
-            end_of_display(seconds(9.7), Some(seconds(10.0))),
-            seconds(10.0)
-        );
-        assert_eq!(
-            end_of_display(seconds(36.0), Some(seconds(60.0))),
-            seconds(36.0)
-        );
+        assert_eq!(end_of_display(seconds(9.7), Some(seconds(10.0))), seconds(10.0));
+        assert_eq!(end_of_display(seconds(36.0), Some(seconds(60.0))), seconds(36.0));
         assert_eq!(end_of_display(seconds(5.0), None), seconds(5.0));
-        assert_eq!(
-            end_of_display(seconds(5.0), Some(seconds(4.0))),
-            seconds(5.0)
-        );
+        assert_eq!(end_of_display(seconds(5.0), Some(seconds(4.0))), seconds(5.0));
     }
 }

@@ -84,10 +84,7 @@ impl Input {
         let want = left.min(into.len());
         let mut done = 0;
         while done < want {
-            match self
-                .reader
-                .read_at(offset + done as u64, &mut into[done..want])
-            {
+            match self.reader.read_at(offset + done as u64, &mut into[done..want]) {
                 Ok(0) => {
                     return Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
@@ -106,8 +103,8 @@ impl Input {
 
 mod imp {
     use super::{
-        Arc, BaseSrcImpl, ElementImpl, GstObjectImpl, Input, Mutex, ObjectImpl, ObjectImplExt,
-        ObjectSubclass, ObjectSubclassExt, PoisonError, glib,
+        Arc, BaseSrcImpl, ElementImpl, GstObjectImpl, Input, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass,
+        ObjectSubclassExt, PoisonError, glib,
     };
     use gst_base::prelude::*;
     use std::sync::LazyLock;
@@ -119,10 +116,7 @@ mod imp {
 
     impl MediaSource {
         fn input(&self) -> Option<Arc<Input>> {
-            self.input
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
+            self.input.lock().unwrap_or_else(PoisonError::into_inner).clone()
         }
     }
 
@@ -147,12 +141,7 @@ mod imp {
     impl ElementImpl for MediaSource {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
             static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-                gst::subclass::ElementMetadata::new(
-                    "Reelmill input",
-                    "Source",
-                    "Reads the input of a run",
-                    "Reelmill",
-                )
+                gst::subclass::ElementMetadata::new("Reelmill input", "Source", "Reads the input of a run", "Reelmill")
             });
             Some(&METADATA)
         }
@@ -177,10 +166,7 @@ mod imp {
             if self.input().is_some() {
                 Ok(())
             } else {
-                Err(gst::error_msg!(
-                    gst::ResourceError::NotFound,
-                    ["there is no input"]
-                ))
+                Err(gst::error_msg!(gst::ResourceError::NotFound, ["there is no input"]))
             }
         }
 
@@ -216,11 +202,7 @@ mod imp {
                     Ok(gst::FlowSuccess::Ok)
                 }
                 Err(error) => {
-                    gst::element_imp_error!(
-                        self,
-                        gst::ResourceError::Read,
-                        ["the input cannot be read: {error}"]
-                    );
+                    gst::element_imp_error!(self, gst::ResourceError::Read, ["the input cannot be read: {error}"]);
                     Err(gst::FlowError::Error)
                 }
             }
@@ -238,11 +220,7 @@ impl MediaSource {
     /// An element that reads this input.
     pub fn over(input: Arc<Input>) -> Self {
         let element: Self = glib::Object::new();
-        *element
-            .imp()
-            .input
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(input);
+        *element.imp().input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
         element
     }
 }

@@ -29,11 +29,7 @@ impl StillEncoder {
     ///
     /// # Errors
     /// Where elements are missing.
-    pub fn new(
-        format: ImageFormat,
-        quality: u8,
-        (width, height): (u32, u32),
-    ) -> Result<Self, Failure> {
+    pub fn new(format: ImageFormat, quality: u8, (width, height): (u32, u32)) -> Result<Self, Failure> {
         let pipeline = gst::Pipeline::new();
         let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
         let scale = scaler()?;
@@ -56,25 +52,12 @@ impl StillEncoder {
                 .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
                 .build(),
         );
-        let sink = gst_app::AppSink::builder()
-            .sync(false)
-            .async_(false)
-            .build();
-        let all = [
-            source.upcast_ref(),
-            &scale,
-            &filter,
-            &encoder,
-            sink.upcast_ref(),
-        ];
+        let sink = gst_app::AppSink::builder().sync(false).async_(false).build();
+        let all = [source.upcast_ref(), &scale, &filter, &encoder, sink.upcast_ref()];
         pipeline.add_many(all).map_err(internal)?;
         gst::Element::link_many(all).map_err(internal)?;
         pipeline.set_state(gst::State::Playing).map_err(internal)?;
-        Ok(Self {
-            pipeline,
-            source,
-            sink,
-        })
+        Ok(Self { pipeline, source, sink })
     }
 
     /// Writes this frame as `file`, which appears whole or not at all.
@@ -103,18 +86,17 @@ impl StillEncoder {
             self.source.set_caps(Some(&caps));
         }
         self.source.push_buffer(buffer).map_err(|_| self.reason())?;
-        let limit =
-            gst::ClockTime::from_nseconds(u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX));
+        let limit = gst::ClockTime::from_nseconds(u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX));
         let deadline = std::time::Instant::now() + PATIENCE;
         let step = gst::ClockTime::from_mseconds(200).min(limit);
         let image = loop {
             if let Some(image) = self.sink.try_pull_sample(step) {
                 break image;
             }
-            let failed = self.pipeline.bus().is_some_and(|bus| {
-                bus.peek()
-                    .is_some_and(|m| m.type_() == gst::MessageType::Error)
-            });
+            let failed = self
+                .pipeline
+                .bus()
+                .is_some_and(|bus| bus.peek().is_some_and(|m| m.type_() == gst::MessageType::Error));
             if failed || self.sink.is_eos() || std::time::Instant::now() > deadline {
                 return Err(self.reason());
             }

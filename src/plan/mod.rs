@@ -144,8 +144,7 @@ impl VideoStream {
         let width = if num == 0 || den == 0 {
             self.width
         } else {
-            let wide =
-                (u64::from(self.width) * u64::from(num) + u64::from(den) / 2) / u64::from(den);
+            let wide = (u64::from(self.width) * u64::from(num) + u64::from(den) / 2) / u64::from(den);
             u32::try_from(wide).unwrap_or(self.width)
         };
         if self.rotation % 180 == 90 {

@@ -38,9 +38,8 @@ impl FileOf<'_> {
             date: wanted.date,
             job: wanted.job,
         };
-        names::output_key(wanted.rule, &named).map_err(|error| {
-            Failure::new(ErrorKind::Plan, format!("no name for a result: {error}"))
-        })
+        names::output_key(wanted.rule, &named)
+            .map_err(|error| Failure::new(ErrorKind::Plan, format!("no name for a result: {error}")))
     }
 }
 

@@ -6,8 +6,8 @@ use jiff::civil::Date;
 
 use super::names::FileOf;
 use super::{
-    Expect, MediaInfo, PlannedOutput, PlannedRun, RunPlan, SnapshotPlan, Still, StreamKind,
-    TaskPlan, TranscodePlan, VideoStream, Work, picture_size, stills,
+    Expect, MediaInfo, PlannedOutput, PlannedRun, RunPlan, SnapshotPlan, Still, StreamKind, TaskPlan, TranscodePlan,
+    VideoStream, Work, picture_size, stills,
 };
 use crate::job::{ErrorKind, Failure, Finding, FindingKind, JobId, TaskRecord};
 use crate::object::Object;
@@ -161,11 +161,7 @@ fn output(
     })
 }
 
-fn transcode(
-    wanted: &Wanted<'_>,
-    task: &TaskId,
-    settings: &Transcode,
-) -> Result<PlannedTask, Failure> {
+fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode) -> Result<PlannedTask, Failure> {
     let media = known(wanted)?;
     let mut settings = settings.clone();
     let findings = left_out(media, &settings);
@@ -218,17 +214,10 @@ fn transcode(
     })
 }
 
-fn snapshot(
-    wanted: &Wanted<'_>,
-    task: &TaskId,
-    settings: &Snapshot,
-) -> Result<PlannedTask, Failure> {
+fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<PlannedTask, Failure> {
     let media = known(wanted)?;
     let Some(video) = media.video() else {
-        return Err(Failure::new(
-            ErrorKind::NoSuchStream,
-            "the medium has no video",
-        ));
+        return Err(Failure::new(ErrorKind::NoSuchStream, "the medium has no video"));
     };
     let picture = picture_size(&settings.size, video);
     let (points, findings) = stills::resolve(&settings.at, media, video)?;
@@ -307,14 +296,9 @@ fn channels(spec: &AudioSpec, source: u32) -> u32 {
 fn rate(spec: &AudioSpec, source: u32) -> u32 {
     /// What AAC can have.
     const RATES: [u32; 12] = [
-        8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200,
-        96_000,
+        8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000,
     ];
-    let kept = if RATES.contains(&source) {
-        source
-    } else {
-        48_000
-    };
+    let kept = if RATES.contains(&source) { source } else { 48_000 };
     spec.rate.unwrap_or(kept)
 }
 

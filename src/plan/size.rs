@@ -10,14 +10,9 @@ pub fn picture_size(wanted: &SizeSpec, video: &VideoStream) -> (u32, u32) {
     let (width, height) = video.display_size();
     let (width, height) = (width.max(1), height.max(1));
     let most_wide = wanted.width.filter(|w| *w > 0).unwrap_or(width).min(width);
-    let most_high = wanted
-        .height
-        .filter(|h| *h > 0)
-        .unwrap_or(height)
-        .min(height);
+    let most_high = wanted.height.filter(|h| *h > 0).unwrap_or(height).min(height);
     // The side that has to shrink more decides.
-    let wide_decides =
-        u64::from(most_wide) * u64::from(height) <= u64::from(most_high) * u64::from(width);
+    let wide_decides = u64::from(most_wide) * u64::from(height) <= u64::from(most_high) * u64::from(width);
     let (part, whole) = if wide_decides {
         (most_wide, width)
     } else {

@@ -26,10 +26,7 @@ pub fn resolve(
     video: &VideoStream,
 ) -> Result<(Vec<Resolved>, Vec<Finding>), Failure> {
     let end = media.duration;
-    let film_end = media
-        .video_stream()
-        .and_then(|stream| stream.duration)
-        .or(end);
+    let film_end = media.video_stream().and_then(|stream| stream.duration).or(end);
     let last = film_end.map(|film_end| film_end.saturating_sub(frame(video)));
     let mut resolved = Vec::with_capacity(points.len());
     let mut findings = Vec::new();
@@ -125,16 +122,8 @@ mod tests {
         let back = |at: f64| Point::End(Duration::from_secs_f64(at));
         let table = [
             ask(&[start(5.0)], Some(10.0), None),
-            ask(
-                &[Point::Percent(50.0), start(1.0), back(1.0)],
-                Some(10.0),
-                None,
-            ),
-            ask(
-                &[Point::Percent(100.0), start(10.0), back(0.0)],
-                Some(10.0),
-                None,
-            ),
+            ask(&[Point::Percent(50.0), start(1.0), back(1.0)], Some(10.0), None),
+            ask(&[Point::Percent(100.0), start(10.0), back(0.0)], Some(10.0), None),
             ask(&[Point::Percent(100.0), start(9.7)], Some(10.0), Some(9.5)),
             ask(&[start(5.0), start(10.5), back(11.0)], Some(10.0), None),
             ask(&[start(10.5), start(99.0)], Some(10.0), None),

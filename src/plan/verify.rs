@@ -20,12 +20,7 @@ pub fn verify(
     report: &OutputReport,
     media: Option<&MediaInfo>,
 ) -> Result<Vec<Finding>, Failure> {
-    let bad = |what: String| {
-        Err(Failure::new(
-            ErrorKind::BadOutput,
-            format!("{} {what}", output.file),
-        ))
-    };
+    let bad = |what: String| Err(Failure::new(ErrorKind::BadOutput, format!("{} {what}", output.file)));
     match (&output.expect, report) {
         (Expect::SourceBytes(wanted), OutputReport::Bytes) => {
             if size != *wanted {
@@ -41,13 +36,7 @@ pub fn verify(
             }
             Ok(Vec::new())
         }
-        (
-            Expect::Media { video, audio },
-            OutputReport::Media {
-                tracks,
-                index_in_front,
-            },
-        ) => {
+        (Expect::Media { video, audio }, OutputReport::Media { tracks, index_in_front }) => {
             if !index_in_front {
                 return bad("has its index at the end".to_owned());
             }
@@ -78,15 +67,10 @@ fn check_tracks(
         let found = tracks.iter().filter(|track| track.video == is_video);
         let (found, planned) = (found.count(), usize::from(form.is_some()));
         if found != planned {
-            return Err(format!(
-                "has {found} {} tracks, not {planned}",
-                sort(is_video)
-            ));
+            return Err(format!("has {found} {} tracks, not {planned}", sort(is_video)));
         }
     }
-    let source_frame = media
-        .and_then(MediaInfo::video)
-        .map_or(Duration::ZERO, frame);
+    let source_frame = media.and_then(MediaInfo::video).map_or(Duration::ZERO, frame);
     for track in tracks {
         let form = if track.video {
             (track.width, track.height)
@@ -100,10 +84,7 @@ fn check_tracks(
                     format!("shows {}x{}, not {width}x{height}", form.0, form.1)
                 }
                 (false, (channels, rate)) => {
-                    format!(
-                        "has {} channels at {} Hz, not {channels} at {rate} Hz",
-                        form.0, form.1
-                    )
+                    format!("has {} channels at {} Hz, not {channels} at {rate} Hz", form.0, form.1)
                 }
             });
         }
@@ -118,9 +99,7 @@ fn check_tracks(
         } else {
             Duration::ZERO
         };
-        let tolerance = Duration::from_millis(250)
-            .max(frames)
-            .max(source.mul_f64(0.01));
+        let tolerance = Duration::from_millis(250).max(frames).max(source.mul_f64(0.01));
         if length.abs_diff(source) > tolerance {
             return Err(format!(
                 "has {} of {sort}, and the source {}",
@@ -137,14 +116,10 @@ fn check_tracks(
 /// A container that declares one length for all says little about a single stream: it counts only where no
 /// stream reached it.
 fn truncated(tracks: &[TrackReport], media: &MediaInfo) -> Vec<Finding> {
-    let falls_short = |reached: Duration, declared: Duration| {
-        declared.saturating_sub(reached) > tolerance(declared)
-    };
-    let whole_falls_short = media.duration.is_some_and(|declared| {
-        tracks
-            .iter()
-            .all(|track| falls_short(track.source_end, declared))
-    });
+    let falls_short = |reached: Duration, declared: Duration| declared.saturating_sub(reached) > tolerance(declared);
+    let whole_falls_short = media
+        .duration
+        .is_some_and(|declared| tracks.iter().all(|track| falls_short(track.source_end, declared)));
     let mut findings = Vec::new();
     for track in tracks {
         let stream = if track.video {
@@ -153,9 +128,7 @@ fn truncated(tracks: &[TrackReport], media: &MediaInfo) -> Vec<Finding> {
             media.audio_stream()
         };
         let short = match stream.and_then(|stream| stream.duration) {
-            Some(declared) if falls_short(decoded(track), declared) => {
-                Some((decoded(track), declared))
-            }
+            Some(declared) if falls_short(decoded(track), declared) => Some((decoded(track), declared)),
             Some(_) => None,
             None => media
                 .duration

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, fsync, futimens, openat,
-    renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, fsync, futimens, openat, renameat,
+    renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -38,18 +38,9 @@ impl Destination {
 
     /// Makes the directory of a key and looks whether the name may be used: free, ours (`replaces`), or to be
     /// overwritten.
-    pub fn prepare(
-        &self,
-        key: &ObjectKey,
-        replaces: Option<&Identity>,
-        overwrite: bool,
-    ) -> Result<(), PublishError> {
+    pub fn prepare(&self, key: &ObjectKey, replaces: Option<&Identity>, overwrite: bool) -> Result<(), PublishError> {
         let place = self.open(key, true)?;
-        match place
-            .as_ref()
-            .map(|place| self.found(place, key))
-            .transpose()?
-        {
+        match place.as_ref().map(|place| self.found(place, key)).transpose()? {
             None | Some(Found::Nothing) => Ok(()),
             Some(Found::File(identity)) if overwrite || replaces == Some(&identity) => Ok(()),
             Some(_) => Err(PublishError::NameTaken(key.clone())),
@@ -66,9 +57,7 @@ impl Destination {
         replaces: Option<&Identity>,
         overwrite: bool,
     ) -> Result<(), PublishError> {
-        let place = self
-            .open(key, true)?
-            .ok_or_else(|| PublishError::Lost(key.clone()))?;
+        let place = self.open(key, true)?.ok_or_else(|| PublishError::Lost(key.clone()))?;
         let there = match std::fs::symlink_metadata(scratch) {
             Ok(metadata) => metadata.is_file(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
@@ -132,8 +121,7 @@ impl Destination {
         let Some(place) = self.open(key, false)? else {
             return Ok(false);
         };
-        unlinkat(&place, key.file_name(), AtFlags::empty())
-            .map_err(io("remove", self.path(key)))?;
+        unlinkat(&place, key.file_name(), AtFlags::empty()).map_err(io("remove", self.path(key)))?;
         fsync(&place).map_err(io("make durable the directory of", self.path(key)))?;
         Ok(true)
     }
@@ -152,8 +140,7 @@ impl Destination {
             Err(errno) => Err(io("look at", self.path(key))(errno)),
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
                 let nanoseconds = stat.st_mtime.saturating_mul(1_000_000_000);
-                let modified =
-                    nanoseconds.saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
+                let modified = nanoseconds.saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
                 Ok(Found::File(Identity::local(size, modified)))
             }
@@ -179,10 +166,9 @@ impl Destination {
             path: path.display().to_string(),
             source,
         };
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let descriptor = openat(place, hidden.as_slice(), flags, Mode::from_raw_mode(0o666))
-            .map_err(io("write beside", &path))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor =
+            openat(place, hidden.as_slice(), flags, Mode::from_raw_mode(0o666)).map_err(io("write beside", &path))?;
         let mut target = File::from(descriptor);
         let mut source = File::open(scratch).map_err(failed)?;
         std::io::copy(&mut source, &mut target).map_err(failed)?;
@@ -203,13 +189,7 @@ impl Destination {
         let renamed = if replace {
             renameat(place, hidden.as_slice(), place, name)
         } else {
-            renameat_with(
-                place,
-                hidden.as_slice(),
-                place,
-                name,
-                RenameFlags::NOREPLACE,
-            )
+            renameat_with(place, hidden.as_slice(), place, name, RenameFlags::NOREPLACE)
         };
         match renamed {
             Err(Errno::EXIST) => {
@@ -324,9 +304,7 @@ mod tests {
             Err(PublishError::NameTaken(_))
         ));
         assert_eq!(fixture.read("a.mp4"), "theirs");
-        destination
-            .place(&path, &key("a.mp4"), &identity, None, true)
-            .unwrap();
+        destination.place(&path, &key("a.mp4"), &identity, None, true).unwrap();
         assert_eq!(fixture.read("a.mp4"), "one");
     }
 
@@ -335,9 +313,7 @@ mod tests {
         let fixture = Fixture::new();
         let destination = fixture.destination();
         let (path, first) = fixture.finished("a", "one");
-        destination
-            .place(&path, &key("a.mp4"), &first, None, false)
-            .unwrap();
+        destination.place(&path, &key("a.mp4"), &first, None, false).unwrap();
         let (path, second) = fixture.finished("a", "second");
         destination
             .place(&path, &key("a.mp4"), &second, Some(&first), false)
@@ -387,14 +363,8 @@ mod tests {
         let fixture = Fixture::new();
         let destination = fixture.destination();
         let (path, identity) = fixture.finished("a", "one");
-        destination
-            .place(&path, &key("a.mp4"), &identity, None, false)
-            .unwrap();
-        assert!(
-            !destination
-                .remove(&key("a.mp4"), &Identity::local(9, 9))
-                .unwrap()
-        );
+        destination.place(&path, &key("a.mp4"), &identity, None, false).unwrap();
+        assert!(!destination.remove(&key("a.mp4"), &Identity::local(9, 9)).unwrap());
         assert!(destination.remove(&key("a.mp4"), &identity).unwrap());
         assert!(!destination.remove(&key("a.mp4"), &identity).unwrap());
     }

@@ -61,10 +61,7 @@ impl PublishError {
 }
 
 /// Names what was done to which path in an error.
-fn io(
-    doing: &'static str,
-    path: impl AsRef<std::path::Path>,
-) -> impl FnOnce(rustix::io::Errno) -> PublishError {
+fn io(doing: &'static str, path: impl AsRef<std::path::Path>) -> impl FnOnce(rustix::io::Errno) -> PublishError {
     let path = path.as_ref().display().to_string();
     move |errno| PublishError::Io {
         doing,

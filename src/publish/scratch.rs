@@ -23,12 +23,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes an empty scratch directory below the output bucket's root.
-    pub fn create(
-        root: &Path,
-        job: &JobId,
-        lease: LeaseNumber,
-        run: u32,
-    ) -> Result<Self, PublishError> {
+    pub fn create(root: &Path, job: &JobId, lease: LeaseNumber, run: u32) -> Result<Self, PublishError> {
         let path = root.join(PLACE).join(format!("{job}-{}-{run}", lease.0));
         let failed = |source| PublishError::Io {
             doing: "make the scratch directory",
@@ -99,16 +94,14 @@ pub fn seal(scratch: &Path, name: &str, reported_size: u64) -> Result<Sealed, Pu
         Mode::empty(),
     )
     .map_err(io("open the scratch directory", scratch))?;
-    let seen = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(io("look at the finished file", &path))?;
+    let seen = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io("look at the finished file", &path))?;
     if FileType::from_raw_mode(seen.st_mode) != FileType::RegularFile || seen.st_nlink != 1 {
         return Err(PublishError::NotAsReported(format!(
             "the worker left {name} as something else than a plain file"
         )));
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let descriptor = openat(&directory, name, flags, Mode::empty())
-        .map_err(io("open the finished file", &path))?;
+    let descriptor = openat(&directory, name, flags, Mode::empty()).map_err(io("open the finished file", &path))?;
     let stat = fstat(&descriptor).map_err(io("look at the finished file", &path))?;
     if u64::try_from(stat.st_size).ok() != Some(reported_size) {
         return Err(PublishError::NotAsReported(format!(
@@ -152,8 +145,5 @@ fn hexadecimal(bytes: &[u8]) -> String {
 /// The identity of a local file.
 pub fn identity_of(metadata: &std::fs::Metadata) -> Identity {
     let nanoseconds = metadata.mtime().saturating_mul(1_000_000_000);
-    Identity::local(
-        metadata.len(),
-        nanoseconds.saturating_add(metadata.mtime_nsec()),
-    )
+    Identity::local(metadata.len(), nanoseconds.saturating_add(metadata.mtime_nsec()))
 }

@@ -23,7 +23,6 @@ fn crash_if_asked(step: &str) {
         None => (wanted.as_str(), 1),
     };
     if name == step && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
-            .ok();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).ok();
     }
 }

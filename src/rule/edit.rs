@@ -18,22 +18,14 @@ pub fn set_enabled(text: &str, enabled: bool) -> Result<String, toml_edit::TomlE
     }
     let at = parsed.get("name").and_then(Item::span).map_or_else(
         || first_line_of_meaning(text),
-        |span| {
-            text[span.end..]
-                .find('\n')
-                .map_or(text.len(), |end| span.end + end + 1)
-        },
+        |span| text[span.end..].find('\n').map_or(text.len(), |end| span.end + end + 1),
     );
     let gap = if at > 0 && !text[..at].ends_with('\n') {
         "\n"
     } else {
         ""
     };
-    Ok(format!(
-        "{}{gap}enabled = {enabled}\n{}",
-        &text[..at],
-        &text[at..]
-    ))
+    Ok(format!("{}{gap}enabled = {enabled}\n{}", &text[..at], &text[at..]))
 }
 
 /// Where the first line begins that is neither empty nor a comment.
@@ -56,18 +48,12 @@ mod tests {
     #[test]
     fn everything_but_the_one_word_stays() {
         for (before, after) in [
-            (
-                "enabled=false # why\n[trigger]\n",
-                "enabled=true # why\n[trigger]\n",
-            ),
+            ("enabled=false # why\n[trigger]\n", "enabled=true # why\n[trigger]\n"),
             (
                 "# mine\nname = \"a\" # b\n\n[trigger]\n",
                 "# mine\nname = \"a\" # b\nenabled = true\n\n[trigger]\n",
             ),
-            (
-                "# mine\n\n[trigger]\n",
-                "# mine\n\nenabled = true\n[trigger]\n",
-            ),
+            ("# mine\n\n[trigger]\n", "# mine\n\nenabled = true\n[trigger]\n"),
             ("name = \"a\"", "name = \"a\"\nenabled = true\n"),
             (
                 "priority = 1\r\nenabled = false\r\n",

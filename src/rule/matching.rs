@@ -11,13 +11,12 @@ use crate::object::ObjectKey;
 /// Extensions known to be media, in lower case: films and sound, no still images.
 pub const MEDIA_EXTENSIONS: [&str; 66] = [
     // Films
-    "3g2", "3gp", "3gpp", "amv", "asf", "avi", "bik", "divx", "dv", "f4v", "flv", "gxf", "h264",
-    "h265", "hevc", "ivf", "m1v", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg", "mjpg", "mk3d",
-    "mkv", "mov", "mp4", "mpe", "mpeg", "mpg", "mpv", "mts", "mxf", "nut", "ogm", "ogv", "qt",
-    "rm", "rmvb", "ts", "vob", "webm", "wmv", "y4m", //
+    "3g2", "3gp", "3gpp", "amv", "asf", "avi", "bik", "divx", "dv", "f4v", "flv", "gxf", "h264", "h265", "hevc", "ivf",
+    "m1v", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg", "mjpg", "mk3d", "mkv", "mov", "mp4", "mpe", "mpeg", "mpg",
+    "mpv", "mts", "mxf", "nut", "ogm", "ogv", "qt", "rm", "rmvb", "ts", "vob", "webm", "wmv", "y4m", //
     // Sound
-    "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "m4a",
-    "m4b", "mka", "mp3", "oga", "ogg", "opus", "wav", "wma",
+    "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "m4a", "m4b", "mka", "mp3",
+    "oga", "ogg", "opus", "wav", "wma",
 ];
 
 /// One reason why an object does not start a job.
@@ -69,26 +68,14 @@ impl fmt::Display for WhyNot {
                 )
             }
             Self::NotIncluded(patterns) => {
-                write!(
-                    f,
-                    "no include pattern fits its name ({})",
-                    patterns.join(", ")
-                )
+                write!(f, "no include pattern fits its name ({})", patterns.join(", "))
             }
             Self::Excluded(pattern) => write!(f, "the exclude pattern {pattern} fits its name"),
             Self::TooSmall { is, least } => {
-                write!(
-                    f,
-                    "it has {is} bytes, and the rule takes {} or more",
-                    show_size(*least)
-                )
+                write!(f, "it has {is} bytes, and the rule takes {} or more", show_size(*least))
             }
             Self::TooLarge { is, most } => {
-                write!(
-                    f,
-                    "it has {is} bytes, and the rule takes {} or less",
-                    show_size(*most)
-                )
+                write!(f, "it has {is} bytes, and the rule takes {} or less", show_size(*most))
             }
             Self::Ignored(reason) => write!(f, "names like this are ignored: {reason}"),
         }
@@ -147,11 +134,7 @@ pub fn takes_extension(formats: &Formats, extension: &str) -> bool {
 
 /// The first pattern that fits the key.
 fn fitting<'g>(globs: &'g Globs, key: &ObjectKey) -> Option<&'g str> {
-    let first = globs
-        .set
-        .matches(OsStr::from_bytes(key.as_bytes()))
-        .into_iter()
-        .min()?;
+    let first = globs.set.matches(OsStr::from_bytes(key.as_bytes())).into_iter().min()?;
     globs.patterns.get(first).map(String::as_str)
 }
 
@@ -172,10 +155,7 @@ fn why_ignored(path: &[u8]) -> Option<&'static str> {
     if is_rsync_temporary(name) {
         return Some("rsync is writing it");
     }
-    if path
-        .split(|b| *b == b'/')
-        .any(|segment| segment.starts_with(b"."))
-    {
+    if path.split(|b| *b == b'/').any(|segment| segment.starts_with(b".")) {
         return Some("a part of its path begins with a dot");
     }
     let endings: [(&[u8], &str); 5] = [
@@ -188,9 +168,7 @@ fn why_ignored(path: &[u8]) -> Option<&'static str> {
     // Every segment counts, so that a whole directory can be filled under such a name.
     path.split(|b| *b == b'/').find_map(|segment| {
         let segment = segment.to_ascii_lowercase();
-        let (_, reason) = endings
-            .into_iter()
-            .find(|(ending, _)| segment.ends_with(ending))?;
+        let (_, reason) = endings.into_iter().find(|(ending, _)| segment.ends_with(ending))?;
         Some(reason)
     })
 }
@@ -200,10 +178,7 @@ fn is_rsync_temporary(name: &[u8]) -> bool {
     let Some(at) = name.len().checked_sub(7) else {
         return false;
     };
-    at > 1
-        && name[0] == b'.'
-        && name[at] == b'.'
-        && name[at + 1..].iter().all(u8::is_ascii_alphanumeric)
+    at > 1 && name[0] == b'.' && name[at] == b'.' && name[at + 1..].iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// Whether an include pattern fits the key and is itself a name that is ignored for the same reason: `**/*.part`

@@ -11,11 +11,7 @@ fn why(trigger: &str, key: &[u8], size: Option<u64>) -> String {
     let (rule, diagnostics) = check(&file, "r", &["b".parse().unwrap()]);
     let rule = rule.unwrap_or_else(|| panic!("{diagnostics:?}"));
     let reasons = judge(&rule, &ObjectKey::new(key).unwrap(), size);
-    reasons
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 #[test]
@@ -43,11 +39,7 @@ fn what_does_not_fit_is_told_why_in_words() {
         ("formats = [\"mp4\"]", b"noext", None),
         ("include = [\"in/*.mp4\"]", b"in/b/a.mp4", None),
         ("exclude = [\"x/**\", \"*.mp4\"]", b"a.mp4", None),
-        (
-            "min_size = \"1KiB\"\nmax_size = \"1KiB\"",
-            b"a.mp4",
-            Some(1000),
-        ),
+        ("min_size = \"1KiB\"\nmax_size = \"1KiB\"", b"a.mp4", Some(1000)),
         ("max_size = 1", b"a.mp4", Some(2)),
         ("", b".reelmill/a.mp4", None),
         ("include = [\".reelmill/**\"]", b".reelmill/a.mp4", None),

@@ -36,10 +36,7 @@ impl FromStr for RuleName {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let count = text.chars().count();
-        if (1..=128).contains(&count)
-            && text.trim() == text
-            && !text.chars().any(|c| c.is_control() || c == '/')
-        {
+        if (1..=128).contains(&count) && text.trim() == text && !text.chars().any(|c| c.is_control() || c == '/') {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidName(
@@ -85,16 +82,10 @@ impl FromStr for TaskId {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let bytes = text.as_bytes();
-        if (1..=64).contains(&bytes.len())
-            && bytes
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
-        {
+        if (1..=64).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidName(
-                "a task's id is 1 to 64 letters, digits, '-' or '_'",
-            ))
+            Err(InvalidName("a task's id is 1 to 64 letters, digits, '-' or '_'"))
         }
     }
 }

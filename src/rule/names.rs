@@ -126,25 +126,13 @@ impl Template {
         for segment in text.split('/') {
             match segment {
                 "" if text.is_empty() => {
-                    return Err(error(
-                        0,
-                        "the path is empty",
-                        "for example \"{stem}/{name}\"",
-                    ));
+                    return Err(error(0, "the path is empty", "for example \"{stem}/{name}\""));
                 }
                 "" => {
-                    return Err(error(
-                        segment_start,
-                        "the path has an empty segment",
-                        RELATIVE,
-                    ));
+                    return Err(error(segment_start, "the path has an empty segment", RELATIVE));
                 }
                 "." | ".." => {
-                    return Err(error(
-                        segment_start,
-                        "the path has a '.' or '..' segment",
-                        RELATIVE,
-                    ));
+                    return Err(error(segment_start, "the path has a '.' or '..' segment", RELATIVE));
                 }
                 _ => segment_start += segment.len() + 1,
             }
@@ -244,11 +232,7 @@ impl Template {
 
 impl Field {
     fn put(self, width: usize, values: &NameValues<'_>, path: &mut Vec<u8>) {
-        let size = |pick: fn((u32, u32)) -> u32| {
-            values
-                .size
-                .map_or(String::new(), |size| pick(size).to_string())
-        };
+        let size = |pick: fn((u32, u32)) -> u32| values.size.map_or(String::new(), |size| pick(size).to_string());
         let text = match self {
             Self::Stem => return path.extend_from_slice(values.stem),
             Self::Ext => return path.extend_from_slice(values.ext),
@@ -350,19 +334,12 @@ pub fn output_key(rule: &Rule, wanted: &Wanted<'_>) -> Result<ObjectKey, Invalid
     let mut keep = whole.len();
     let mut short = whole.to_vec();
     let path = loop {
-        let path = template.render(&NameValues {
-            stem: &short,
-            ..values
-        })?;
+        let path = template.render(&NameValues { stem: &short, ..values })?;
         let over = longest_segment(path.as_bytes()).saturating_sub(MAX_SEGMENT_LEN);
         if over == 0 || keep == 0 {
             break path;
         }
-        keep = keep.saturating_sub(if keep == whole.len() {
-            over + mark.len()
-        } else {
-            over
-        });
+        keep = keep.saturating_sub(if keep == whole.len() { over + mark.len() } else { over });
         short = [cut(whole, keep), mark.as_bytes()].concat();
     };
     below(rule, base, &short_segments(path.as_bytes()), wanted.object)
@@ -402,12 +379,7 @@ fn place<'r>(rule: &'r Rule, object: &'r ObjectKey) -> (&'r [u8], &'r [u8]) {
     (base, dir.strip_suffix(b"/").unwrap_or(dir))
 }
 
-fn below(
-    rule: &Rule,
-    base: &[u8],
-    path: &[u8],
-    object: &ObjectKey,
-) -> Result<ObjectKey, InvalidName> {
+fn below(rule: &Rule, base: &[u8], path: &[u8], object: &ObjectKey) -> Result<ObjectKey, InvalidName> {
     let key = ObjectKey::new([base, path].concat())?;
     if rule.output.bucket == rule.trigger.bucket && &key == object {
         return Err(InvalidName("an output cannot take the place of its source"));
@@ -416,10 +388,7 @@ fn below(
 }
 
 fn longest_segment(path: &[u8]) -> usize {
-    path.split(|b| *b == b'/')
-        .map(<[u8]>::len)
-        .max()
-        .unwrap_or(0)
+    path.split(|b| *b == b'/').map(<[u8]>::len).max().unwrap_or(0)
 }
 
 /// `~` and eight hexadecimal digits that tell this text from others.
@@ -456,10 +425,7 @@ fn short_segments(path: &[u8]) -> Vec<u8> {
         let keep = MAX_SEGMENT_LEN - ending.len() - mark.len();
         [cut(segment, keep), mark.as_bytes(), ending].concat()
     };
-    path.split(|b| *b == b'/')
-        .map(shorten)
-        .collect::<Vec<_>>()
-        .join(&b'/')
+    path.split(|b| *b == b'/').map(shorten).collect::<Vec<_>>().join(&b'/')
 }
 
 #[cfg(test)]

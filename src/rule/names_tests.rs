@@ -34,15 +34,9 @@ fn key(rule: &Rule, object: &[u8], number: Option<(u32, u32)>) -> Result<ObjectK
 
 #[test]
 fn names_are_made_as_the_rule_says() {
-    let path =
-        |template: &str| format!("bucket = \"p\"\ndirectory = \"vod\"\npath = \"{template}\"");
+    let path = |template: &str| format!("bucket = \"p\"\ndirectory = \"vod\"\npath = \"{template}\"");
     for (output, object, number, name) in [
-        (
-            "bucket = \"p\"".to_owned(),
-            "in/a/clip.mov",
-            None,
-            "in/a/clip_web.mp4",
-        ),
+        ("bucket = \"p\"".to_owned(), "in/a/clip.mov", None, "in/a/clip_web.mp4"),
         (
             "directory = \"vod\"".to_owned(),
             "in/a/clip.mov",
@@ -61,12 +55,7 @@ fn names_are_made_as_the_rule_says() {
             Some((1, 1)),
             "vod/clip_web.mp4",
         ),
-        (
-            "directory = \"\"".to_owned(),
-            "in/a/clip",
-            None,
-            "a/clip_web.mp4",
-        ),
+        ("directory = \"\"".to_owned(), "in/a/clip", None, "a/clip_web.mp4"),
         (
             path("{stem}/{task}/{name}"),
             "in/a/clip.mov",
@@ -114,11 +103,7 @@ fn a_broken_template_says_where() {
         ("{stem:03}", 0),
         ("a\nb", 1),
     ] {
-        assert_eq!(
-            Template::parse(text).map_err(|error| error.at),
-            Err(at),
-            "{text}"
-        );
+        assert_eq!(Template::parse(text).map_err(|error| error.at), Err(at), "{text}");
     }
 }
 
@@ -143,12 +128,7 @@ fn a_long_stem_is_cut_between_characters_and_keeps_what_tells_outputs_apart() {
         name.starts_with("üüü") && name.ends_with("_web_12.mp4") && name.contains("ü~"),
         "{name}"
     );
-    let other = key(
-        &rule,
-        format!("b/{}.mov", "ü".repeat(125)).as_bytes(),
-        Some((12, 20)),
-    )
-    .unwrap();
+    let other = key(&rule, format!("b/{}.mov", "ü".repeat(125)).as_bytes(), Some((12, 20))).unwrap();
     assert_ne!(made.file_name(), other.file_name());
     let note = note_key(&rule, &ObjectKey::new(long).unwrap()).unwrap();
     assert!(note.file_name().len() <= 255 && note.file_name().ends_with(b".failed.txt"));

@@ -114,10 +114,7 @@ pub fn renew(
             arming: arming_mode(&record, buckets),
         });
     }
-    renewal
-        .book
-        .rules
-        .sort_by(|a, b| a.rule.name.cmp(&b.rule.name));
+    renewal.book.rules.sort_by(|a, b| a.rule.name.cmp(&b.rule.name));
     renewal.book.broken.sort_by(|a, b| a.file.cmp(&b.file));
     renewal
 }
@@ -169,15 +166,10 @@ fn keep_last_good(candidates: &mut [Candidate], records: &[RuleRecord], buckets:
         .iter()
         .filter_map(|candidate| candidate.new.as_ref().map(|rule| rule.name.clone()))
         .collect();
-    for candidate in candidates
-        .iter_mut()
-        .filter(|candidate| candidate.new.is_none())
-    {
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.new.is_none()) {
         let file = file_name(&candidate.file.path);
         let name = name_of(&candidate.file, &stem(&candidate.file.path));
-        let free = records
-            .iter()
-            .filter(|record| !claimed.contains(&record.name));
+        let free = records.iter().filter(|record| !claimed.contains(&record.name));
         let record = free
             .clone()
             .find(|record| Some(&record.name) == name.as_ref())
@@ -211,11 +203,9 @@ fn arming_mode(record: &RuleRecord, buckets: &[BucketName]) -> Option<ArmingMode
         Arming::Done => None,
         Arming::Enabled { .. } => Some(ArmingMode::Enabled),
         // A text that cannot be understood any more told nothing that is old from what is new: all is old.
-        Arming::Widened { before, .. } => Some(
-            parse(record, before, buckets).map_or(ArmingMode::Enabled, |rule| {
-                ArmingMode::Widened(Arc::new(rule))
-            }),
-        ),
+        Arming::Widened { before, .. } => {
+            Some(parse(record, before, buckets).map_or(ArmingMode::Enabled, |rule| ArmingMode::Widened(Arc::new(rule))))
+        }
     }
 }
 
@@ -278,19 +268,13 @@ fn takes_the_same(a: &Trigger, b: &Trigger) -> bool {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The name of the rule in a file that says none.
 #[must_use]
 pub fn stem(path: &Path) -> String {
-    path.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What a new book changes, in words for the log: (file or rule, what happened).

@@ -1,7 +1,8 @@
 use super::*;
 use crate::rule::book::ArmingMode;
 
-const BODY: &str = "[trigger]\nbucket = \"b\"\ndirectory = \"in\"\n[output]\ndirectory = \"out\"\n[task.a]\nkind = \"transcode\"\n";
+const BODY: &str =
+    "[trigger]\nbucket = \"b\"\ndirectory = \"in\"\n[output]\ndirectory = \"out\"\n[task.a]\nkind = \"transcode\"\n";
 
 /// A rules folder and a store, driven round by round.
 #[derive(Default)]
@@ -29,27 +30,14 @@ impl World {
     fn round(&mut self) -> RuleBook {
         self.second += 1;
         let now = Timestamp::from_second(self.second).unwrap();
-        let renewal = renew(
-            &self.records,
-            &self.files,
-            &[],
-            &["b".parse().unwrap()],
-            now,
-        );
+        let renewal = renew(&self.records, &self.files, &[], &["b".parse().unwrap()], now);
         for record in renewal.save {
             self.records.retain(|old| old.name != record.name);
             self.records.push(record);
         }
         // The very same files change nothing.
         assert_eq!(
-            renew(
-                &self.records,
-                &self.files,
-                &[],
-                &["b".parse().unwrap()],
-                now
-            )
-            .save,
+            renew(&self.records, &self.files, &[], &["b".parse().unwrap()], now).save,
             []
         );
         renewal.book
@@ -72,10 +60,7 @@ fn a_rule_is_disabled_until_its_file_says_otherwise_and_armed_when_it_does() {
     let book = world.write("r.toml", &enabled(BODY)).round();
     assert!(book.rules[0].enabled && matches!(book.rules[0].arming, Some(ArmingMode::Enabled)));
     assert_eq!(
-        (
-            world.record().since.as_second(),
-            world.record().created.as_second()
-        ),
+        (world.record().since.as_second(), world.record().created.as_second()),
         (2, 1)
     );
     let book = world.write("r.toml", BODY).round();
@@ -84,10 +69,7 @@ fn a_rule_is_disabled_until_its_file_says_otherwise_and_armed_when_it_does() {
 
 #[test]
 fn existing_objects_are_processed_where_the_rule_says_so() {
-    let text = enabled(&BODY.replace(
-        "directory = \"in\"",
-        "existing = \"process\"\ndirectory = \"in\"",
-    ));
+    let text = enabled(&BODY.replace("directory = \"in\"", "existing = \"process\"\ndirectory = \"in\""));
     let book = World::default().write("r.toml", &text).round();
     assert!(book.rules[0].enabled && book.rules[0].arming.is_none());
 }
@@ -136,9 +118,7 @@ fn another_trigger_of_an_enabled_rule_writes_down_what_it_matches_newly() {
             before: before.clone()
         }
     );
-    assert!(
-        matches!(&book.rules[0].arming, Some(ArmingMode::Widened(rule)) if rule.priority.get() == 2)
-    );
+    assert!(matches!(&book.rules[0].arming, Some(ArmingMode::Widened(rule)) if rule.priority.get() == 2));
     // A second change keeps the text from before the first.
     world
         .write(
@@ -149,13 +129,7 @@ fn another_trigger_of_an_enabled_rule_writes_down_what_it_matches_newly() {
                 .replace("directory = \"/\"", "overwrite = true"),
         )
         .round();
-    assert_eq!(
-        world.record().arming,
-        Arming::Widened {
-            cursor: None,
-            before
-        }
-    );
+    assert_eq!(world.record().arming, Arming::Widened { cursor: None, before });
 }
 
 #[test]
@@ -173,20 +147,8 @@ fn rules_that_clash_are_refused_together_and_keep_their_last_good_versions() {
     );
     let book = world.remove("twin.toml").write("r.toml", &looping).round();
     assert!(!book.rules[0].rule.trigger.outputs && book.broken.len() == 1);
-    assert!(
-        book.broken[0].diagnostics[0]
-            .message
-            .contains("start itself")
-    );
-    assert_eq!(
-        world
-            .remove("r.toml")
-            .write("r.toml", BODY)
-            .round()
-            .broken
-            .len(),
-        0
-    );
+    assert!(book.broken[0].diagnostics[0].message.contains("start itself"));
+    assert_eq!(world.remove("r.toml").write("r.toml", BODY).round().broken.len(), 0);
 }
 
 #[test]
@@ -196,19 +158,13 @@ fn only_meaning_changes_the_version() {
             path: "r.toml".into(),
             text: text.into(),
         };
-        check(&file, "r", &["b".parse().unwrap()])
-            .0
-            .unwrap()
-            .version
+        check(&file, "r", &["b".parse().unwrap()]).0.unwrap().version
     };
     let first = version(BODY);
     assert_eq!(first.0.len(), 16);
     assert_eq!(
         first,
-        version(&enabled(&format!(
-            "# why\nname = 'r'\n{}",
-            BODY.replace(" = ", "=")
-        )))
+        version(&enabled(&format!("# why\nname = 'r'\n{}", BODY.replace(" = ", "="))))
     );
     assert_ne!(first, version(&format!("priority = 1\n{BODY}")));
     assert_ne!(first, version(&format!("name = \"q\"\n{BODY}")));

@@ -47,11 +47,7 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
         let Some(finished) = stop.run_until_cancelled(tick(&mill)).await else {
             return;
         };
-        wait = if finished {
-            BACKOFF.0
-        } else {
-            (wait * 2).min(BACKOFF.1)
-        };
+        wait = if finished { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
         tokio::select! {
             () = stop.cancelled() => return,
             changed = book.changed() => {
@@ -71,10 +67,7 @@ pub async fn tick(mill: &Mill) -> bool {
     let records = match mill.store.rules().await {
         Ok(records) => records,
         Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot read rules"
-            );
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot read rules");
             return false;
         }
     };
@@ -119,8 +112,8 @@ async fn arm(mill: &Mill, record: &RuleRecord, number: u64) -> Result<u64, Unfin
     if *hints.watched().borrow() < number {
         return Err(Unfinished::NotWatched);
     }
-    let nothing_is_old = matches!(live.arming, Some(ArmingMode::Enabled))
-        && live.rule.trigger.existing == Existing::Process;
+    let nothing_is_old =
+        matches!(live.arming, Some(ArmingMode::Enabled)) && live.rule.trigger.existing == Existing::Process;
     let written = if nothing_is_old {
         0
     } else {
@@ -131,17 +124,9 @@ async fn arm(mill: &Mill, record: &RuleRecord, number: u64) -> Result<u64, Unfin
     Ok(written)
 }
 
-async fn write_down(
-    mill: &Mill,
-    record: &RuleRecord,
-    live: &LiveRule,
-    hints: &BucketHints,
-) -> Result<u64, Unfinished> {
+async fn write_down(mill: &Mill, record: &RuleRecord, live: &LiveRule, hints: &BucketHints) -> Result<u64, Unfinished> {
     let trigger = &live.rule.trigger;
-    let place = mill
-        .buckets
-        .get(&trigger.bucket)
-        .ok_or(Unfinished::Changed)?;
+    let place = mill.buckets.get(&trigger.bucket).ok_or(Unfinished::Changed)?;
     let cursor = match &record.arming {
         Arming::Done => None,
         Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => cursor.clone(),
@@ -170,22 +155,14 @@ async fn write_down(
 
 /// Writes down what is old of a page. A key that already has another line in the ledger goes to intake, which asks the
 /// bucket after it read that line; a listing is too old for that.
-async fn write_page(
-    mill: &Mill,
-    live: &LiveRule,
-    hints: &BucketHints,
-    page: Vec<Object>,
-) -> Result<u64, Unfinished> {
+async fn write_page(mill: &Mill, live: &LiveRule, hints: &BucketHints, page: Vec<Object>) -> Result<u64, Unfinished> {
     let (name, bucket) = (&live.rule.name, &live.rule.trigger.bucket);
     let old: Vec<Object> = page
         .into_iter()
         .filter(|object| is_old(live, object) && !hints.has_event(&object.key, live.since))
         .collect();
     let keys: Vec<ObjectKey> = old.iter().map(|object| object.key.clone()).collect();
-    let lines = mill
-        .store
-        .ledger(std::slice::from_ref(name), bucket, &keys)
-        .await?;
+    let lines = mill.store.ledger(std::slice::from_ref(name), bucket, &keys).await?;
     let mut batch = Vec::new();
     for object in old {
         match lines.iter().find(|known| known.key == object.key) {
@@ -240,9 +217,7 @@ async fn save(mill: &Mill, record: &RuleRecord, arming: Arming) -> Result<(), Un
                 && std::mem::discriminant(&current.arming) == std::mem::discriminant(&record.arming)
         })
         .ok_or(Unfinished::Changed)?;
-    mill.store
-        .save_rule(&RuleRecord { arming, ..current })
-        .await?;
+    mill.store.save_rule(&RuleRecord { arming, ..current }).await?;
     Ok(())
 }
 

@@ -46,10 +46,7 @@ pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: Can
             report(ended);
         }
     };
-    if tokio::time::timeout(mill.config.workers.drain, drained)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(mill.config.workers.drain, drained).await.is_err() {
         halt.cancel();
         while let Some(ended) = runs.join_next().await {
             report(ended);
@@ -71,10 +68,7 @@ async fn fill(
         let Some(job) = mill.store.claim(holder, now, now + LEASE).await? else {
             let due = mill.store.next_due(now).await?;
             let wait = due.map(|due| due.duration_since(now).max(SignedDuration::from_millis(10)));
-            return Ok(wait
-                .and_then(|wait| wait.try_into().ok())
-                .unwrap_or(LOOK)
-                .min(LOOK));
+            return Ok(wait.and_then(|wait| wait.try_into().ok()).unwrap_or(LOOK).min(LOOK));
         };
         tracing::info!(
             job = %job.id, rule = %job.rule, bucket = %job.object.bucket, key = %job.object.key,
@@ -84,8 +78,7 @@ async fn fill(
             continue;
         };
         let token = halt.child_token();
-        mill.running
-            .insert(job.id.clone(), lease, token.clone(), now);
+        mill.running.insert(job.id.clone(), lease, token.clone(), now);
         // A newer version may have been accepted between the claim and the line above.
         if job.superseded {
             mill.running

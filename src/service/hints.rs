@@ -256,10 +256,7 @@ impl BucketHints {
             };
             match due {
                 Some(due) => {
-                    if tokio::time::timeout_at(due, self.arrived.notified())
-                        .await
-                        .is_err()
-                    {
+                    if tokio::time::timeout_at(due, self.arrived.notified()).await.is_err() {
                         return;
                     }
                 }

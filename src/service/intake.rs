@@ -51,27 +51,21 @@ pub async fn tick(mill: &Mill, bucket: &BucketName) -> usize {
     };
     let book = mill.book.get();
     let rules: Vec<&LiveRule> = book.enabled_for(bucket).collect();
-    let (wanted, unwanted): (Vec<_>, Vec<_>) = taken.iter().partition(|hint| {
-        rules
-            .iter()
-            .any(|live| judge(&live.rule, &hint.key, None).is_empty())
-    });
+    let (wanted, unwanted): (Vec<_>, Vec<_>) = taken
+        .iter()
+        .partition(|hint| rules.iter().any(|live| judge(&live.rule, &hint.key, None).is_empty()));
     hints.done(unwanted.iter().map(|hint| &hint.key));
     let part = format!("intake:{bucket}");
     if let Err(error) = work(mill, bucket, place, &hints, &book, &wanted).await {
         let words = format!("{error}; hints are kept and tried again");
-        if mill
-            .health
-            .set(&part, false, words.clone(), Timestamp::now())
-        {
+        if mill.health.set(&part, false, words.clone(), Timestamp::now()) {
             tracing::error!(%bucket, error = &error as &dyn std::error::Error, "intake: {words}");
         }
         for hint in &wanted {
             again(&hints, hint);
         }
     } else {
-        mill.health
-            .set(&part, true, "taking hints", Timestamp::now());
+        mill.health.set(&part, true, "taking hints", Timestamp::now());
     }
     taken.len()
 }
@@ -83,16 +77,8 @@ struct Before {
 }
 
 impl Before {
-    async fn read(
-        mill: &Mill,
-        bucket: &BucketName,
-        book: &RuleBook,
-        keys: &[ObjectKey],
-    ) -> Result<Self, StoreError> {
-        let names: Vec<RuleName> = book
-            .enabled_for(bucket)
-            .map(|live| live.rule.name.clone())
-            .collect();
+    async fn read(mill: &Mill, bucket: &BucketName, book: &RuleBook, keys: &[ObjectKey]) -> Result<Self, StoreError> {
+        let names: Vec<RuleName> = book.enabled_for(bucket).map(|live| live.rule.name.clone()).collect();
         let ledger = mill.store.ledger(&names, bucket, keys).await?;
         let outputs = mill.store.own_outputs(bucket, keys).await?;
         Ok(Self {
@@ -100,18 +86,13 @@ impl Before {
                 .into_iter()
                 .map(|entry| ((entry.rule.clone(), entry.key.clone()), entry))
                 .collect(),
-            outputs: outputs
-                .into_iter()
-                .map(|output| (output.key.clone(), output))
-                .collect(),
+            outputs: outputs.into_iter().map(|output| (output.key.clone(), output)).collect(),
         })
     }
 
     /// Under its name lies what this program wrote, not what somebody put in its place.
     fn is_own(&self, key: &ObjectKey, identity: &Identity) -> bool {
-        self.outputs
-            .get(key)
-            .is_some_and(|output| output.identity == *identity)
+        self.outputs.get(key).is_some_and(|output| output.identity == *identity)
     }
 }
 
@@ -143,16 +124,15 @@ async fn work(
     for hint in wanted {
         let identity = match answers.remove(&hint.key) {
             Some(Ok(Resolved::Complete(identity))) => identity,
-            Some(Ok(Resolved::Settling {
-                identity,
-                fingerprint,
-            })) => match settled(hint, &identity, fingerprint, settle) {
-                Ok(()) => identity,
-                Err((patience, due)) => {
-                    waiting.push((hint, patience, due));
-                    continue;
+            Some(Ok(Resolved::Settling { identity, fingerprint })) => {
+                match settled(hint, &identity, fingerprint, settle) {
+                    Ok(()) => identity,
+                    Err((patience, due)) => {
+                        waiting.push((hint, patience, due));
+                        continue;
+                    }
                 }
-            },
+            }
             Some(Ok(answer @ (Resolved::Gone | Resolved::NotAFile))) => {
                 tracing::debug!(%bucket, key = %hint.key, source = hint.source, ?answer, "nothing to work on");
                 decided.push(hint);
@@ -172,21 +152,17 @@ async fn work(
         decided.push(hint);
         let own = before.is_own(&hint.key, &identity);
         for live in book.enabled_for(bucket) {
-            let wants = judge(&live.rule, &hint.key, Some(identity.size)).is_empty()
-                && (!own || live.rule.trigger.outputs);
+            let wants =
+                judge(&live.rule, &hint.key, Some(identity.size)).is_empty() && (!own || live.rule.trigger.outputs);
             if !wants {
                 continue;
             }
-            let entry = before
-                .ledger
-                .get(&(live.rule.name.clone(), hint.key.clone()));
+            let entry = before.ledger.get(&(live.rule.name.clone(), hint.key.clone()));
             let view = view(live, &hint.key, identity.size);
             let job = match decide(entry, &identity, hint.event, &view) {
                 Decision::Same => {
                     if entry.is_some_and(|entry| entry.gone_at.is_some()) {
-                        back.entry(live.rule.name.clone())
-                            .or_default()
-                            .push(hint.key.clone());
+                        back.entry(live.rule.name.clone()).or_default().push(hint.key.clone());
                     }
                     continue;
                 }
@@ -241,8 +217,7 @@ async fn accept(mill: &Mill, batch: Vec<Acceptance>) -> Result<Vec<ObjectKey>, S
             (Accepted::Stale, _) => stale.push(key),
             (Accepted::Yes { superseded }, job) => {
                 for old in superseded {
-                    mill.running
-                        .stop(&old, "superseded by a newer version of the object");
+                    mill.running.stop(&old, "superseded by a newer version of the object");
                 }
                 if let Some(job) = job {
                     queued = true;
@@ -293,12 +268,8 @@ async fn resolve_all(place: &Arc<dyn Bucket>, keys: &[ObjectKey]) -> Answers {
         let (place, key) = (place.clone(), key.clone());
         asking.spawn(async move {
             let answer = tokio::time::timeout(ANSWER, place.resolve(&key)).await;
-            let answer = answer.unwrap_or_else(|_| {
-                Err(BucketError::offline(format!(
-                    "bucket {} does not answer",
-                    place.name()
-                )))
-            });
+            let answer = answer
+                .unwrap_or_else(|_| Err(BucketError::offline(format!("bucket {} does not answer", place.name()))));
             (key, answer)
         });
     }

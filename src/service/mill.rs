@@ -77,10 +77,7 @@ pub struct LiveBook {
 impl LiveBook {
     /// The book as it is now.
     pub fn get(&self) -> Arc<RuleBook> {
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts a new book in force.
@@ -177,9 +174,7 @@ impl Running {
     /// Jobs and the leases that they run under.
     pub fn leases(&self) -> Vec<(JobId, LeaseNumber)> {
         let jobs = self.jobs();
-        jobs.iter()
-            .map(|(id, job)| (id.clone(), job.lease))
-            .collect()
+        jobs.iter().map(|(id, job)| (id.clone(), job.lease)).collect()
     }
 
     /// How many run.
@@ -237,9 +232,6 @@ impl Health {
 
     /// All parts, by name.
     pub fn all(&self) -> BTreeMap<String, Part> {
-        self.parts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -198,28 +198,17 @@ async fn look_at_source(mill: &Arc<Mill>, job: &Job) -> Result<(), Trouble> {
         Err(BucketError::NotFound(_)) => Err(Trouble::SourceChanged(
             "the source vanished while it was worked on".to_owned(),
         )),
-        Err(error) => Err(Trouble::Failed(Failure::new(
-            ErrorKind::Offline,
-            error.to_string(),
-        ))),
+        Err(error) => Err(Trouble::Failed(Failure::new(ErrorKind::Offline, error.to_string()))),
     }
 }
 
 /// From the list to the final names, and the end in the database.
-async fn commit(
-    mill: &Arc<Mill>,
-    list: &PublishList,
-    lease: Option<LeaseNumber>,
-) -> Result<Job, Trouble> {
+async fn commit(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>) -> Result<Job, Trouble> {
     if let Some(item) = list.items.first() {
         check_target(mill, &item.bucket).await?;
     }
     on_disk(mill, list, prepare).await?;
-    match mill
-        .store
-        .begin_publish(list, lease, Timestamp::now())
-        .await
-    {
+    match mill.store.begin_publish(list, lease, Timestamp::now()).await {
         Ok(()) => step::pass("listed"),
         Err(PublishRefused::Superseded) => return Err(Trouble::Superseded),
         Err(PublishRefused::Store(error)) => return Err(error.into()),
@@ -253,16 +242,11 @@ async fn commit(
 
 /// Gives a list up. What has its name already stays on record as ours; the other names are forgotten.
 async fn abandon(mill: &Arc<Mill>, mut list: PublishList) -> Result<(), StoreError> {
-    let places: Vec<Destination> = list
-        .items
-        .iter()
-        .map(|item| destination(mill, &item.bucket))
-        .collect();
+    let places: Vec<Destination> = list.items.iter().map(|item| destination(mill, &item.bucket)).collect();
     let items = std::mem::take(&mut list.items);
     list.items = blocking(move || {
-        let nameless = |(place, item): &(Destination, PublishItem)| {
-            !place.has(&item.key, &item.identity).unwrap_or(false)
-        };
+        let nameless =
+            |(place, item): &(Destination, PublishItem)| !place.has(&item.key, &item.identity).unwrap_or(false);
         let pairs = places.into_iter().zip(items);
         pairs.filter(nameless).map(|(_, item)| item).collect()
     })
@@ -276,10 +260,7 @@ async fn check_target(mill: &Arc<Mill>, name: &BucketName) -> Result<(), Trouble
         .buckets
         .get(name)
         .ok_or_else(|| offline(format!("bucket {name} is no longer in the config")))?;
-    bucket
-        .check()
-        .await
-        .map_err(|error| offline(error.to_string()))
+    bucket.check().await.map_err(|error| offline(error.to_string()))
 }
 
 /// Gives every item its name, in order, and makes the names durable.
@@ -310,11 +291,7 @@ fn prepare(destination: &Destination, item: &PublishItem) -> Result<(), PublishE
     destination.prepare(&item.key, item.replaces.as_ref(), item.overwrite)
 }
 
-async fn finish(
-    mill: &Arc<Mill>,
-    list: &PublishList,
-    lease: Option<LeaseNumber>,
-) -> Result<Job, StoreError> {
+async fn finish(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>) -> Result<Job, StoreError> {
     let grace = SignedDuration::try_from(mill.config.grace).unwrap_or(SignedDuration::MAX);
     let mut pause = Duration::from_millis(250);
     // The names are given: whatever ails the database now, the commit is tried until it is done or refused. Should

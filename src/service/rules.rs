@@ -65,8 +65,7 @@ async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
     let read = tokio::task::spawn_blocking(move || read_rules(&folder))
         .await
         .unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let RuleFiles { files, unreadable } =
-        read.map_err(|error| LoadError::Folder(mill.config.rules.clone(), error))?;
+    let RuleFiles { files, unreadable } = read.map_err(|error| LoadError::Folder(mill.config.rules.clone(), error))?;
     let buckets: Vec<BucketName> = mill.config.buckets.keys().cloned().collect();
 
     let _changing = mill.book.change().await;
@@ -82,22 +81,10 @@ async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
     for broken in newly_broken(&before, &renewal.book) {
         for found in &broken.diagnostics {
             let (line, column) = found.position().unzip();
-            tracing::warn!(
-                file = broken.file,
-                line,
-                column,
-                help = found.help,
-                "{}",
-                found.message
-            );
+            tracing::warn!(file = broken.file, line, column, help = found.help, "{}", found.message);
         }
     }
-    let broken: Vec<_> = renewal
-        .book
-        .broken
-        .iter()
-        .map(|one| one.file.as_str())
-        .collect();
+    let broken: Vec<_> = renewal.book.broken.iter().map(|one| one.file.as_str()).collect();
     let message = if broken.is_empty() {
         format!("{} loaded", renewal.book.rules.len())
     } else {
@@ -124,10 +111,7 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
             if now_there.is_none() {
                 watcher = None;
             }
-            seen = load(&mill, Timestamp::now())
-                .await
-                .is_ok()
-                .then_some(now_there);
+            seen = load(&mill, Timestamp::now()).await.is_ok().then_some(now_there);
         }
         due = tokio::select! {
             () = stop.cancelled() => return,
@@ -164,9 +148,7 @@ fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
 }
 
 /// Names, times and sizes of what lies in the folder; none where it cannot be read.
-async fn fingerprint(
-    folder: &Path,
-) -> Option<Vec<(std::ffi::OsString, Option<std::time::SystemTime>, u64)>> {
+async fn fingerprint(folder: &Path) -> Option<Vec<(std::ffi::OsString, Option<std::time::SystemTime>, u64)>> {
     let folder = folder.to_owned();
     let read = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();
@@ -187,11 +169,7 @@ async fn fingerprint(
 ///
 /// # Errors
 /// Where the store does not answer.
-pub async fn save_cursor(
-    mill: &Mill,
-    live: &LiveRule,
-    through: &ObjectKey,
-) -> Result<bool, StoreError> {
+pub async fn save_cursor(mill: &Mill, live: &LiveRule, through: &ObjectKey) -> Result<bool, StoreError> {
     let _changing = mill.book.change().await;
     let Some(mut record) = same_baseline(mill, live).await? else {
         return Ok(false);

@@ -85,22 +85,14 @@ pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
             Err(_) => next = next.min(Instant::now() + AGAIN.max(took * 10)),
         }
         // Whoever asks all the time gets half of it.
-        if stop
-            .run_until_cancelled(tokio::time::sleep(took))
-            .await
-            .is_none()
-        {
+        if stop.run_until_cancelled(tokio::time::sleep(took)).await.is_none() {
             return;
         }
     }
 }
 
 /// One sweep over these directories, as far as rules want them; says how it went in log and health.
-pub async fn tick(
-    mill: &Mill,
-    bucket: &BucketName,
-    directories: &[Directory],
-) -> Result<Counts, SweepError> {
+pub async fn tick(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -> Result<Counts, SweepError> {
     let (began, now) = (Instant::now(), Timestamp::now());
     let done = sweep(mill, bucket, directories).await;
     let took = began.elapsed().as_secs_f64();
@@ -133,11 +125,7 @@ pub async fn tick(
     done
 }
 
-async fn sweep(
-    mill: &Mill,
-    bucket: &BucketName,
-    directories: &[Directory],
-) -> Result<Counts, SweepError> {
+async fn sweep(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -> Result<Counts, SweepError> {
     let Some(place) = mill.buckets.get(bucket) else {
         return Ok(Counts::default());
     };
@@ -162,9 +150,7 @@ async fn sweep(
 fn covers(mill: &Mill, bucket: &BucketName, asked: &[Directory]) -> bool {
     mill.book.get().enabled_for(bucket).all(|live| {
         let wanted = live.rule.trigger.directory.as_str();
-        asked
-            .iter()
-            .any(|directory| wanted.starts_with(directory.as_str()))
+        asked.iter().any(|directory| wanted.starts_with(directory.as_str()))
     })
 }
 
@@ -221,13 +207,12 @@ impl SideBySide<'_> {
         page: &[Object],
     ) -> Result<(), SweepError> {
         self.counts.objects += page.len() as u64;
-        let listed: HashMap<&ObjectKey, &Object> =
-            page.iter().map(|object| (&object.key, object)).collect();
+        let listed: HashMap<&ObjectKey, &Object> = page.iter().map(|object| (&object.key, object)).collect();
         let mut differing: HashMap<&ObjectKey, bool> = HashMap::new();
         for live in self.rules {
             let directory = &live.rule.trigger.directory;
-            let overlaps = range.as_str().starts_with(directory.as_str())
-                || directory.as_str().starts_with(range.as_str());
+            let overlaps =
+                range.as_str().starts_with(directory.as_str()) || directory.as_str().starts_with(range.as_str());
             if !overlaps {
                 continue;
             }
@@ -326,20 +311,14 @@ impl SideBySide<'_> {
         let now = Timestamp::now();
         let mut gone: HashMap<RuleName, Vec<ObjectKey>> = HashMap::new();
         for (rule, key) in std::mem::take(&mut self.missing) {
-            if matches!(
-                self.place.resolve(&key).await?,
-                Resolved::Gone | Resolved::NotAFile
-            ) {
+            if matches!(self.place.resolve(&key).await?, Resolved::Gone | Resolved::NotAFile) {
                 gone.entry(rule).or_default().push(key);
             }
         }
         for (rule, keys) in gone {
             for some in keys.chunks(LINES as usize) {
                 self.counts.gone += some.len() as u64;
-                self.mill
-                    .store
-                    .mark_gone(&rule, self.bucket, some, Some(now))
-                    .await?;
+                self.mill.store.mark_gone(&rule, self.bucket, some, Some(now)).await?;
             }
         }
         Ok(())

@@ -18,13 +18,10 @@ use crate::job::state::Event;
 use crate::job::{Generation, Job, JobId, LeaseNumber, Priority};
 use crate::object::{BucketName, Directory, ObjectKey};
 use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
-use crate::rule::{
-    Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion,
-    Trigger,
-};
+use crate::rule::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
 use crate::store::{
-    Acceptance, Accepted, Arming, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList,
-    PublishRefused, RuleRecord, Store, StoreError,
+    Acceptance, Accepted, Arming, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList, PublishRefused,
+    RuleRecord, Store, StoreError,
 };
 
 #[derive(Default)]
@@ -129,19 +126,13 @@ impl Store for FakeStore {
         Ok(held(&self.lines)
             .iter()
             .filter(|((name, key), _)| {
-                name == rule
-                    && after.is_none_or(|after| key > after)
-                    && through.is_none_or(|through| key <= through)
+                name == rule && after.is_none_or(|after| key > after) && through.is_none_or(|through| key <= through)
             })
             .take(limit as usize)
             .map(|(_, line)| line.clone())
             .collect())
     }
-    async fn accept(
-        &self,
-        batch: Vec<Acceptance>,
-        _: Timestamp,
-    ) -> Result<Vec<Accepted>, StoreError> {
+    async fn accept(&self, batch: Vec<Acceptance>, _: Timestamp) -> Result<Vec<Accepted>, StoreError> {
         self.answer()?;
         self.accepts.fetch_add(1, Ordering::SeqCst);
         let mut lines = held(&self.lines);
@@ -191,17 +182,10 @@ impl Store for FakeStore {
         }
         Ok(())
     }
-    async fn own_outputs(
-        &self,
-        _: &BucketName,
-        keys: &[ObjectKey],
-    ) -> Result<Vec<OutputRecord>, StoreError> {
+    async fn own_outputs(&self, _: &BucketName, keys: &[ObjectKey]) -> Result<Vec<OutputRecord>, StoreError> {
         self.answer()?;
         let outputs = held(&self.outputs);
-        Ok(keys
-            .iter()
-            .filter_map(|key| outputs.get(key).cloned())
-            .collect())
+        Ok(keys.iter().filter_map(|key| outputs.get(key).cloned()).collect())
     }
     async fn claim(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<Option<Job>, StoreError> {
         not_here()
@@ -209,31 +193,16 @@ impl Store for FakeStore {
     async fn next_due(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         not_here()
     }
-    async fn renew(
-        &self,
-        _: &[(JobId, LeaseNumber)],
-        _: Timestamp,
-    ) -> Result<Vec<JobId>, StoreError> {
+    async fn renew(&self, _: &[(JobId, LeaseNumber)], _: Timestamp) -> Result<Vec<JobId>, StoreError> {
         not_here()
     }
     async fn take_back(&self, _: Option<&str>, _: Timestamp) -> Result<u64, StoreError> {
         not_here()
     }
-    async fn apply(
-        &self,
-        _: &JobId,
-        _: Option<LeaseNumber>,
-        _: &[Event],
-        _: Timestamp,
-    ) -> Result<Job, StoreError> {
+    async fn apply(&self, _: &JobId, _: Option<LeaseNumber>, _: &[Event], _: Timestamp) -> Result<Job, StoreError> {
         not_here()
     }
-    async fn begin_publish(
-        &self,
-        _: &PublishList,
-        _: Option<LeaseNumber>,
-        _: Timestamp,
-    ) -> Result<(), PublishRefused> {
+    async fn begin_publish(&self, _: &PublishList, _: Option<LeaseNumber>, _: Timestamp) -> Result<(), PublishRefused> {
         not_here().map_err(PublishRefused::Store)
     }
     async fn finish_publish(
@@ -349,11 +318,7 @@ pub fn armed(live: &LiveRule, cursor: Option<ObjectKey>) -> RuleRecord {
     }
 }
 
-pub fn mill(
-    place: Arc<dyn Bucket>,
-    path: PathBuf,
-    rules: Vec<LiveRule>,
-) -> (Arc<Mill>, Arc<FakeStore>) {
+pub fn mill(place: Arc<dyn Bucket>, path: PathBuf, rules: Vec<LiveRule>) -> (Arc<Mill>, Arc<FakeStore>) {
     let store = Arc::new(FakeStore::default());
     let config = BucketConfig {
         path,

@@ -46,9 +46,7 @@ pub async fn tick(mill: &Arc<Mill>, now: Timestamp) -> Result<(), StoreError> {
         let (key, identity) = (output.key.clone(), output.identity.clone());
         match blocking(move || place.remove(&key, &identity)).await {
             Ok(removed) => {
-                mill.store
-                    .output_removed(&output.bucket, &output.key)
-                    .await?;
+                mill.store.output_removed(&output.bucket, &output.key).await?;
                 if removed {
                     tracing::info!(bucket = %output.bucket, key = %output.key, job = %output.job, "old output removed");
                 }
@@ -89,9 +87,7 @@ async fn newest_generation(mill: &Mill, job: &Job) -> Result<Generation, StoreEr
             std::slice::from_ref(&object.key),
         )
         .await?;
-    Ok(entries
-        .first()
-        .map_or(job.generation, |entry| entry.generation))
+    Ok(entries.first().map_or(job.generation, |entry| entry.generation))
 }
 
 async fn publish(mill: &Arc<Mill>, job: &Job, rule: &Rule) -> Result<(), Trouble> {

@@ -70,22 +70,17 @@ impl Bench {
         let now = Timestamp::now();
         let id = JobId::new(now, rand::random());
         let folder = Folder(std::env::temp_dir().join(format!("reelmill-try-{id}")));
-        std::fs::create_dir(&folder.0)
-            .with_context(|| format!("cannot make {}", folder.0.display()))?;
-        std::fs::create_dir_all(&trial.out)
-            .with_context(|| format!("cannot make {}", trial.out.display()))?;
-        let file = std::fs::canonicalize(&trial.file)
-            .with_context(|| format!("cannot find {}", trial.file.display()))?;
+        std::fs::create_dir(&folder.0).with_context(|| format!("cannot make {}", folder.0.display()))?;
+        std::fs::create_dir_all(&trial.out).with_context(|| format!("cannot make {}", trial.out.display()))?;
+        let file =
+            std::fs::canonicalize(&trial.file).with_context(|| format!("cannot find {}", trial.file.display()))?;
         let out = std::fs::canonicalize(&trial.out)?;
-        let name = file
-            .file_name()
-            .context("a file is needed, not a directory")?;
+        let name = file.file_name().context("a file is needed, not a directory")?;
         let mut key = trial.rule.trigger.directory.as_str().as_bytes().to_vec();
         key.extend_from_slice(name.as_bytes());
         let key = ObjectKey::new(key)?;
 
-        let store =
-            Arc::new(SqliteStore::open(&folder.0.join("try.db"), order::Ageing::Strict).await?);
+        let store = Arc::new(SqliteStore::open(&folder.0.join("try.db"), order::Ageing::Strict).await?);
         let (from, to) = (&trial.rule.trigger.bucket, &trial.rule.output.bucket);
         let mut buckets: BTreeMap<BucketName, Arc<dyn Bucket>> = BTreeMap::new();
         buckets.insert(to.clone(), Arc::new(SingleFile::new(to.clone(), None)));
@@ -123,19 +118,13 @@ impl Bench {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn run(
-        self,
-        stop: CancellationToken,
-        mut look: impl FnMut(&Mill, &JobId),
-    ) -> anyhow::Result<Tried> {
+    pub async fn run(self, stop: CancellationToken, mut look: impl FnMut(&Mill, &JobId)) -> anyhow::Result<Tried> {
         let now = Timestamp::now();
         let hour = jiff::SignedDuration::from_hours(24 * 365);
         let job = self.mill.store.claim("try", now, now + hour).await?;
         let job = job.context("the job was not queued")?;
         let lease = job.lease.as_ref().context("the job has no lease")?.number;
-        self.mill
-            .running
-            .insert(job.id.clone(), lease, stop.clone(), now);
+        self.mill.running.insert(job.id.clone(), lease, stop.clone(), now);
         let work = drive(self.mill.clone(), self.shop.clone(), job, stop);
         tokio::pin!(work);
         loop {
@@ -177,13 +166,7 @@ fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
     }
 }
 
-async fn accept(
-    store: &dyn Store,
-    trial: &Trial,
-    id: &JobId,
-    object: Object,
-    now: Timestamp,
-) -> anyhow::Result<()> {
+async fn accept(store: &dyn Store, trial: &Trial, id: &JobId, object: Object, now: Timestamp) -> anyhow::Result<()> {
     let wish = Acceptance {
         rule: trial.rule.name.clone(),
         object,
@@ -202,7 +185,6 @@ fn cache() -> anyhow::Result<PathBuf> {
         _ => std::env::temp_dir(),
     };
     let folder = base.join("reelmill");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }

@@ -14,10 +14,7 @@ use crate::watch::{Sink, Wanted};
 
 /// Watches a bucket until it is stopped.
 pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
-    let (Some(config), Some(place)) = (
-        mill.config.buckets.get(&bucket),
-        mill.buckets.get(&bucket).cloned(),
-    ) else {
+    let (Some(config), Some(place)) = (mill.config.buckets.get(&bucket), mill.buckets.get(&bucket).cloned()) else {
         return;
     };
     let source = LocalSource::new(place, &config.path, config.poll);
@@ -66,10 +63,7 @@ impl Sink for MillSink {
     }
 
     fn health(&self, ok: bool, message: String) {
-        let changed = self
-            .mill
-            .health
-            .set(&self.part, ok, message.clone(), Timestamp::now());
+        let changed = self.mill.health.set(&self.part, ok, message.clone(), Timestamp::now());
         match (changed, ok) {
             (true, true) => tracing::info!(part = %self.part, "{message}"),
             (true, false) => tracing::warn!(part = %self.part, "{message}"),

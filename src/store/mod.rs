@@ -270,11 +270,7 @@ pub trait Store: Send + Sync {
     /// Changes the ledger and creates jobs, all in one transaction; an answer for each, in order. An
     /// acceptance whose `seen` is not the generation found is `Stale` and changes nothing. A job makes the
     /// key's older queued jobs of the rule cancelled ("superseded") and marks running ones superseded.
-    async fn accept(
-        &self,
-        batch: Vec<Acceptance>,
-        now: Timestamp,
-    ) -> Result<Vec<Accepted>, StoreError>;
+    async fn accept(&self, batch: Vec<Acceptance>, now: Timestamp) -> Result<Vec<Accepted>, StoreError>;
     /// Writes down that these keys are missing (`Some`) or there again (`None`); identities stay.
     async fn mark_gone(
         &self,
@@ -284,32 +280,19 @@ pub trait Store: Send + Sync {
         gone_at: Option<Timestamp>,
     ) -> Result<(), StoreError>;
     /// Outputs of ours under these names, in any state but `Removed`.
-    async fn own_outputs(
-        &self,
-        bucket: &BucketName,
-        keys: &[ObjectKey],
-    ) -> Result<Vec<OutputRecord>, StoreError>;
+    async fn own_outputs(&self, bucket: &BucketName, keys: &[ObjectKey]) -> Result<Vec<OutputRecord>, StoreError>;
 
     // Queue -----------------------------------------------------------------------------------
 
     /// Claims the first job of the queue: queued, its time has come, no other job of its (rule, bucket, key)
     /// is leased; in the order of `created - priority x ageing`, or by priority, then age, where the store was
     /// opened with strict ageing. A lease number is new for each claim.
-    async fn claim(
-        &self,
-        holder: &str,
-        now: Timestamp,
-        expires: Timestamp,
-    ) -> Result<Option<Job>, StoreError>;
+    async fn claim(&self, holder: &str, now: Timestamp, expires: Timestamp) -> Result<Option<Job>, StoreError>;
     /// When the next queued job that waits for its time may be claimed; `now` where that time has come and no claim has
     /// looked since.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
     /// Prolongs leases; answers those that are still held.
-    async fn renew(
-        &self,
-        leases: &[(JobId, LeaseNumber)],
-        expires: Timestamp,
-    ) -> Result<Vec<JobId>, StoreError>;
+    async fn renew(&self, leases: &[(JobId, LeaseNumber)], expires: Timestamp) -> Result<Vec<JobId>, StoreError>;
     /// Gives back the running jobs of a holder (its own, at start), or, where `holder` is none, those whose lease ran
     /// out. Answers how many.
     async fn take_back(&self, holder: Option<&str>, now: Timestamp) -> Result<u64, StoreError>;

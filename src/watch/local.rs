@@ -74,12 +74,7 @@ impl LocalSource {
     }
 
     /// Watches until it is stopped.
-    pub async fn run(
-        self,
-        sink: Arc<dyn Sink>,
-        mut wanted: watch::Receiver<Wanted>,
-        stop: CancellationToken,
-    ) {
+    pub async fn run(self, sink: Arc<dyn Sink>, mut wanted: watch::Receiver<Wanted>, stop: CancellationToken) {
         let mut wait = BACKOFF.0;
         loop {
             let began = Instant::now();
@@ -94,17 +89,10 @@ impl LocalSource {
                         lasted if lasted > GOOD => BACKOFF.0,
                         _ => (wait * 2).min(BACKOFF.1),
                     };
-                    sink.health(
-                        false,
-                        format!("{why}; watching again and listing everything"),
-                    );
+                    sink.health(false, format!("{why}; watching again and listing everything"));
                 }
             }
-            if stop
-                .run_until_cancelled(tokio::time::sleep(wait))
-                .await
-                .is_none()
-            {
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
         }
@@ -271,11 +259,7 @@ impl LocalSource {
 fn polled(root: &Path, world: &World, wanted: &Wanted) -> Vec<Directory> {
     use std::os::unix::ffi::OsStrExt;
     let mut polled = Vec::new();
-    for mount in world
-        .mounts
-        .iter()
-        .filter(|m| !sends_events(&m.file_system))
-    {
+    for mount in world.mounts.iter().filter(|m| !sends_events(&m.file_system)) {
         let below = mount
             .path
             .strip_prefix(root)

@@ -44,9 +44,7 @@ impl Wanted {
     /// Whether an object under this key may be wanted.
     #[must_use]
     pub fn contains(&self, key: &ObjectKey) -> bool {
-        self.directories
-            .iter()
-            .any(|directory| directory.contains(key))
+        self.directories.iter().any(|directory| directory.contains(key))
     }
 
     /// How a directory (a prefix with its closing `/`; empty for the root) lies to what is wanted.

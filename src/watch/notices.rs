@@ -55,10 +55,7 @@ impl Shared {
     }
 
     pub(super) fn wanted(&self) -> Arc<Wanted> {
-        self.wanted
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.wanted.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn follow(&self, wanted: Wanted) {
@@ -91,10 +88,7 @@ impl Shared {
                 return Some(order);
             }
             orders = match until {
-                None => self
-                    .ordered
-                    .wait(orders)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.ordered.wait(orders).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {

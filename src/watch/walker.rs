@@ -90,11 +90,7 @@ impl Walker {
                 }
                 Some(Order::Left(prefix)) => self.forget(&prefix),
                 None => {
-                    while self
-                        .again
-                        .front()
-                        .is_some_and(|(due, _)| *due <= Instant::now())
-                    {
+                    while self.again.front().is_some_and(|(due, _)| *due <= Instant::now()) {
                         if let Some((_, prefix)) = self.again.pop_front() {
                             self.walk(prefix, Walk::Second);
                         }
@@ -174,8 +170,7 @@ impl Walker {
             Ok(root) => root,
             Err(error) => {
                 let root = self.shared.root.display();
-                self.shared
-                    .lose(format!("{root} cannot be opened: {error}"));
+                self.shared.lose(format!("{root} cannot be opened: {error}"));
                 return;
             }
         };
@@ -201,8 +196,7 @@ impl Walker {
             };
             let is_new = self.watch(&prefix);
             if is_new && walk == Walk::Second {
-                self.again
-                    .push_back((Instant::now() + AGAIN, prefix.clone()));
+                self.again.push_back((Instant::now() + AGAIN, prefix.clone()));
             }
             if let Err(error) = self.read(&directory, &prefix, place, walk, &mut open) {
                 self.cannot_watch(prefix, &error.to_string());
@@ -264,9 +258,7 @@ impl Walker {
             let name = entry.file_name();
             let kind = match entry.file_type() {
                 FileType::Unknown => statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-                    .map_or(FileType::Unknown, |stat| {
-                        FileType::from_raw_mode(stat.st_mode)
-                    }),
+                    .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
                 known => known,
             };
             let mut full = [prefix, name.to_bytes()].concat();
@@ -278,9 +270,7 @@ impl Walker {
                 }
                 FileType::RegularFile if walk != Walk::Watch && place == PlaceOf::Inside => {
                     if let Ok(key) = ObjectKey::new(full) {
-                        self.shared
-                            .sink
-                            .hint(key, Some(jiff::Timestamp::now()), "walk");
+                        self.shared.sink.hint(key, Some(jiff::Timestamp::now()), "walk");
                     }
                 }
                 _ => {}

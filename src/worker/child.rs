@@ -23,11 +23,7 @@ use crate::rule::TaskId;
 /// Runs the worker until the daemon lets it go; with `build_registry` only writes the plugin registry.
 #[must_use]
 pub fn main(build_registry: bool) -> ExitCode {
-    let ended = if build_registry {
-        registry::build()
-    } else {
-        work()
-    };
+    let ended = if build_registry { registry::build() } else { work() };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -45,9 +41,7 @@ fn work() -> Result<(), String> {
     media::allowed::load().map_err(|failure| failure.message)?;
     let threads = threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
     if threads != 1 {
-        return Err(format!(
-            "{threads} threads exist before the jail; there must be one"
-        ));
+        return Err(format!("{threads} threads exist before the jail; there must be one"));
     }
     jail::enter().map_err(|error| format!("the jail does not close: {error}"))?;
     let hello = FromWorker::Hello {
@@ -103,16 +97,11 @@ fn serve(control: &mut UnixStream, input: Option<&Arc<Input>>) -> Result<(), Str
         };
         let answer = match request {
             ToWorker::Probe => match media::probe::probe(input) {
-                Ok(media) => FromWorker::Media {
-                    media: Box::new(media),
-                },
+                Ok(media) => FromWorker::Media { media: Box::new(media) },
                 Err(failure) => FromWorker::Failed { failure },
             },
             ToWorker::Run { plan } => {
-                let mut teller = Teller {
-                    control,
-                    lost: None,
-                };
+                let mut teller = Teller { control, lost: None };
                 let ended = media::run(input, &plan, &mut teller);
                 if let Some(reason) = teller.lost {
                     return Err(reason);

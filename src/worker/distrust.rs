@@ -27,11 +27,9 @@ impl Asked {
                 Work::Transcode(plan) => vec![&plan.file],
                 Work::Snapshot(plan) => plan.stills.iter().map(|still| &still.file).collect(),
             };
-            asked.files.extend(
-                files
-                    .into_iter()
-                    .map(|file| (file.clone(), task.task.clone())),
-            );
+            asked
+                .files
+                .extend(files.into_iter().map(|file| (file.clone(), task.task.clone())));
             asked.tasks.push(task.task.clone());
         }
         asked
@@ -55,9 +53,7 @@ impl Asked {
             FromWorker::Progress(_) | FromWorker::Done => {}
             FromWorker::Output { task, file, .. } => {
                 if self.files.get(file.as_str()) != Some(task) {
-                    return Err(protocol(
-                        "the worker named a file that it was not asked for",
-                    ));
+                    return Err(protocol("the worker named a file that it was not asked for"));
                 }
             }
             FromWorker::Finding { task, finding } => {
@@ -82,11 +78,7 @@ pub fn protocol(message: impl Into<String>) -> Failure {
 /// Removes control characters and bounds the length.
 pub fn clean(text: &mut String) {
     if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
-        *text = text
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(LONGEST_TEXT)
-            .collect();
+        *text = text.chars().filter(|c| !c.is_control()).take(LONGEST_TEXT).collect();
     }
 }
 
@@ -162,19 +154,12 @@ mod tests {
             message: format!("\u{1b}[31mred\n{}", "x".repeat(10_000)),
         };
         let admitted = asked()
-            .admit(FromWorker::Finding {
-                task: None,
-                finding,
-            })
+            .admit(FromWorker::Finding { task: None, finding })
             .expect("admitted");
         let FromWorker::Finding { finding, .. } = admitted else {
             panic!("another message")
         };
-        assert!(
-            finding.message.starts_with("[31mred"),
-            "{}",
-            finding.message
-        );
+        assert!(finding.message.starts_with("[31mred"), "{}", finding.message);
         assert_eq!(finding.message.chars().count(), LONGEST_TEXT);
     }
 }

@@ -66,10 +66,7 @@ pub(super) struct Words {
 impl Words {
     /// Keeps and logs what came.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
-        for line in bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             tracing::debug!(target: "reelmill::worker", "{}", String::from_utf8_lossy(line).escape_debug());
         }
         self.kept.extend(bytes);

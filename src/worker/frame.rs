@@ -141,26 +141,15 @@ mod tests {
         write(&mut here, &ToWorker::Probe).expect("write");
         write(&mut here, &ToWorker::Probe).expect("write");
         drop(here);
-        assert_eq!(
-            read::<ToWorker>(&mut there).expect("read"),
-            Some(ToWorker::Probe)
-        );
-        assert_eq!(
-            read::<ToWorker>(&mut there).expect("read"),
-            Some(ToWorker::Probe)
-        );
+        assert_eq!(read::<ToWorker>(&mut there).expect("read"), Some(ToWorker::Probe));
+        assert_eq!(read::<ToWorker>(&mut there).expect("read"), Some(ToWorker::Probe));
         assert_eq!(read::<ToWorker>(&mut there).expect("read"), None);
     }
 
     #[test]
     fn a_frame_of_four_gigabytes_is_refused_before_its_bytes_are_awaited() {
-        let mut frames = Frames {
-            buffer: vec![0xff; 4],
-        };
-        assert!(matches!(
-            frames.take::<FromWorker>(),
-            Err(FrameError::TooLong(_))
-        ));
+        let mut frames = Frames { buffer: vec![0xff; 4] };
+        assert!(matches!(frames.take::<FromWorker>(), Err(FrameError::TooLong(_))));
         assert!(matches!(
             read::<FromWorker>(&mut [0xff_u8; 9].as_slice()),
             Err(FrameError::TooLong(_))
@@ -170,10 +159,7 @@ mod tests {
     #[test]
     fn bad_json_and_unknown_messages_are_refused() {
         for body in ["{", "{}", r#"{"message":"surprise"}"#, "[1]", ""] {
-            let mut bytes = u32::try_from(body.len())
-                .expect("short")
-                .to_be_bytes()
-                .to_vec();
+            let mut bytes = u32::try_from(body.len()).expect("short").to_be_bytes().to_vec();
             bytes.extend(body.as_bytes());
             let mut frames = Frames { buffer: bytes };
             assert!(
@@ -188,16 +174,10 @@ mod tests {
         let bytes = encode(&FromWorker::Done).expect("encode");
         let mut frames = Frames::default();
         for (at, byte) in bytes.iter().enumerate() {
-            assert!(
-                frames.take::<FromWorker>().expect("so far").is_none(),
-                "{at}"
-            );
+            assert!(frames.take::<FromWorker>().expect("so far").is_none(), "{at}");
             frames.buffer.push(*byte);
         }
-        assert_eq!(
-            frames.take::<FromWorker>().expect("whole"),
-            Some(FromWorker::Done)
-        );
+        assert_eq!(frames.take::<FromWorker>().expect("whole"), Some(FromWorker::Done));
         assert!(frames.is_empty());
         assert!(matches!(
             read::<FromWorker>(&mut &bytes[..bytes.len() - 1]),

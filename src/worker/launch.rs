@@ -15,10 +15,7 @@ use crate::job::{ErrorKind, Failure};
 
 /// A child could not be started.
 pub(super) fn starting(error: &std::io::Error) -> Failure {
-    Failure::new(
-        ErrorKind::Internal,
-        format!("a worker cannot be started: {error}"),
-    )
+    Failure::new(ErrorKind::Internal, format!("a worker cannot be started: {error}"))
 }
 
 /// A command with an empty environment and the few variables that a child may have.

@@ -42,10 +42,7 @@ pub async fn prepare(settings: &WorkerSettings) -> Result<(), Failure> {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(
-        ErrorKind::Io,
-        format!("{} cannot be written: {error}", path.display()),
-    )
+    Failure::new(ErrorKind::Io, format!("{} cannot be written: {error}", path.display()))
 }
 
 fn beside(registry: &Path, word: &str) -> PathBuf {
@@ -65,12 +62,7 @@ fn is_fresh(registry: &Path) -> bool {
         .ok()
         .and_then(|text| serde_json::from_slice::<Directories>(&text).ok());
     registry.is_file()
-        && known.is_some_and(|known| {
-            !known.is_empty()
-                && known
-                    .iter()
-                    .all(|(path, time)| changed(path) == Some(*time))
-        })
+        && known.is_some_and(|known| !known.is_empty() && known.iter().all(|(path, time)| changed(path) == Some(*time)))
 }
 
 /// The child's part: GStreamer writes the registry while it starts; the plugin directories go to standard output.
@@ -85,8 +77,7 @@ pub(super) fn build() -> Result<(), String> {
     directories.dedup();
     for directory in directories {
         use std::io::Write;
-        writeln!(std::io::stdout(), "{}", directory.display())
-            .map_err(|error| error.to_string())?;
+        writeln!(std::io::stdout(), "{}", directory.display()).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

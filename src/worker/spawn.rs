@@ -76,10 +76,8 @@ impl Worker {
         scratch: &Path,
         limits: Limits,
     ) -> Result<Self, Failure> {
-        let (here, there) =
-            std::os::unix::net::UnixStream::pair().map_err(|error| starting(&error))?;
-        here.set_nonblocking(true)
-            .map_err(|error| starting(&error))?;
+        let (here, there) = std::os::unix::net::UnixStream::pair().map_err(|error| starting(&error))?;
+        here.set_nonblocking(true).map_err(|error| starting(&error))?;
         let control = UnixStream::from_std(here).map_err(|error| starting(&error))?;
         let mut command = bare(settings, &settings.registry, scratch);
         command
@@ -91,10 +89,7 @@ impl Worker {
         unsafe { command.pre_exec(move || shed(Some(socket), media)) };
         let mut child = command.spawn().map_err(|error| starting(&error))?;
         drop((there, input));
-        let pid = child
-            .id()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .unwrap_or(0);
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
         let now = Instant::now();
         let mut worker = Self {
             stderr: child.stderr.take(),
@@ -115,12 +110,7 @@ impl Worker {
         };
         let greeting = tokio::time::timeout(GREETING, worker.receive())
             .await
-            .map_err(|_| {
-                protocol(format!(
-                    "the worker was not ready within {} s",
-                    GREETING.as_secs()
-                ))
-            })??;
+            .map_err(|_| protocol(format!("the worker was not ready within {} s", GREETING.as_secs())))??;
         match greeting {
             FromWorker::Hello {
                 protocol: VERSION,
@@ -132,11 +122,7 @@ impl Worker {
             }
             FromWorker::Hello { version, .. } => Err(protocol(format!(
                 "the worker is of version {}, the daemon of {}: the program was replaced while it ran",
-                version
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .take(40)
-                    .collect::<String>(),
+                version.chars().filter(|c| !c.is_control()).take(40).collect::<String>(),
                 env!("CARGO_PKG_VERSION"),
             ))),
             _ => Err(protocol("the worker did not greet")),
@@ -152,9 +138,7 @@ impl Worker {
         match self.next().await? {
             FromWorker::Media { media } => Ok(*media),
             FromWorker::Failed { failure } => Err(failure),
-            _ => Err(protocol(
-                "the worker answered something else than it was asked",
-            )),
+            _ => Err(protocol("the worker answered something else than it was asked")),
         }
     }
 
@@ -210,9 +194,7 @@ impl Worker {
     }
 
     fn kill(&self) {
-        if let Some(group) =
-            rustix::process::Pid::from_raw(self.pid).filter(|_| self.child.id().is_some())
-        {
+        if let Some(group) = rustix::process::Pid::from_raw(self.pid).filter(|_| self.child.id().is_some()) {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }
@@ -229,17 +211,13 @@ impl Worker {
 
     async fn say(&mut self, message: &ToWorker) -> Result<(), Failure> {
         self.reset_clocks();
-        let bytes = frame::encode(message)
-            .map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))?;
+        let bytes = frame::encode(message).map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))?;
         let mut rest = bytes.as_slice();
         let deadline = Instant::now() + self.limits.stall;
         while !rest.is_empty() {
             match tokio::time::timeout_at(deadline, self.control.writable()).await {
                 Err(_) => {
-                    return Err(Failure::new(
-                        ErrorKind::Stalled,
-                        "the worker does not take its orders",
-                    ));
+                    return Err(Failure::new(ErrorKind::Stalled, "the worker does not take its orders"));
                 }
                 Ok(Err(_)) => return Err(self.end().await),
                 Ok(Ok(())) => {}
@@ -335,10 +313,7 @@ impl Worker {
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
         match tokio::time::timeout(PARTING, self.child.wait()).await {
             Ok(Ok(status)) => ended(status, &self.words.last()),
-            Ok(Err(error)) => Failure::new(
-                ErrorKind::Internal,
-                format!("the worker cannot be waited for: {error}"),
-            ),
+            Ok(Err(error)) => Failure::new(ErrorKind::Internal, format!("the worker cannot be waited for: {error}")),
             Err(_) => protocol("the worker closed its socket and did not end"),
         }
     }

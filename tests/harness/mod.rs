@@ -40,10 +40,7 @@ pub struct House {
 impl House {
     /// A house with these rule files (name without `.toml`, text), its daemon not yet started.
     pub fn new(rules: &[(&str, &str)]) -> Self {
-        let root = tempfile::Builder::new()
-            .prefix("reelmill-test-")
-            .tempdir()
-            .unwrap();
+        let root = tempfile::Builder::new().prefix("reelmill-test-").tempdir().unwrap();
         for folder in ["rules", "inbox", "published", "state"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
@@ -71,10 +68,7 @@ impl House {
         self.wait_until("the daemon answers and has armed its rules", || {
             let status = self.try_json(&["status"])?;
             let rules = self.try_json(&["rules", "list"])?;
-            let arming = rules["rules"]
-                .as_array()?
-                .iter()
-                .any(|rule| !rule["arming"].is_null());
+            let arming = rules["rules"].as_array()?.iter().any(|rule| !rule["arming"].is_null());
             (!arming && status.is_object()).then_some(())
         });
     }
@@ -95,10 +89,7 @@ impl House {
         self.daemon = Some(command.spawn().unwrap());
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a test starts the program under test"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a test starts the program under test")]
     pub fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reelmill"));
         command
@@ -139,10 +130,7 @@ impl House {
     }
 
     pub fn jobs_in(&self, state: &str) -> Vec<Value> {
-        self.jobs()
-            .into_iter()
-            .filter(|job| job["state"] == state)
-            .collect()
+        self.jobs().into_iter().filter(|job| job["state"] == state).collect()
     }
 
     /// Waits until a condition holds.
@@ -152,11 +140,7 @@ impl House {
             if let Some(found) = look() {
                 return found;
             }
-            assert!(
-                Instant::now() < deadline,
-                "waited in vain until {what}\n{}",
-                self.log()
-            );
+            assert!(Instant::now() < deadline, "waited in vain until {what}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -165,12 +149,7 @@ impl House {
     pub fn wait_for_jobs(&self, count: usize) -> Vec<Value> {
         self.wait_until(&format!("{count} jobs have ended"), || {
             let jobs = self.jobs();
-            let ended = |job: &Value| {
-                matches!(
-                    job["state"].as_str(),
-                    Some("succeeded" | "failed" | "cancelled")
-                )
-            };
+            let ended = |job: &Value| matches!(job["state"].as_str(), Some("succeeded" | "failed" | "cancelled"));
             (jobs.len() >= count && jobs.iter().all(ended)).then_some(jobs)
         })
     }
@@ -180,10 +159,7 @@ impl House {
         let target = self.path("inbox").join(key);
         let folder = target.parent().unwrap();
         fs::create_dir_all(folder).unwrap();
-        let hidden = folder.join(format!(
-            ".{}.part",
-            target.file_name().unwrap().to_string_lossy()
-        ));
+        let hidden = folder.join(format!(".{}.part", target.file_name().unwrap().to_string_lossy()));
         fs::copy(source, &hidden).unwrap();
         fs::File::open(&hidden)
             .unwrap()

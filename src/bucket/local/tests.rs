@@ -16,25 +16,15 @@ impl Folder {
     fn new() -> Self {
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let bucket = LocalBucket::new("inbox".parse().unwrap(), root.path(), state.path());
-        Self {
-            root,
-            state,
-            bucket,
-        }
+        Self { root, state, bucket }
     }
 
     fn path(&self, key: &ObjectKey) -> PathBuf {
-        self.root
-            .path()
-            .join(std::ffi::OsStr::from_bytes(key.as_bytes()))
+        self.root.path().join(std::ffi::OsStr::from_bytes(key.as_bytes()))
     }
 
     fn again(&self) -> LocalBucket {
-        LocalBucket::new(
-            "inbox".parse().unwrap(),
-            self.root.path(),
-            self.state.path(),
-        )
+        LocalBucket::new("inbox".parse().unwrap(), self.root.path(), self.state.path())
     }
 }
 
@@ -62,10 +52,7 @@ async fn a_file_is_busy_until_its_writer_lets_go() {
     let folder = Folder::new();
     let name = key(b"clip.mp4");
     folder.put(&name, b"x");
-    let mut writer = OpenOptions::new()
-        .append(true)
-        .open(folder.path(&name))
-        .unwrap();
+    let mut writer = OpenOptions::new().append(true).open(folder.path(&name)).unwrap();
     assert_eq!(folder.bucket.resolve(&name).await.unwrap(), Resolved::Busy);
     writer.write_all(b"y").unwrap();
     drop(writer);
@@ -85,10 +72,7 @@ async fn a_long_name_is_a_name_like_others() {
         Resolved::Complete(_)
     ));
     assert_eq!(listed(&folder.bucket, "", None).await.unwrap().len(), 1);
-    assert_eq!(
-        folder.bucket.resolve(&key(&[b'n'; 256])).await.unwrap(),
-        Resolved::Gone
-    );
+    assert_eq!(folder.bucket.resolve(&key(&[b'n'; 256])).await.unwrap(), Resolved::Gone);
 }
 
 #[tokio::test]
@@ -99,16 +83,10 @@ async fn links_and_pipes_are_not_files_and_are_not_listed() {
     folder.put(&key(b"real/clip.mp4"), b"x");
     symlink(outside.path(), folder.path(&key(b"linked"))).unwrap();
     symlink("real/clip.mp4", folder.path(&key(b"link.mp4"))).unwrap();
-    let pipe =
-        std::ffi::CString::new(folder.path(&key(b"pipe.mp4")).as_os_str().as_bytes()).unwrap();
+    let pipe = std::ffi::CString::new(folder.path(&key(b"pipe.mp4")).as_os_str().as_bytes()).unwrap();
     // SAFETY: the path is a valid string that ends in NUL.
     assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o644) }, 0);
-    for name in [
-        &b"linked/secret.mp4"[..],
-        b"link.mp4",
-        b"pipe.mp4",
-        b"linked",
-    ] {
+    for name in [&b"linked/secret.mp4"[..], b"link.mp4", b"pipe.mp4", b"linked"] {
         let name = key(name);
         let resolved = folder.bucket.resolve(&name).await.unwrap();
         assert_eq!(resolved, Resolved::NotAFile, "{name}");
@@ -116,12 +94,7 @@ async fn links_and_pipes_are_not_files_and_are_not_listed() {
     }
     let all = listed(&folder.bucket, "", None).await.unwrap();
     assert_eq!(all.len(), 1);
-    assert!(
-        listed(&folder.bucket, "linked", None)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(listed(&folder.bucket, "linked", None).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -155,10 +128,7 @@ async fn a_root_without_its_marker_is_offline_until_it_is_accepted() {
 async fn a_root_that_is_not_there_is_offline_and_comes_back() {
     let folder = Folder::new();
     folder.bucket.check().await.unwrap();
-    let (root, aside) = (
-        folder.root.path().to_owned(),
-        folder.state.path().join("aside"),
-    );
+    let (root, aside) = (folder.root.path().to_owned(), folder.state.path().join("aside"));
     fs::rename(&root, &aside).unwrap();
     let error = folder.bucket.check().await.unwrap_err();
     assert!(error.to_string().contains("create it or mount"), "{error}");
@@ -196,11 +166,7 @@ async fn a_directory_that_vanishes_while_it_is_listed_ends_the_listing_well() {
         folder.put(&key(format!("a/{n:04}.mp4").as_bytes()), b"x");
     }
     folder.put(&key(b"b/clip.mp4"), b"x");
-    let mut lister = folder
-        .bucket
-        .list(&Directory::default(), None)
-        .await
-        .unwrap();
+    let mut lister = folder.bucket.list(&Directory::default(), None).await.unwrap();
     assert_eq!(lister.next_page().await.unwrap().len(), 1000);
     fs::remove_dir_all(folder.root.path().join("b")).unwrap();
     assert_eq!(lister.next_page().await.unwrap().len(), 500);
@@ -211,11 +177,7 @@ async fn a_directory_that_vanishes_while_it_is_listed_ends_the_listing_well() {
 async fn a_listing_does_not_end_well_once_the_marker_is_gone() {
     let folder = Folder::new();
     folder.put(&key(b"clip.mp4"), b"x");
-    let mut lister = folder
-        .bucket
-        .list(&Directory::default(), None)
-        .await
-        .unwrap();
+    let mut lister = folder.bucket.list(&Directory::default(), None).await.unwrap();
     assert_eq!(lister.next_page().await.unwrap().len(), 1);
     fs::remove_file(folder.root.path().join(".reelmill/bucket")).unwrap();
     assert!(lister.next_page().await.is_err());
@@ -231,8 +193,7 @@ fn an_unreadable_directory_hides_nothing_else_and_the_listing_does_not_end_well(
         folder.put(&key(name), b"x");
     }
     folder.bucket.0.root().unwrap();
-    let mode =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     mode(folder.root.path(), 0o755);
     mode(&folder.root.path().join("b"), 0o700);
     let mut walk = Listing::walk(folder.bucket.0.clone(), &Directory::default(), None);

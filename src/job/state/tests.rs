@@ -65,10 +65,7 @@ fn a_job_succeeds_when_its_last_task_does() {
         ],
     );
     assert_eq!(job.state, JobState::Succeeded);
-    assert_eq!(
-        (job.attempt, job.started, job.ended),
-        (2, Some(at(0)), Some(at(4)))
-    );
+    assert_eq!((job.attempt, job.started, job.ended), (2, Some(at(0)), Some(at(4))));
     assert_eq!(job.lease, None);
 }
 
@@ -76,19 +73,10 @@ fn a_job_succeeds_when_its_last_task_does() {
 fn a_job_fails_with_the_first_failure_that_nobody_met() {
     let mut tasks = vec![task("a", &[]), task("b", &["a"]), task("c", &["a"])];
     tasks[1].when = When::Failed;
-    let events = [
-        claimed(),
-        started(&["a"]),
-        failed("a"),
-        started(&["b"]),
-        failed("b"),
-    ];
+    let events = [claimed(), started(&["a"]), failed("a"), started(&["b"]), failed("b")];
     let job = play(job(tasks), &events);
     assert_eq!(job.state, JobState::Failed);
-    assert_eq!(
-        job.reason.as_deref(),
-        Some("a: the worker ended by signal 11")
-    );
+    assert_eq!(job.reason.as_deref(), Some("a: the worker ended by signal 11"));
     assert_eq!(job.tasks[2].state, TaskState::Skipped);
 }
 

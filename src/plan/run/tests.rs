@@ -5,8 +5,8 @@ use crate::job::testing::task;
 use crate::object::Identity;
 use crate::plan::testing::{audio, film, media, stream, video};
 use crate::rule::{
-    AudioCodec, Container, Existing, Formats, Globs, ImageFormat, OnFailure, OutputSpec, Point,
-    RetryPolicy, RuleVersion, SizeSpec, Task, Trigger, VideoCodec, VideoRate, When,
+    AudioCodec, Container, Existing, Formats, Globs, ImageFormat, OnFailure, OutputSpec, Point, RetryPolicy,
+    RuleVersion, SizeSpec, Task, Trigger, VideoCodec, VideoRate, When,
 };
 
 fn no_globs() -> Globs {
@@ -136,18 +136,11 @@ fn told(planned: &Planned) -> String {
             lines.push(format!("  {}: {:?}", task.task, task.work));
         }
         for output in &run.outputs {
-            lines.push(format!(
-                "  {} -> {} {:?}",
-                output.file, output.key, output.expect
-            ));
+            lines.push(format!("  {} -> {} {:?}", output.file, output.key, output.expect));
         }
     }
     for (task, failure) in &planned.failures {
-        lines.push(format!(
-            "{task} {}: {}",
-            failure.kind.as_str(),
-            failure.message
-        ));
+        lines.push(format!("{task} {}: {}", failure.kind.as_str(), failure.message));
     }
     for (task, finding) in &planned.findings {
         lines.push(format!("{task} {:?}: {}", finding.kind, finding.message));
@@ -293,10 +286,7 @@ fn sound_keeps_what_aac_can_have() {
     let counts = [0, 1, 2, 3, 4, 5, 6, 8].map(|source| channels(&spec, source));
     assert_eq!(counts, [2, 1, 2, 2, 2, 2, 6, 6]);
     let rates = [8_000, 11_025, 44_100, 96_000, 192_000, 7_350, 0].map(|from| rate(&spec, from));
-    assert_eq!(
-        rates,
-        [8_000, 11_025, 44_100, 96_000, 48_000, 48_000, 48_000]
-    );
+    assert_eq!(rates, [8_000, 11_025, 44_100, 96_000, 48_000, 48_000, 48_000]);
     spec.channels = Some(1);
     spec.rate = Some(32_000);
     assert_eq!((channels(&spec, 6), rate(&spec, 44_100)), (1, 32_000));

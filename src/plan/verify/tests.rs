@@ -25,12 +25,7 @@ fn track(is_video: bool) -> TrackReport {
     }
 }
 
-fn answer(
-    output: &PlannedOutput,
-    size: u64,
-    report: &OutputReport,
-    media: Option<&MediaInfo>,
-) -> String {
+fn answer(output: &PlannedOutput, size: u64, report: &OutputReport, media: Option<&MediaInfo>) -> String {
     match verify(output, size, report, media) {
         Ok(findings) if findings.is_empty() => "good".to_owned(),
         Ok(findings) => findings

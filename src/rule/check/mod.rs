@@ -2,6 +2,7 @@
 //!
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
+mod kinds;
 mod tasks;
 mod together;
 
@@ -12,10 +13,7 @@ use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
 
 use super::names::Template;
-use super::{
-    Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion,
-    Trigger,
-};
+use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
 use crate::diagnostic::reader::{Page, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error, did_you_mean};
 use crate::job::Priority;
@@ -41,13 +39,8 @@ const LATER: [&str; 12] = [
 /// Checks one rule file. `stem` is the rule's name where the file says none; `buckets` are those of the config.
 /// There is a rule exactly where no diagnostic is an error.
 #[must_use]
-pub fn check(
-    file: &SourceFile,
-    stem: &str,
-    buckets: &[BucketName],
-) -> (Option<Rule>, Vec<Diagnostic>) {
-    let (rule, mut diagnostics) =
-        Page::read(file, "a rule", |_, table| read(table, file, stem, buckets));
+pub fn check(file: &SourceFile, stem: &str, buckets: &[BucketName]) -> (Option<Rule>, Vec<Diagnostic>) {
+    let (rule, mut diagnostics) = Page::read(file, "a rule", |_, table| read(table, file, stem, buckets));
     let rule = rule.filter(|_| !any_error(&diagnostics));
     if let Some(rule) = &rule {
         diagnostics.extend(together::same_names(rule, file));
@@ -66,12 +59,7 @@ pub fn name_of(file: &SourceFile, stem: &str) -> Option<RuleName> {
         .ok()
 }
 
-fn read(
-    mut table: Table<'_>,
-    file: &SourceFile,
-    stem: &str,
-    buckets: &[BucketName],
-) -> Option<Rule> {
+fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketName]) -> Option<Rule> {
     let name = match table.get("name") {
         Some(value) => value.name::<RuleName>(),
         None => stem
@@ -84,20 +72,12 @@ fn read(
             })
             .ok(),
     };
-    let enabled = table
-        .get("enabled")
-        .map_or(Some(false), |value| value.boolean());
-    let priority = table
-        .get("priority")
-        .map_or(Some(0), |value| value.integer(-10..=10));
-    let strict = table
-        .get("strict")
-        .map_or(Some(false), |value| value.boolean());
-    let on_failure = table
-        .get("on_failure")
-        .map_or(Some(OnFailure::Note), |value| {
-            value.one_of(&[("note", OnFailure::Note), ("none", OnFailure::None)], &[])
-        });
+    let enabled = table.get("enabled").map_or(Some(false), |value| value.boolean());
+    let priority = table.get("priority").map_or(Some(0), |value| value.integer(-10..=10));
+    let strict = table.get("strict").map_or(Some(false), |value| value.boolean());
+    let on_failure = table.get("on_failure").map_or(Some(OnFailure::Note), |value| {
+        value.one_of(&[("note", OnFailure::Note), ("none", OnFailure::None)], &[])
+    });
     let trigger = table
         .require("trigger", "add [trigger] with `bucket = \"...\"`")
         .and_then(|value| read_trigger(value.table()?, buckets));
@@ -114,14 +94,9 @@ fn read(
     };
     let retry = table
         .get("retry")
-        .map_or(Some(RetryPolicy::default()), |value| {
-            read_retry(value.table()?)
-        });
+        .map_or(Some(RetryPolicy::default()), |value| read_retry(value.table()?));
     let tasks = table
-        .require(
-            "task",
-            "add at least one task: [task.NAME] with `kind = \"...\"`",
-        )
+        .require("task", "add at least one task: [task.NAME] with `kind = \"...\"`")
         .and_then(|value| tasks::read(value.table()?));
     table.finish(&LATER);
     Some(Rule {
@@ -193,10 +168,7 @@ fn read_trigger(mut table: Table<'_>, buckets: &[BucketName]) -> Option<Trigger>
         );
     }
     let existing = or_default(table.get("existing"), Existing::Ignore, |value| {
-        value.one_of(
-            &[("ignore", Existing::Ignore), ("process", Existing::Process)],
-            &[],
-        )
+        value.one_of(&[("ignore", Existing::Ignore), ("process", Existing::Process)], &[])
     });
     let outputs = or_default(table.get("outputs"), false, Value::boolean);
     table.finish(&[]);
@@ -231,18 +203,12 @@ fn read_formats(value: &Value<'_>) -> Option<Formats> {
         if value.text() == Some("*") {
             return Some(Formats::Any);
         }
-        value.error(
-            "`trigger.formats` must be a list of extensions or \"*\"",
-            HELP,
-        );
+        value.error("`trigger.formats` must be a list of extensions or \"*\"", HELP);
         return None;
     }
     let list = texts(value, |one, text| {
         let extension = text.strip_prefix('.').unwrap_or(text).to_lowercase();
-        if extension.is_empty()
-            || extension.contains(['/', '.'])
-            || (extension.contains('*') && extension != "*")
-        {
+        if extension.is_empty() || extension.contains(['/', '.']) || (extension.contains('*') && extension != "*") {
             one.error(format!("\"{}\" is no extension", text.escape_debug()), HELP);
             return None;
         }
@@ -291,27 +257,17 @@ fn read_globs(value: &Value<'_>) -> Option<Globs> {
     Some(Globs { patterns, set })
 }
 
-fn read_output(
-    mut table: Table<'_>,
-    buckets: &[BucketName],
-    trigger: Option<&Trigger>,
-) -> Option<OutputSpec> {
+fn read_output(mut table: Table<'_>, buckets: &[BucketName], trigger: Option<&Trigger>) -> Option<OutputSpec> {
     let bucket = match table.get("bucket") {
         Some(value) => read_bucket(&value, buckets),
         None => trigger.map(|trigger| trigger.bucket.clone()),
     };
-    let directory = or_default(table.get("directory"), None, |value| {
-        read_directory(value).map(Some)
-    });
+    let directory = or_default(table.get("directory"), None, |value| read_directory(value).map(Some));
     let overwrite = or_default(table.get("overwrite"), false, Value::boolean);
     let path = or_default(table.get("path"), None, |value| {
         Template::parse(value.text()?)
             .map_err(|error| {
-                value.error_within(
-                    error.at,
-                    format!("`output.path`: {}", error.message),
-                    error.help,
-                );
+                value.error_within(error.at, format!("`output.path`: {}", error.message), error.help);
             })
             .ok()
             .map(Some)
@@ -328,15 +284,11 @@ fn read_output(
 fn read_retry(mut table: Table<'_>) -> Option<RetryPolicy> {
     let default = RetryPolicy::default();
     let clock = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
-    let attempts = or_default(table.get("attempts"), default.attempts, |value| {
-        value.count(1..=20)
-    });
+    let attempts = or_default(table.get("attempts"), default.attempts, |value| value.count(1..=20));
     let timeout = or_default(table.get("timeout"), None, |value| {
         value.duration(clock.clone()).map(Some)
     });
-    let stall = or_default(table.get("stall"), default.stall, |value| {
-        value.duration(clock.clone())
-    });
+    let stall = or_default(table.get("stall"), default.stall, |value| value.duration(clock.clone()));
     table.finish(&[]);
     Some(RetryPolicy {
         attempts: attempts?,

@@ -25,10 +25,7 @@ pub struct Clash {
 /// Checks rules against each other: their names are unique, and none starts itself through what it publishes.
 #[must_use]
 pub fn check_together(rules: &[(&Rule, &SourceFile)]) -> Vec<Diagnostic> {
-    clashes(rules)
-        .into_iter()
-        .flat_map(|clash| clash.diagnostics)
-        .collect()
+    clashes(rules).into_iter().flat_map(|clash| clash.diagnostics).collect()
 }
 
 /// The same, with the rules that each fault is about.
@@ -45,11 +42,7 @@ pub fn clashes(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
         let (rule, first) = rules[all[0]];
         let diagnostics = all[1..].iter().map(|at| {
             let file = rules[*at].1;
-            let message = format!(
-                "a rule named \"{}\" is also in {}",
-                rule.name,
-                first.path.display()
-            );
+            let message = format!("a rule named \"{}\" is also in {}", rule.name, first.path.display());
             Diagnostic::error(file, Some(place(file, &["name"])), message)
                 .with_help("give each rule a name of its own, or take one of the files away")
         });
@@ -113,19 +106,12 @@ fn loops(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
             .collect();
         let file = rules[first].1;
         let message = if chain.len() == 1 {
-            format!(
-                "rule {} would start itself with what it publishes",
-                names[0]
-            )
+            format!("rule {} would start itself with what it publishes", names[0])
         } else {
-            format!(
-                "rules would start each other for ever: {}",
-                names.join(" -> ")
-            )
+            format!("rules would start each other for ever: {}", names.join(" -> "))
         };
-        let diagnostic =
-            Diagnostic::error(file, Some(place(file, &["trigger", "outputs"])), message)
-                .with_help("publish elsewhere, or take `outputs = true` out of [trigger]");
+        let diagnostic = Diagnostic::error(file, Some(place(file, &["trigger", "outputs"])), message)
+            .with_help("publish elsewhere, or take `outputs = true` out of [trigger]");
         found.push(Clash {
             rules: chain,
             diagnostics: vec![diagnostic],
@@ -149,9 +135,7 @@ fn may_start(from: &Rule, to: &Rule) -> bool {
     let wanted = trigger.directory.as_str();
     let excluded = trigger.exclude.patterns.iter().any(|pattern| {
         pattern.strip_suffix("**").is_some_and(|directory| {
-            directory.ends_with('/')
-                && !directory.contains(['*', '?', '[', '{'])
-                && target.starts_with(directory)
+            directory.ends_with('/') && !directory.contains(['*', '?', '[', '{']) && target.starts_with(directory)
         })
     });
     let meet = target.starts_with(wanted) || wanted.starts_with(target);
@@ -182,8 +166,7 @@ fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
 pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut taken: HashMap<ObjectKey, &Task> = HashMap::new();
-    let error =
-        |message: String| Diagnostic::error(file, Some(place(file, &["output", "path"])), message);
+    let error = |message: String| Diagnostic::error(file, Some(place(file, &["output", "path"])), message);
     let Ok(job) = JobId::parse("000000000000000") else {
         return found;
     };
@@ -214,10 +197,7 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
             if matches!(task.kind, TaskKind::Copy) && extension != source {
                 continue;
             }
-            let Ok(object) = ObjectKey::new(format!(
-                "{}source.{source}",
-                rule.trigger.directory.as_str()
-            )) else {
+            let Ok(object) = ObjectKey::new(format!("{}source.{source}", rule.trigger.directory.as_str())) else {
                 continue;
             };
             let mut own = HashSet::new();
@@ -235,10 +215,7 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
                 let message = match output_key(rule, &wanted) {
                     Err(_) => format!("task \"{}\" would take the name of its source", task.id),
                     Ok(key) if !own.insert(key.clone()) => {
-                        format!(
-                            "task \"{}\" would give all its images the same name",
-                            task.id
-                        )
+                        format!("task \"{}\" would give all its images the same name", task.id)
                     }
                     Ok(key) => match taken.insert(key, task) {
                         Some(other) if other.id != task.id => {

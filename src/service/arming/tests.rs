@@ -87,10 +87,7 @@ async fn what_came_while_the_rule_was_disabled_is_old() {
     store.save_rule_now(armed(&live, None));
     assert!(arm_all(&mill).await);
     assert!(store.jobs().is_empty());
-    assert_eq!(
-        store.line("all", "a.mp4").unwrap().generation,
-        Generation(2)
-    );
+    assert_eq!(store.line("all", "a.mp4").unwrap().generation, Generation(2));
 }
 
 #[tokio::test]

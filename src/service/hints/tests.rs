@@ -76,10 +76,6 @@ async fn all_looked_at_waits_for_what_was_there_and_not_for_what_came_later() {
     assert!(tokio::time::timeout(soon, &mut waited).await.is_err());
     hints.put(key("b"), None, "list");
     let taken = hints.take(1, Instant::now());
-    hints.put_back(
-        &taken[0].key,
-        Patience::default(),
-        Instant::now() + soon * 100,
-    );
+    hints.put_back(&taken[0].key, Patience::default(), Instant::now() + soon * 100);
     tokio::time::timeout(soon * 100, waited).await.unwrap();
 }

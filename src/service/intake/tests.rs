@@ -29,9 +29,7 @@ async fn drain(mill: &Mill) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !hints.is_empty() {
         assert!(Instant::now() < deadline, "hints remain");
-        tokio::time::timeout_at(deadline, hints.ready())
-            .await
-            .unwrap();
+        tokio::time::timeout_at(deadline, hints.ready()).await.unwrap();
         tick(mill, &bucket()).await;
     }
 }
@@ -47,10 +45,7 @@ async fn a_new_identity_becomes_one_job_for_each_rule_that_wants_it() {
     place.put(&key("in/clip.mp4"), b"y");
     hint(&mill, "in/clip.mp4", None).await;
     assert_eq!(store.jobs().len(), 4);
-    assert_eq!(
-        store.line("in", "in/clip.mp4").unwrap().generation,
-        Generation(2)
-    );
+    assert_eq!(store.line("in", "in/clip.mp4").unwrap().generation, Generation(2));
     assert!(mill.hints.is_empty());
 }
 
@@ -59,12 +54,7 @@ async fn what_is_gone_or_no_file_or_unwanted_is_given_up() {
     let (mill, store, place) = new(vec![rule("in", "in")]);
     place.put(&key("in/dir/clip.mp4"), b"x");
     place.put(&key("elsewhere.mp4"), b"x");
-    for name in [
-        "in/missing.mp4",
-        "in/dir",
-        "elsewhere.mp4",
-        "in/clip.mp4.part",
-    ] {
+    for name in ["in/missing.mp4", "in/dir", "elsewhere.mp4", "in/clip.mp4.part"] {
         hint(&mill, name, event(2_000)).await;
     }
     assert!(store.jobs().is_empty());
@@ -135,10 +125,7 @@ async fn own_outputs_start_nothing_unless_they_are_wanted_or_were_replaced() {
     assert_eq!(store.jobs(), ["outputs clip_web.mp4"]);
     place.put(&name, b"theirs");
     hint(&mill, "clip_web.mp4", event(2_001)).await;
-    assert_eq!(
-        store.jobs()[1..],
-        ["all clip_web.mp4", "outputs clip_web.mp4"]
-    );
+    assert_eq!(store.jobs()[1..], ["all clip_web.mp4", "outputs clip_web.mp4"]);
 }
 
 #[tokio::test]
@@ -216,8 +203,5 @@ async fn ten_thousand_files_take_few_transactions() {
     }
     drain(&mill).await;
     assert_eq!(store.jobs().len(), 10_000);
-    assert_eq!(
-        store.accepts.load(Ordering::SeqCst),
-        10_000_u32.div_ceil(256)
-    );
+    assert_eq!(store.accepts.load(Ordering::SeqCst), 10_000_u32.div_ceil(256));
 }

@@ -114,12 +114,11 @@ impl Attempt<'_> {
 
     async fn stage(&self, job: &Job, group: &[TaskRecord], desk: &mut Desk) -> Result<(), Break> {
         for bucket in [&job.object.bucket, &self.rule.output.bucket] {
-            let known = self.mill.buckets.get(bucket).ok_or_else(|| {
-                Failure::new(
-                    ErrorKind::Offline,
-                    format!("bucket {bucket} is not in the config"),
-                )
-            })?;
+            let known = self
+                .mill
+                .buckets
+                .get(bucket)
+                .ok_or_else(|| Failure::new(ErrorKind::Offline, format!("bucket {bucket} is not in the config")))?;
             known
                 .check()
                 .await
@@ -214,11 +213,7 @@ impl Attempt<'_> {
         group: &[TaskRecord],
         worker: &mut Worker,
     ) -> Result<Result<MediaInfo, Failure>, Break> {
-        if let Some(known) = job
-            .media
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok())
-        {
+        if let Some(known) = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok()) {
             return Ok(Ok(known));
         }
         let asks = |record: &TaskRecord| {
@@ -226,10 +221,7 @@ impl Attempt<'_> {
             task.is_none_or(|task| needs_media(&task.kind))
         };
         if !group.iter().any(asks) {
-            return Ok(Err(Failure::new(
-                ErrorKind::Internal,
-                "nobody asked for the medium",
-            )));
+            return Ok(Err(Failure::new(ErrorKind::Internal, "nobody asked for the medium")));
         }
         self.phase(job, "probing");
         let probed = tokio::select! {
@@ -248,9 +240,7 @@ impl Attempt<'_> {
                 Ok(Ok(media))
             }
             // The medium is at fault: whoever does not need it can still be served by this worker.
-            Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                Ok(Err(failure))
-            }
+            Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => Ok(Err(failure)),
             Err(failure) => Err(failure.into()),
         }
     }
@@ -267,10 +257,7 @@ impl Attempt<'_> {
     ) -> Result<(), Break> {
         self.phase(job, "working");
         let ended = match worker.start(run.plan.clone()).await {
-            Ok(()) => {
-                self.follow(job, &run, media, &mut worker, scratch, desk)
-                    .await
-            }
+            Ok(()) => self.follow(job, &run, media, &mut worker, scratch, desk).await,
             Err(failure) => Err(failure.into()),
         };
         worker.stop().await;
@@ -284,10 +271,7 @@ impl Attempt<'_> {
             if desk.made.contains_key(task) {
                 self.hand_over(job, task, scratch, desk);
             } else {
-                let nothing = Failure::new(
-                    ErrorKind::BadOutput,
-                    "the run ended without a result of this task",
-                );
+                let nothing = Failure::new(ErrorKind::BadOutput, "the run ended without a result of this task");
                 desk.failures.insert(task.clone(), nothing);
             }
         }
@@ -335,13 +319,8 @@ impl Attempt<'_> {
                     size,
                     report,
                 } => {
-                    let Some(planned) = run
-                        .outputs
-                        .iter()
-                        .find(|one| one.task == task && one.file == file)
-                    else {
-                        let strange =
-                            format!("the worker reported a file that nobody asked for: {file:?}");
+                    let Some(planned) = run.outputs.iter().find(|one| one.task == task && one.file == file) else {
+                        let strange = format!("the worker reported a file that nobody asked for: {file:?}");
                         return Err(Failure::new(ErrorKind::Protocol, strange).into());
                     };
                     match verify(planned, size, &report, media) {
@@ -353,27 +332,21 @@ impl Attempt<'_> {
                                 self.note(run, Some(&task), &finding, desk);
                             }
                             let key = planned.key.clone();
-                            desk.made.entry(task.clone()).or_default().push(Made {
-                                file,
-                                size,
-                                key,
-                            });
+                            desk.made
+                                .entry(task.clone())
+                                .or_default()
+                                .push(Made { file, size, key });
                         }
                     }
                     let wanted = run.outputs.iter().filter(|one| one.task == task).count();
-                    let whole = desk
-                        .made
-                        .get(&task)
-                        .is_some_and(|made| made.len() == wanted);
+                    let whole = desk.made.get(&task).is_some_and(|made| made.len() == wanted);
                     // A strict rule may still learn that the source was cut off: it waits for the end.
                     if whole && !self.rule.strict && !desk.failures.contains_key(&task) {
                         self.hand_over(job, &task, scratch, desk);
                     }
                 }
                 FromWorker::Hello { .. } | FromWorker::Media { .. } => {
-                    return Err(
-                        Failure::new(ErrorKind::Protocol, "the worker spoke out of turn").into(),
-                    );
+                    return Err(Failure::new(ErrorKind::Protocol, "the worker spoke out of turn").into());
                 }
             }
         }
@@ -419,8 +392,7 @@ impl Attempt<'_> {
             overwrite: self.rule.output.overwrite,
         };
         desk.publishing.spawn(async move {
-            let done =
-                publish_task(&mill, &job, lease, &task, &target, &scratch, made, findings).await;
+            let done = publish_task(&mill, &job, lease, &task, &target, &scratch, made, findings).await;
             (task, done)
         });
     }
@@ -434,9 +406,7 @@ impl Attempt<'_> {
     }
 
     fn phase(&self, job: &Job, phase: &'static str) {
-        self.mill
-            .running
-            .update(&job.id, |known| known.phase = phase);
+        self.mill.running.update(&job.id, |known| known.phase = phase);
     }
 }
 

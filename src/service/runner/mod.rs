@@ -91,10 +91,7 @@ pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: Cancell
         }
     };
     if let Some(event) = event
-        && let Err(error) = mill
-            .store
-            .apply(&id, Some(lease), &[event], Timestamp::now())
-            .await
+        && let Err(error) = mill.store.apply(&id, Some(lease), &[event], Timestamp::now()).await
     {
         tracing::error!(job = %id, error = %chain(&error), "the job's lease will run out instead");
     }
@@ -167,11 +164,7 @@ async fn stages(
 
 /// Why work stops, where somebody asked for that; otherwise the daemon itself is stopping.
 fn stopped(mill: &Mill, job: &Job) -> Parting {
-    match mill
-        .running
-        .get(&job.id)
-        .and_then(|known| known.stop_reason)
-    {
+    match mill.running.get(&job.id).and_then(|known| known.stop_reason) {
         Some(reason) => Parting::Cancel { reason },
         None => Parting::GiveBack {
             reason: "the daemon was stopped".to_owned(),
@@ -211,13 +204,7 @@ async fn settle(
         else {
             continue;
         };
-        let verdict = after_failure(
-            failure.kind,
-            task.attempts,
-            &rule.retry,
-            fused,
-            rand::random(),
-        );
+        let verdict = after_failure(failure.kind, task.attempts, &rule.retry, fused, rand::random());
         tracing::warn!(
             job = %job.id, task = %id, rule = %job.rule, bucket = %job.object.bucket, key = %job.object.key,
             kind = failure.kind.as_str(), message = %failure.message, attempt = task.attempts,
@@ -229,11 +216,7 @@ async fn settle(
                 failure,
                 findings: Vec::new(),
             }),
-            Retry::Again {
-                wait,
-                split,
-                counted,
-            } => {
+            Retry::Again { wait, split, counted } => {
                 if counted {
                     events.push(Event::AttemptFailed {
                         tasks: vec![id],
@@ -258,11 +241,7 @@ async fn settle(
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(5));
         let waits = if uncounted { "waits" } else { "tried again" };
         Parting::GiveBack {
-            reason: format!(
-                "{waits} after {}: {}",
-                failure.kind.as_str(),
-                failure.message
-            ),
+            reason: format!("{waits} after {}: {}", failure.kind.as_str(), failure.message),
             not_before: Some(Timestamp::now() + wait),
         }
     }))
@@ -274,12 +253,7 @@ async fn rule_of(mill: &Arc<Mill>, job: &Job) -> Result<Rule, Failure> {
         .store
         .rule_text(&job.rule_version)
         .await
-        .map_err(|error| {
-            Failure::new(
-                ErrorKind::Internal,
-                format!("the rule's text is lost: {error}"),
-            )
-        })?;
+        .map_err(|error| Failure::new(ErrorKind::Internal, format!("the rule's text is lost: {error}")))?;
     let buckets: Vec<_> = mill.buckets.keys().cloned().collect();
     let file = SourceFile {
         path: format!("{} {}", job.rule, job.rule_version).into(),
@@ -299,18 +273,9 @@ async fn rule_of(mill: &Arc<Mill>, job: &Job) -> Result<Rule, Failure> {
     })
 }
 
-async fn fail_all(
-    mill: &Arc<Mill>,
-    job: &Job,
-    lease: LeaseNumber,
-    failure: &Failure,
-) -> Result<Parting, StoreError> {
+async fn fail_all(mill: &Arc<Mill>, job: &Job, lease: LeaseNumber, failure: &Failure) -> Result<Parting, StoreError> {
     let mut job = job.clone();
-    while let Some(task) = job
-        .tasks
-        .iter()
-        .find(|task| task.state == TaskState::Queued)
-    {
+    while let Some(task) = job.tasks.iter().find(|task| task.state == TaskState::Queued) {
         let event = Event::TaskFailed {
             task: task.id.clone(),
             failure: failure.clone(),

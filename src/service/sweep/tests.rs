@@ -26,14 +26,7 @@ fn new(directories: &[&str]) -> (Arc<Mill>, Arc<FakeStore>, MemoryBucket) {
 #[tokio::test]
 async fn only_what_is_new_or_differs_becomes_a_hint() {
     let (mill, store, place) = new(&["", "in"]);
-    for name in [
-        "a.mp4",
-        "in/b.mp4",
-        "in/c/d.mp4",
-        "in-/e.mp4",
-        "in0.mp4",
-        "z.mp4",
-    ] {
+    for name in ["a.mp4", "in/b.mp4", "in/c/d.mp4", "in-/e.mp4", "in0.mp4", "z.mp4"] {
         place.put(&key(name), b"x");
     }
     let counts = swept(&mill, "").await;
@@ -88,30 +81,15 @@ async fn a_listing_that_breaks_off_notices_but_marks_nothing_gone() {
     place.remove(&key("0.mp4"));
     place.put(&key("1.mp4"), b"y");
     place.fail_listing_after(Some(3));
-    assert!(
-        tick(&mill, &bucket(), &[Directory::default()])
-            .await
-            .is_err()
-    );
+    assert!(tick(&mill, &bucket(), &[Directory::default()]).await.is_err());
     assert!(!mill.health.all()["list:inbox"].ok);
     assert_eq!(mill.hints.len(), 1);
     place.fail_listing_after(Some(0));
-    assert!(
-        tick(&mill, &bucket(), &[Directory::default()])
-            .await
-            .is_err()
-    );
+    assert!(tick(&mill, &bucket(), &[Directory::default()]).await.is_err());
     place.set_offline(true);
-    assert!(
-        tick(&mill, &bucket(), &[Directory::default()])
-            .await
-            .is_err()
-    );
+    assert!(tick(&mill, &bucket(), &[Directory::default()]).await.is_err());
     for n in 0..9 {
-        assert_eq!(
-            store.line("rule", &format!("{n}.mp4")).unwrap().gone_at,
-            None
-        );
+        assert_eq!(store.line("rule", &format!("{n}.mp4")).unwrap().gone_at, None);
     }
 }
 
@@ -157,10 +135,7 @@ fn ranges_are_what_is_asked_and_wanted() {
     let rules: Vec<_> = ["a", "a/b", "c"].map(|name| rule("r", name)).into();
     let rules: Vec<_> = rules.iter().collect();
     let of = |asked: &[&str]| {
-        let asked: Vec<_> = asked
-            .iter()
-            .map(|text| Directory::new(text).unwrap())
-            .collect();
+        let asked: Vec<_> = asked.iter().map(|text| Directory::new(text).unwrap()).collect();
         ranges(&rules, &asked)
             .iter()
             .map(|range| range.as_str().to_owned())

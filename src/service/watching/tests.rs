@@ -63,26 +63,20 @@ impl Daemon {
     }
 
     async fn watches(&self) {
-        self.until("watching", || {
-            *self.mill.hints.of(&bucket()).watched().borrow() > 0
-        })
-        .await;
+        self.until("watching", || *self.mill.hints.of(&bucket()).watched().borrow() > 0)
+            .await;
     }
 
     async fn has_jobs(&self, count: usize) {
-        self.until(&format!("{count} jobs"), || {
-            self.store.jobs().len() >= count
-        })
-        .await;
+        self.until(&format!("{count} jobs"), || self.store.jobs().len() >= count)
+            .await;
         assert_eq!(self.store.jobs().len(), count);
     }
 
     async fn end(mut self) {
         self.stop.cancel();
         let all = async { while self.loops.join_next().await.is_some() {} };
-        tokio::time::timeout(Duration::from_secs(5), all)
-            .await
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), all).await.unwrap();
     }
 }
 
@@ -95,10 +89,7 @@ async fn every_file_that_is_dropped_is_queued_once() {
     }
     let dropped = Instant::now();
     daemon.has_jobs(60).await;
-    println!(
-        "60 files queued {:?} after the last was closed",
-        dropped.elapsed()
-    );
+    println!("60 files queued {:?} after the last was closed", dropped.elapsed());
     for n in 0..200 {
         let directory = daemon.root.join(format!("{n}/a/b"));
         fs::create_dir_all(&directory).unwrap();
@@ -171,9 +162,7 @@ async fn files_that_come_while_a_rule_is_armed_are_new_and_the_others_old() {
         broken: Vec::new(),
     });
     daemon.has_jobs(200).await;
-    daemon
-        .until("a line for each", || daemon.store.lines() == 3200)
-        .await;
+    daemon.until("a line for each", || daemon.store.lines() == 3200).await;
     assert!(daemon.store.jobs().iter().all(|job| job.contains("new-")));
     daemon.end().await;
 }
@@ -186,20 +175,13 @@ async fn a_file_held_by_a_writer_waits_and_a_renamed_one_counts_under_its_last_n
     let mut held = fs::File::create(daemon.root.join("held.mp4")).unwrap();
     held.write_all(b"half").unwrap();
     fs::write(daemon.root.join("done.mp4.part"), "x").unwrap();
-    fs::rename(
-        daemon.root.join("done.mp4.part"),
-        daemon.root.join("done.mp4"),
-    )
-    .unwrap();
+    fs::rename(daemon.root.join("done.mp4.part"), daemon.root.join("done.mp4")).unwrap();
     fs::write(daemon.root.join(".hidden.mp4"), "x").unwrap();
     daemon.has_jobs(1).await;
     assert_eq!(daemon.store.jobs(), ["all done.mp4"]);
     held.write_all(b" and half").unwrap();
     drop(held);
     daemon.has_jobs(2).await;
-    assert_eq!(
-        daemon.store.line("all", "held.mp4").unwrap().identity.size,
-        13
-    );
+    assert_eq!(daemon.store.line("all", "held.mp4").unwrap().identity.size, 13);
     daemon.end().await;
 }

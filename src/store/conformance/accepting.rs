@@ -96,17 +96,10 @@ pub async fn a_superseded_job_that_is_given_back_ends(place: &dyn Place) {
 
 pub async fn keys_of_any_bytes_are_kept_apart(place: &dyn Place) {
     let store = place.open(HOURLY).await;
-    let keys: Vec<ObjectKey> = [
-        &b"a\xff"[..],
-        b"a\xfe",
-        b"a\n'\"",
-        "ü%_".as_bytes(),
-        b"A",
-        b"a",
-    ]
-    .into_iter()
-    .map(|bytes| ObjectKey::new(bytes).unwrap())
-    .collect();
+    let keys: Vec<ObjectKey> = [&b"a\xff"[..], b"a\xfe", b"a\n'\"", "ü%_".as_bytes(), b"A", b"a"]
+        .into_iter()
+        .map(|bytes| ObjectKey::new(bytes).unwrap())
+        .collect();
     let wishes = keys
         .iter()
         .map(|key| {
@@ -139,10 +132,7 @@ pub async fn gone_keys_are_remembered(place: &dyn Place) {
     accept(&*store, wish("b", 1, 0), at(0)).await;
     let (web, inbox) = ("web".parse().unwrap(), "inbox".parse().unwrap());
     let keys = ["a".parse().unwrap(), "never".parse().unwrap()];
-    store
-        .mark_gone(&web, &inbox, &keys, Some(at(5)))
-        .await
-        .unwrap();
+    store.mark_gone(&web, &inbox, &keys, Some(at(5))).await.unwrap();
     let gone = line(&*store, "a").await.unwrap();
     assert_eq!(gone.gone_at, Some(at(5)));
     assert_eq!(gone.identity, object("a", 1).identity);

@@ -74,10 +74,7 @@ pub async fn only_one_job_of_a_key_runs(place: &dyn Place) {
     assert_eq!(claim(&*store, at(4)).await.0.id, other);
     assert_eq!(maybe_claim(&*store, at(4)).await, None);
     let end = [succeeded()];
-    store
-        .apply(&first.id, Some(lease), &end, at(5))
-        .await
-        .unwrap();
+    store.apply(&first.id, Some(lease), &end, at(5)).await.unwrap();
     assert_eq!(claim(&*store, at(6)).await.0.id, second);
 }
 
@@ -104,21 +101,15 @@ pub async fn a_lost_lease_cannot_write(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (job, old) = running(&*store, "a", 1, 0).await;
     store.take_back(Some("here"), at(2)).await.unwrap();
-    assert!(is_lost(
-        &store.apply(&job.id, Some(old), &[succeeded()], at(3)).await
-    ));
+    assert!(is_lost(&store.apply(&job.id, Some(old), &[succeeded()], at(3)).await));
     let (again, new) = claim(&*store, at(4)).await;
     assert_eq!(again.id, job.id);
     let list = publish_list(&job, &["a.mp4"]);
-    assert!(is_lost(
-        &store.apply(&job.id, Some(old), &[started()], at(5)).await
-    ));
+    assert!(is_lost(&store.apply(&job.id, Some(old), &[started()], at(5)).await));
     let refused = store.begin_publish(&list, Some(old), at(5)).await;
     assert!(matches!(
         refused,
-        Err(crate::store::PublishRefused::Store(StoreError::LeaseLost(
-            _
-        )))
+        Err(crate::store::PublishRefused::Store(StoreError::LeaseLost(_)))
     ));
     let grace = jiff::SignedDuration::ZERO;
     assert!(is_lost(
@@ -131,19 +122,14 @@ pub async fn a_lost_lease_cannot_write(place: &dyn Place) {
     let events = [started(), succeeded()];
     let ended = store.apply(&job.id, Some(new), &events, at(6)).await;
     assert_eq!(ended.unwrap().state, JobState::Succeeded);
-    assert!(is_lost(
-        &store.apply(&job.id, Some(new), &[cancelled()], at(7)).await
-    ));
+    assert!(is_lost(&store.apply(&job.id, Some(new), &[cancelled()], at(7)).await));
 }
 
 pub async fn renewing_answers_what_is_still_held(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (kept, kept_lease) = running(&*store, "a", 1, 0).await;
     let (lost, lost_lease) = running(&*store, "b", 1, 0).await;
-    store
-        .apply(&lost.id, None, &[cancelled()], at(2))
-        .await
-        .unwrap();
+    store.apply(&lost.id, None, &[cancelled()], at(2)).await.unwrap();
     let asked = [
         (kept.id.clone(), kept_lease),
         (lost.id, lost_lease),
@@ -159,18 +145,12 @@ pub async fn leases_that_ran_out_are_taken_back(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (job, lease) = running(&*store, "a", 1, 0).await;
     assert_eq!(store.take_back(None, at(60)).await.unwrap(), 0);
-    store
-        .renew(&[(job.id.clone(), lease)], at(100))
-        .await
-        .unwrap();
+    store.renew(&[(job.id.clone(), lease)], at(100)).await.unwrap();
     assert_eq!(store.take_back(None, at(99)).await.unwrap(), 0);
     assert_eq!(store.take_back(None, at(100)).await.unwrap(), 1);
     let back = store.job(&job.id).await.unwrap();
     assert_eq!((back.state, back.attempt), (JobState::Queued, 0));
-    assert_eq!(
-        (back.tasks[0].state, back.tasks[0].attempts),
-        (TaskState::Queued, 0)
-    );
+    assert_eq!((back.tasks[0].state, back.tasks[0].attempts), (TaskState::Queued, 0));
 }
 
 pub async fn a_daemon_takes_its_own_jobs_back_at_start(place: &dyn Place) {
@@ -185,9 +165,7 @@ pub async fn a_daemon_takes_its_own_jobs_back_at_start(place: &dyn Place) {
 pub async fn events_are_applied_all_or_none(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (job, lease) = running(&*store, "a", 1, 0).await;
-    let media = Event::Probed {
-        media: "{}".to_owned(),
-    };
+    let media = Event::Probed { media: "{}".to_owned() };
     let answer = store
         .apply(&job.id, Some(lease), &[media.clone(), started()], at(3))
         .await;

@@ -70,11 +70,7 @@ impl History {
                 let later = Some(at(self.clock + self.random.random_range(0..5)));
                 self.apply(&job, lease, given_back(later)).await
             }
-            _ => match self
-                .store
-                .begin_publish(&list, Some(lease), at(self.clock))
-                .await
-            {
+            _ => match self.store.begin_publish(&list, Some(lease), at(self.clock)).await {
                 Ok(()) => {
                     assert!(!current.superseded, "a superseded job may not publish");
                     self.finish(&list, lease).await
@@ -83,8 +79,7 @@ impl History {
                     assert!(
                         current.superseded
                             || current.state == JobState::Cancelled
-                            || self.accepted[job.object.key.to_string().as_str()]
-                                > job.generation.0
+                            || self.accepted[job.object.key.to_string().as_str()] > job.generation.0
                     );
                     return;
                 }
@@ -102,10 +97,7 @@ impl History {
 
     async fn apply(&self, job: &Job, lease: LeaseNumber, event: Event) -> Result<(), StoreError> {
         let now = at(self.clock);
-        self.store
-            .apply(&job.id, Some(lease), &[event], now)
-            .await
-            .map(|_| ())
+        self.store.apply(&job.id, Some(lease), &[event], now).await.map(|_| ())
     }
 
     /// Finishes a list, or leaves it as a crash would.
@@ -155,10 +147,7 @@ impl History {
     async fn drain(&mut self) {
         self.clock += 1000;
         self.roll_forward().await;
-        self.store
-            .take_back(Some("here"), at(self.clock))
-            .await
-            .unwrap();
+        self.store.take_back(Some("here"), at(self.clock)).await.unwrap();
         while let Some(job) = maybe_claim(&*self.store, at(self.clock)).await {
             let lease = job.lease.as_ref().unwrap().number;
             self.apply(&job, lease, started()).await.unwrap();
@@ -194,11 +183,7 @@ impl History {
                 .filter(|job| job.state == JobState::Succeeded)
                 .max_by_key(|job| job.generation);
             let name = format!("{key}.out").parse().unwrap();
-            let own = self
-                .store
-                .own_outputs(&"out".parse().unwrap(), &[name])
-                .await
-                .unwrap();
+            let own = self.store.own_outputs(&"out".parse().unwrap(), &[name]).await.unwrap();
             if let (Some(job), [output]) = (published, own.as_slice()) {
                 assert_eq!(output.job, job.id);
                 assert_eq!(output.state, OutputState::Published);
@@ -206,14 +191,7 @@ impl History {
                 assert!(published.is_none(), "{key} has no output");
             }
         }
-        let counted: u64 = self
-            .store
-            .counts()
-            .await
-            .unwrap()
-            .iter()
-            .map(|line| line.count)
-            .sum();
+        let counted: u64 = self.store.counts().await.unwrap().iter().map(|line| line.count).sum();
         assert_eq!(counted, jobs.len() as u64);
     }
 }

@@ -20,12 +20,7 @@ pub async fn pages_hold_every_job_once(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     for at_key in 0..23 {
         // Several in the same millisecond.
-        accept(
-            &*store,
-            wish(&format!("k{at_key:02}"), 1, 0),
-            at(at_key / 5),
-        )
-        .await;
+        accept(&*store, wish(&format!("k{at_key:02}"), 1, 0), at(at_key / 5)).await;
     }
     for states in [vec![], vec![JobState::Failed, JobState::Queued]] {
         let mut seen = Vec::new();
@@ -82,10 +77,7 @@ pub async fn counts_follow_the_states(place: &dyn Place) {
     }
     let (job, lease) = claim(&*store, at(3)).await;
     let events = [started(), failed()];
-    store
-        .apply(&job.id, Some(lease), &events, at(4))
-        .await
-        .unwrap();
+    store.apply(&job.id, Some(lease), &events, at(4)).await.unwrap();
     claim(&*store, at(5)).await;
     let counts: Vec<_> = store
         .counts()
@@ -120,10 +112,7 @@ pub async fn a_job_comes_back_as_it_was_made(place: &dyn Place) {
     let retry_of = new.retry_of.clone();
     let (id, _) = accept(&*store, made, at(1)).await;
     let (job, lease) = claim(&*store, at(2)).await;
-    assert_eq!(
-        (&job.id, &job.object, &job.retry_of),
-        (&id, &object, &retry_of)
-    );
+    assert_eq!((&job.id, &job.object, &job.retry_of), (&id, &object, &retry_of));
     assert_eq!((job.priority.get(), job.created), (-3, at(1)));
     assert_eq!(job.started, Some(at(2)));
     let text = store.rule_text(&job.rule_version).await.unwrap();
@@ -145,10 +134,7 @@ pub async fn a_job_comes_back_as_it_was_made(place: &dyn Place) {
         .collect();
     assert_eq!(
         words,
-        [
-            ("copy", "failed", When::Succeeded),
-            ("low", "queued", When::Failed)
-        ]
+        [("copy", "failed", When::Succeeded), ("low", "queued", When::Failed)]
     );
     assert_eq!(after.tasks[0].findings.len(), 1);
 }

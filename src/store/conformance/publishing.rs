@@ -18,10 +18,7 @@ async fn names(store: &dyn Store, job: &Job) -> Vec<(String, OutputState)> {
 
 async fn publish(store: &dyn Store, job: &Job, lease: LeaseNumber, names: &[&str], now: i64) {
     let list = publish_list(job, names);
-    store
-        .begin_publish(&list, Some(lease), at(now))
-        .await
-        .unwrap();
+    store.begin_publish(&list, Some(lease), at(now)).await.unwrap();
     let ended = store
         .finish_publish(&list, Some(lease), &[succeeded()], GRACE, at(now))
         .await
@@ -31,30 +28,20 @@ async fn publish(store: &dyn Store, job: &Job, lease: LeaseNumber, names: &[&str
 
 async fn to_remove(store: &dyn Store, now: i64) -> Vec<String> {
     let outputs = store.outputs_to_remove(at(now)).await.unwrap();
-    outputs
-        .iter()
-        .map(|output| output.key.to_string())
-        .collect()
+    outputs.iter().map(|output| output.key.to_string()).collect()
 }
 
 pub async fn a_list_survives_a_reopen_and_is_rolled_forward(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (job, lease) = running(&*store, "a", 1, 0).await;
     let list = publish_list(&job, &["2.ts", "1.ts", "list.m3u8"]);
-    store
-        .begin_publish(&list, Some(lease), at(2))
-        .await
-        .unwrap();
+    store.begin_publish(&list, Some(lease), at(2)).await.unwrap();
     drop(store);
     let store = place.open(HOURLY).await;
     let pending = store.pending_publishes().await.unwrap();
     assert_eq!(pending, std::slice::from_ref(&list));
     let states = names(&*store, &job).await;
-    assert!(
-        states
-            .iter()
-            .all(|(_, state)| *state == OutputState::Publishing)
-    );
+    assert!(states.iter().all(|(_, state)| *state == OutputState::Publishing));
     let out = "out".parse().unwrap();
     let own = store.own_outputs(&out, &["1.ts".parse().unwrap()]).await;
     assert_eq!(own.unwrap().len(), 1, "recorded before it has its name");
@@ -77,35 +64,22 @@ pub async fn a_list_is_rolled_forward_after_the_job_was_given_back(place: &dyn P
     let store = place.open(HOURLY).await;
     let (job, lease) = running(&*store, "a", 1, 0).await;
     let list = publish_list(&job, &["a.mp4"]);
-    store
-        .begin_publish(&list, Some(lease), at(2))
-        .await
-        .unwrap();
+    store.begin_publish(&list, Some(lease), at(2)).await.unwrap();
     store.take_back(Some("here"), at(3)).await.unwrap();
     let ended = store
         .finish_publish(&list, None, &[succeeded()], GRACE, at(4))
         .await
         .unwrap();
     assert_eq!(ended.state, JobState::Succeeded);
-    assert_eq!(
-        maybe_claim(&*store, at(5)).await,
-        None,
-        "it is not run again"
-    );
+    assert_eq!(maybe_claim(&*store, at(5)).await, None, "it is not run again");
 }
 
 pub async fn a_list_of_a_cancelled_job_is_rolled_forward_without_its_events(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (job, lease) = running(&*store, "a", 1, 0).await;
     let list = publish_list(&job, &["a.mp4"]);
-    store
-        .begin_publish(&list, Some(lease), at(2))
-        .await
-        .unwrap();
-    store
-        .apply(&job.id, None, &[cancelled()], at(3))
-        .await
-        .unwrap();
+    store.begin_publish(&list, Some(lease), at(2)).await.unwrap();
+    store.apply(&job.id, None, &[cancelled()], at(3)).await.unwrap();
     let after = store
         .finish_publish(&list, None, &[succeeded()], GRACE, at(4))
         .await
@@ -123,10 +97,7 @@ pub async fn a_name_belongs_to_one_source(place: &dyn Place) {
     publish(&*store, &first, lease, &["clip.mp3"], 2).await;
     let (second, lease) = running(&*store, "clip.mov", 1, 0).await;
     let mut list = publish_list(&second, &["clip.mp3"]);
-    let refused = store
-        .begin_publish(&list, Some(lease), at(3))
-        .await
-        .unwrap_err();
+    let refused = store.begin_publish(&list, Some(lease), at(3)).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "out/clip.mp3 belongs to the rule \"web\" for inbox/clip.mp4"
@@ -134,10 +105,7 @@ pub async fn a_name_belongs_to_one_source(place: &dyn Place) {
     assert!(store.outputs(&second.id).await.unwrap().is_empty());
     assert!(store.pending_publishes().await.unwrap().is_empty());
     list.items[0].overwrite = true;
-    store
-        .begin_publish(&list, Some(lease), at(4))
-        .await
-        .unwrap();
+    store.begin_publish(&list, Some(lease), at(4)).await.unwrap();
     store
         .finish_publish(&list, Some(lease), &[succeeded()], GRACE, at(4))
         .await
@@ -164,10 +132,7 @@ pub async fn a_superseded_job_publishes_nothing(place: &dyn Place) {
     let refused = store.begin_publish(&list, Some(lease), at(3)).await;
     assert!(matches!(refused, Err(PublishRefused::Superseded)));
     let (other, lease) = running(&*store, "b", 1, 0).await;
-    store
-        .apply(&other.id, None, &[cancelled()], at(4))
-        .await
-        .unwrap();
+    store.apply(&other.id, None, &[cancelled()], at(4)).await.unwrap();
     let list = publish_list(&other, &["b.mp4"]);
     let refused = store.begin_publish(&list, Some(lease), at(5)).await;
     assert!(matches!(refused, Err(PublishRefused::Superseded)));
@@ -185,10 +150,7 @@ pub async fn what_a_newer_generation_lacks_is_removed_after_a_grace(place: &dyn 
     assert_eq!(to_remove(&*store, 111).await, Vec::<String>::new());
     assert_eq!(to_remove(&*store, 112).await, ["2.jpg", "3.jpg"]);
     let out = "out".parse().unwrap();
-    store
-        .output_removed(&out, &"2.jpg".parse().unwrap())
-        .await
-        .unwrap();
+    store.output_removed(&out, &"2.jpg".parse().unwrap()).await.unwrap();
     assert_eq!(to_remove(&*store, 112).await, ["3.jpg"]);
     let asked = ["2.jpg".parse().unwrap(), "3.jpg".parse().unwrap()];
     let own = store.own_outputs(&out, &asked).await.unwrap();
@@ -197,10 +159,7 @@ pub async fn what_a_newer_generation_lacks_is_removed_after_a_grace(place: &dyn 
     // A name that is published again before its grace is over stays.
     let (third, lease) = running(&*store, "a", 20, 2).await;
     publish(&*store, &third, lease, &["1.jpg", "3.jpg"], 22).await;
-    store
-        .output_removed(&out, &"3.jpg".parse().unwrap())
-        .await
-        .unwrap();
+    store.output_removed(&out, &"3.jpg".parse().unwrap()).await.unwrap();
     assert_eq!(to_remove(&*store, 1000).await, Vec::<String>::new());
     assert_eq!(names(&*store, &third).await.len(), 2);
     // Another source may have a name that was removed.
@@ -215,10 +174,7 @@ pub async fn an_abandoned_list_leaves_names_as_they_were(place: &dyn Place) {
     let before = store.outputs(&first.id).await.unwrap();
     let (second, lease) = running(&*store, "a", 10, 1).await;
     let mut list = publish_list(&second, &["done.jpg", "new.jpg", "old.jpg"]);
-    store
-        .begin_publish(&list, Some(lease), at(11))
-        .await
-        .unwrap();
+    store.begin_publish(&list, Some(lease), at(11)).await.unwrap();
     assert!(store.outputs(&first.id).await.unwrap().is_empty());
     list.items.remove(0);
     store.abandon_publish(&list).await.unwrap();
@@ -234,18 +190,12 @@ pub async fn a_later_list_takes_names_off_an_earlier_one(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (first, lease) = running(&*store, "a", 1, 0).await;
     let list = publish_list(&first, &["1.jpg", "2.jpg"]);
-    store
-        .begin_publish(&list, Some(lease), at(2))
-        .await
-        .unwrap();
+    store.begin_publish(&list, Some(lease), at(2)).await.unwrap();
     accept(&*store, wish("a", 2, 1), at(3)).await;
     store.take_back(Some("here"), at(3)).await.unwrap();
     let (second, lease) = claim(&*store, at(4)).await;
     let events = [started()];
-    store
-        .apply(&second.id, Some(lease), &events, at(4))
-        .await
-        .unwrap();
+    store.apply(&second.id, Some(lease), &events, at(4)).await.unwrap();
     publish(&*store, &second, lease, &["1.jpg"], 5).await;
     let pending = store.pending_publishes().await.unwrap();
     assert_eq!(pending.len(), 1);
@@ -285,20 +235,14 @@ pub async fn a_second_list_of_a_task_replaces_the_first(place: &dyn Place) {
 pub async fn notes_are_due_until_they_are_settled_and_go_with_the_next_success(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     let (job, lease) = running(&*store, "a", 1, 0).await;
-    let failed_job = store
-        .apply(&job.id, Some(lease), &[failed()], at(2))
-        .await
-        .unwrap();
+    let failed_job = store.apply(&job.id, Some(lease), &[failed()], at(2)).await.unwrap();
     assert_eq!(store.notes_due().await.unwrap(), [failed_job]);
     let mut note = publish_list(&job, &["a.failed.txt"]);
     note.task = None;
     store.begin_publish(&note, None, at(3)).await.unwrap();
     let pending = store.pending_publishes().await.unwrap();
     assert_eq!(pending, [note.clone()]);
-    let after = store
-        .finish_publish(&note, None, &[], GRACE, at(4))
-        .await
-        .unwrap();
+    let after = store.finish_publish(&note, None, &[], GRACE, at(4)).await.unwrap();
     assert_eq!(after.state, JobState::Failed);
     store.note_settled(&job.id).await.unwrap();
     assert!(store.notes_due().await.unwrap().is_empty());
@@ -307,23 +251,14 @@ pub async fn notes_are_due_until_they_are_settled_and_go_with_the_next_success(p
     assert_eq!(to_remove(&*store, 11).await, ["a.failed.txt"]);
     // A note that nobody wrote yet is not due once there is a newer identity.
     let (job, lease) = running(&*store, "b", 20, 0).await;
-    store
-        .apply(&job.id, Some(lease), &[failed()], at(21))
-        .await
-        .unwrap();
+    store.apply(&job.id, Some(lease), &[failed()], at(21)).await.unwrap();
     let (newer, _) = accept(&*store, wish("b", 22, 1), at(22)).await;
     assert!(store.notes_due().await.unwrap().is_empty());
-    store
-        .apply(&newer, None, &[cancelled()], at(23))
-        .await
-        .unwrap();
+    store.apply(&newer, None, &[cancelled()], at(23)).await.unwrap();
     // Nor that of a job that failed when there was one already.
     let (job, lease) = running(&*store, "c", 30, 0).await;
     accept(&*store, wish("c", 31, 1), at(31)).await;
-    store
-        .apply(&job.id, Some(lease), &[failed()], at(32))
-        .await
-        .unwrap();
+    store.apply(&job.id, Some(lease), &[failed()], at(32)).await.unwrap();
     assert!(store.notes_due().await.unwrap().is_empty());
     let mut late = publish_list(&job, &["b.failed.txt"]);
     late.task = None;

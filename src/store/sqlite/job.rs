@@ -24,9 +24,7 @@ pub async fn load(db: &mut SqliteConnection, id: &JobId) -> Result<Loaded, Store
         .await?
         .ok_or_else(|| StoreError::NotFound(format!("job {id}")))?;
     let mut found = with_tasks(db, &[row]).await?;
-    found
-        .pop()
-        .ok_or_else(|| StoreError::NotFound(format!("job {id}")))
+    found.pop().ok_or_else(|| StoreError::NotFound(format!("job {id}")))
 }
 
 /// Makes jobs of rows; the tasks of all of them are read at once.
@@ -45,19 +43,15 @@ pub async fn with_tasks(
         return Ok(found);
     }
     let seqs: Vec<i64> = found.iter().map(|loaded| loaded.seq).collect();
-    let task_rows = sqlx::query(
-        "SELECT * FROM tasks WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, place",
-    )
-    .bind(rows::list(&seqs)?)
-    .fetch_all(db)
-    .await?;
+    let task_rows =
+        sqlx::query("SELECT * FROM tasks WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, place")
+            .bind(rows::list(&seqs)?)
+            .fetch_all(db)
+            .await?;
     let mut by_seq: std::collections::HashMap<i64, Vec<TaskRecord>> =
         std::collections::HashMap::with_capacity(seqs.len());
     for row in &task_rows {
-        by_seq
-            .entry(row.try_get("job")?)
-            .or_default()
-            .push(rows::task(row)?);
+        by_seq.entry(row.try_get("job")?).or_default().push(rows::task(row)?);
     }
     for loaded in &mut found {
         loaded.job.tasks = by_seq.remove(&loaded.seq).unwrap_or_default();
@@ -81,18 +75,10 @@ pub async fn advance(
 }
 
 /// Writes what differs, where the database still holds what was loaded.
-pub async fn save(
-    db: &mut SqliteConnection,
-    loaded: &Loaded,
-    after: &Job,
-) -> Result<(), StoreError> {
+pub async fn save(db: &mut SqliteConnection, loaded: &Loaded, after: &Job) -> Result<(), StoreError> {
     let before = &loaded.job;
     let lost = || StoreError::LeaseLost(before.id.clone());
-    let number = |job: &Job| {
-        job.lease
-            .as_ref()
-            .map(|lease| rows::integer(lease.number.0))
-    };
+    let number = |job: &Job| job.lease.as_ref().map(|lease| rows::integer(lease.number.0));
     if before != after {
         let millis = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
         // Whether a source works is told by its newest identity only.

@@ -113,9 +113,7 @@ pub async fn accept(
     .execute(&mut *db)
     .await?;
     let Some(new) = &acceptance.job else {
-        return Ok(Accepted::Yes {
-            superseded: Vec::new(),
-        });
+        return Ok(Accepted::Yes { superseded: Vec::new() });
     };
     let superseded = supersede(db, acceptance, now).await?;
     insert(db, acceptance, new, next, ageing, now).await?;
@@ -129,14 +127,13 @@ pub async fn generation(
     bucket: &BucketName,
     key: &ObjectKey,
 ) -> Result<u64, StoreError> {
-    let found: Option<i64> = sqlx::query_scalar(
-        "SELECT generation FROM ledger WHERE rule = ? AND bucket = ? AND key = ?",
-    )
-    .bind(rule.as_str())
-    .bind(bucket.as_str())
-    .bind(key.as_bytes())
-    .fetch_optional(db)
-    .await?;
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT generation FROM ledger WHERE rule = ? AND bucket = ? AND key = ?")
+            .bind(rule.as_str())
+            .bind(bucket.as_str())
+            .bind(key.as_bytes())
+            .fetch_optional(db)
+            .await?;
     Ok(found.map_or(0, |found| u64::try_from(found).unwrap_or(0)))
 }
 

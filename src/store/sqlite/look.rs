@@ -34,9 +34,7 @@ pub async fn jobs(db: &mut SqliteConnection, filter: &JobFilter) -> Result<Vec<J
         }
         part(&mut query, filter, Some(*state), before.as_ref(), limit);
     }
-    query
-        .push(") ORDER BY created DESC, id DESC LIMIT ")
-        .push_bind(limit);
+    query.push(") ORDER BY created DESC, id DESC LIMIT ").push_bind(limit);
     let found = query.build().fetch_all(&mut *db).await?;
     let loaded = job::with_tasks(db, &found).await?;
     Ok(loaded.into_iter().map(|loaded| loaded.job).collect())
@@ -63,14 +61,10 @@ fn part(
         query.push(" AND key = ").push_bind(key.as_bytes().to_vec());
     }
     if let Some(bucket) = &filter.bucket {
-        query
-            .push(" AND bucket = ")
-            .push_bind(bucket.as_str().to_owned());
+        query.push(" AND bucket = ").push_bind(bucket.as_str().to_owned());
     }
     if let Some(rule) = &filter.rule {
-        query
-            .push(" AND rule = ")
-            .push_bind(rule.as_str().to_owned());
+        query.push(" AND rule = ").push_bind(rule.as_str().to_owned());
     }
     if let Some(state) = state {
         query.push(" AND state = ").push_bind(state.as_str());
@@ -131,10 +125,7 @@ pub async fn own_outputs(
 }
 
 /// Outputs of a job.
-pub async fn outputs(
-    db: &mut SqliteConnection,
-    id: &JobId,
-) -> Result<Vec<OutputRecord>, StoreError> {
+pub async fn outputs(db: &mut SqliteConnection, id: &JobId) -> Result<Vec<OutputRecord>, StoreError> {
     sqlx::query("SELECT * FROM outputs WHERE job = ? ORDER BY bucket, key")
         .bind(id.as_str())
         .fetch_all(db)
@@ -145,10 +136,7 @@ pub async fn outputs(
 }
 
 /// Superseded outputs whose grace is over.
-pub async fn outputs_to_remove(
-    db: &mut SqliteConnection,
-    now: Timestamp,
-) -> Result<Vec<OutputRecord>, StoreError> {
+pub async fn outputs_to_remove(db: &mut SqliteConnection, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
     sqlx::query("SELECT * FROM outputs WHERE state = 'superseded' AND remove_after <= ? ORDER BY remove_after")
         .bind(now.as_millisecond())
         .fetch_all(db)

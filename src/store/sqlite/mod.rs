@@ -20,8 +20,8 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Acceptance, Accepted, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList,
-    PublishRefused, RuleRecord, Store, StoreError,
+    Acceptance, Accepted, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList, PublishRefused, RuleRecord,
+    Store, StoreError,
 };
 use crate::job::order::Ageing;
 use crate::job::state::Event;
@@ -83,22 +83,10 @@ impl Store for SqliteStore {
         through: Option<&ObjectKey>,
         limit: u32,
     ) -> Result<Vec<LedgerEntry>, StoreError> {
-        ledger::range(
-            &mut *self.read().await?,
-            rule,
-            bucket,
-            after,
-            through,
-            limit,
-        )
-        .await
+        ledger::range(&mut *self.read().await?, rule, bucket, after, through, limit).await
     }
 
-    async fn accept(
-        &self,
-        batch: Vec<Acceptance>,
-        now: Timestamp,
-    ) -> Result<Vec<Accepted>, StoreError> {
+    async fn accept(&self, batch: Vec<Acceptance>, now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
         let mut tx = self.write().await?;
         let mut answers = Vec::with_capacity(batch.len());
         for acceptance in &batch {
@@ -120,20 +108,11 @@ impl Store for SqliteStore {
         Ok(tx.commit().await?)
     }
 
-    async fn own_outputs(
-        &self,
-        bucket: &BucketName,
-        keys: &[ObjectKey],
-    ) -> Result<Vec<OutputRecord>, StoreError> {
+    async fn own_outputs(&self, bucket: &BucketName, keys: &[ObjectKey]) -> Result<Vec<OutputRecord>, StoreError> {
         look::own_outputs(&mut *self.read().await?, bucket, keys).await
     }
 
-    async fn claim(
-        &self,
-        holder: &str,
-        now: Timestamp,
-        expires: Timestamp,
-    ) -> Result<Option<Job>, StoreError> {
+    async fn claim(&self, holder: &str, now: Timestamp, expires: Timestamp) -> Result<Option<Job>, StoreError> {
         let mut tx = self.write().await?;
         let job = queue::claim(&mut tx, holder, now, expires).await?;
         tx.commit().await?;
@@ -144,11 +123,7 @@ impl Store for SqliteStore {
         queue::next_due(&mut *self.read().await?, now).await
     }
 
-    async fn renew(
-        &self,
-        leases: &[(JobId, LeaseNumber)],
-        expires: Timestamp,
-    ) -> Result<Vec<JobId>, StoreError> {
+    async fn renew(&self, leases: &[(JobId, LeaseNumber)], expires: Timestamp) -> Result<Vec<JobId>, StoreError> {
         let mut tx = self.write().await?;
         let held = queue::renew(&mut tx, leases, expires).await?;
         tx.commit().await?;

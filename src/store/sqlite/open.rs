@@ -44,19 +44,15 @@ impl SqliteStore {
             )
             .await
             .map_err(|error| unusable(path, error.into()))?;
-        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(&writer)
-            .await?;
+        let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
         require_sqlite(&version)?;
         sqlx::migrate!("src/store/migrations")
             .run(&writer)
             .await
             .map_err(|error| match error {
-                sqlx::migrate::MigrateError::VersionMissing(_)
-                | sqlx::migrate::MigrateError::VersionTooNew(..) => StoreError::Permanent(format!(
-                    "{} was written by a newer Reelmill",
-                    path.display()
-                )),
+                sqlx::migrate::MigrateError::VersionMissing(_) | sqlx::migrate::MigrateError::VersionTooNew(..) => {
+                    StoreError::Permanent(format!("{} was written by a newer Reelmill", path.display()))
+                }
                 error => unusable(path, sqlx::Error::from(error).into()),
             })?;
         let readers = SqlitePoolOptions::new()
@@ -81,12 +77,11 @@ impl SqliteStore {
     async fn rank_anew(&self) -> Result<(), StoreError> {
         let level = self.ageing.weight();
         let mut tx = self.write().await?;
-        let changed =
-            sqlx::query("UPDATE counters SET value = ?1 WHERE name = 'level' AND value <> ?1")
-                .bind(level)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
+        let changed = sqlx::query("UPDATE counters SET value = ?1 WHERE name = 'level' AND value <> ?1")
+            .bind(level)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
         if changed > 0 {
             sqlx::query("UPDATE jobs SET rank = created - priority * ? WHERE state IN ('queued', 'running')")
                 .bind(level)
@@ -111,10 +106,9 @@ fn require_sqlite(version: &str) -> Result<(), StoreError> {
 
 fn unusable(path: &Path, error: StoreError) -> StoreError {
     match error {
-        StoreError::Permanent(message) => StoreError::Permanent(format!(
-            "the database {} cannot be used: {message}",
-            path.display()
-        )),
+        StoreError::Permanent(message) => {
+            StoreError::Permanent(format!("the database {} cannot be used: {message}", path.display()))
+        }
         other => other,
     }
 }
@@ -128,10 +122,9 @@ impl From<sqlx::Error> for StoreError {
                 .code()
                 .and_then(|code| code.parse::<u32>().ok())
                 .is_some_and(|code| PASSING.contains(&(code & 0xff))),
-            sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Io(_) => true,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
+                true
+            }
             _ => false,
         };
         if passes {

@@ -162,11 +162,7 @@ pub async fn pending(db: &mut SqliteConnection) -> Result<Vec<PublishList>, Stor
 }
 
 /// A superseded output is gone, or not ours any more.
-pub async fn removed(
-    db: &mut SqliteConnection,
-    bucket: &BucketName,
-    key: &ObjectKey,
-) -> Result<(), StoreError> {
+pub async fn removed(db: &mut SqliteConnection, bucket: &BucketName, key: &ObjectKey) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE outputs SET state = 'removed', remove_after = NULL \
          WHERE bucket = ? AND key = ? AND state = 'superseded'",
@@ -200,11 +196,7 @@ fn item(row: &SqliteRow) -> Result<PublishItem, StoreError> {
 }
 
 /// Refuses a name that belongs to another (rule, source key).
-async fn require_name(
-    db: &mut SqliteConnection,
-    job: &Job,
-    item: &PublishItem,
-) -> Result<(), PublishRefused> {
+async fn require_name(db: &mut SqliteConnection, job: &Job, item: &PublishItem) -> Result<(), PublishRefused> {
     if item.overwrite {
         return Ok(());
     }
@@ -290,20 +282,15 @@ async fn keep_rest(db: &mut SqliteConnection, list: &PublishList) -> Result<(), 
     Ok(())
 }
 
-async fn insert(
-    db: &mut SqliteConnection,
-    list: &PublishList,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let publish: i64 = sqlx::query_scalar(
-        "INSERT INTO publishes (job, task, findings, begun) VALUES (?, ?, ?, ?) RETURNING seq",
-    )
-    .bind(list.job.as_str())
-    .bind(list.task.as_ref().map_or("", TaskId::as_str))
-    .bind(rows::list(&list.findings)?)
-    .bind(now.as_millisecond())
-    .fetch_one(&mut *db)
-    .await?;
+async fn insert(db: &mut SqliteConnection, list: &PublishList, now: Timestamp) -> Result<(), StoreError> {
+    let publish: i64 =
+        sqlx::query_scalar("INSERT INTO publishes (job, task, findings, begun) VALUES (?, ?, ?, ?) RETURNING seq")
+            .bind(list.job.as_str())
+            .bind(list.task.as_ref().map_or("", TaskId::as_str))
+            .bind(rows::list(&list.findings)?)
+            .bind(now.as_millisecond())
+            .fetch_one(&mut *db)
+            .await?;
     for (place, item) in list.items.iter().enumerate() {
         sqlx::query(
             "INSERT INTO publish_items (publish, place, scratch, bucket, key, identity, checksum, replaces, overwrite) \
@@ -324,11 +311,7 @@ async fn insert(
     Ok(())
 }
 
-async fn drop_list(
-    db: &mut SqliteConnection,
-    job: &JobId,
-    task: Option<&TaskId>,
-) -> Result<(), StoreError> {
+async fn drop_list(db: &mut SqliteConnection, job: &JobId, task: Option<&TaskId>) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM publishes WHERE job = ? AND task = ?")
         .bind(job.as_str())
         .bind(task.map_or("", TaskId::as_str))

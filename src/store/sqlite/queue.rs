@@ -33,26 +33,20 @@ pub async fn claim(
     let Some(loaded) = job::with_tasks(db, &[row]).await?.pop() else {
         return Ok(None);
     };
-    let number: i64 =
-        sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'lease' RETURNING value")
-            .fetch_one(&mut *db)
-            .await?
-            .try_get("value")?;
+    let number: i64 = sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'lease' RETURNING value")
+        .fetch_one(&mut *db)
+        .await?
+        .try_get("value")?;
     let lease = Lease {
         number: LeaseNumber(u64::try_from(number).map_err(|_| rows::spoilt("lease", number))?),
         holder: holder.to_owned(),
         expires,
     };
-    Ok(Some(
-        job::advance(db, &loaded, &[Event::Claimed { lease }], now).await?,
-    ))
+    Ok(Some(job::advance(db, &loaded, &[Event::Claimed { lease }], now).await?))
 }
 
 /// When the next job that waits for its time may be claimed; not before `now`.
-pub async fn next_due(
-    db: &mut SqliteConnection,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
+pub async fn next_due(db: &mut SqliteConnection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let due: Option<i64> = sqlx::query_scalar(
         "SELECT min(not_before) FROM jobs INDEXED BY jobs_later WHERE state = 'queued' AND not_before IS NOT NULL",
     )
@@ -72,15 +66,13 @@ pub async fn renew(
 ) -> Result<Vec<JobId>, StoreError> {
     let mut held = Vec::with_capacity(leases.len());
     for (id, number) in leases {
-        let written = sqlx::query(
-            "UPDATE jobs SET expires = ? WHERE id = ? AND state = 'running' AND lease = ?",
-        )
-        .bind(expires.as_millisecond())
-        .bind(id.as_str())
-        .bind(rows::integer(number.0))
-        .execute(&mut *db)
-        .await?
-        .rows_affected();
+        let written = sqlx::query("UPDATE jobs SET expires = ? WHERE id = ? AND state = 'running' AND lease = ?")
+            .bind(expires.as_millisecond())
+            .bind(id.as_str())
+            .bind(rows::integer(number.0))
+            .execute(&mut *db)
+            .await?
+            .rows_affected();
         if written == 1 {
             held.push(id.clone());
         }
@@ -89,11 +81,7 @@ pub async fn renew(
 }
 
 /// Gives back running jobs of a holder, or those whose lease ran out.
-pub async fn take_back(
-    db: &mut SqliteConnection,
-    holder: Option<&str>,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
+pub async fn take_back(db: &mut SqliteConnection, holder: Option<&str>, now: Timestamp) -> Result<u64, StoreError> {
     let (query, reason) = match holder {
         Some(holder) => (
             sqlx::query("SELECT * FROM jobs WHERE state = 'running' AND holder = ? ORDER BY seq")

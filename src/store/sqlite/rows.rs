@@ -136,8 +136,7 @@ pub fn job(row: &SqliteRow) -> Result<Job, StoreError> {
         generation: Generation(row.count("generation")?),
         state: JobState::parse(state).ok_or_else(|| spoilt("state", state))?,
         reason: row.try_get("reason")?,
-        priority: Priority::new(row.try_get("priority")?)
-            .map_err(|error| spoilt("priority", error))?,
+        priority: Priority::new(row.try_get("priority")?).map_err(|error| spoilt("priority", error))?,
         attempt: number(row, "attempt")?,
         created: row.time("created")?,
         started: row.maybe_time("started")?,

@@ -50,11 +50,7 @@ pub async fn text(db: &mut SqliteConnection, version: &RuleVersion) -> Result<St
         .ok_or_else(|| StoreError::NotFound(format!("version {version} of any rule")))
 }
 
-pub async fn keep_text(
-    db: &mut SqliteConnection,
-    version: &RuleVersion,
-    text: &str,
-) -> Result<(), StoreError> {
+pub async fn keep_text(db: &mut SqliteConnection, version: &RuleVersion, text: &str) -> Result<(), StoreError> {
     sqlx::query("INSERT OR IGNORE INTO rule_versions (version, text) VALUES (?, ?)")
         .bind(&version.0)
         .bind(text)

@@ -77,10 +77,7 @@ async fn writes_are_durable_and_references_are_checked() {
         let number: Result<i64, _> = sqlx::query_scalar(pragma).fetch_one(&store.writer).await;
         match number {
             Ok(number) => number.to_string(),
-            Err(_) => sqlx::query_scalar(pragma)
-                .fetch_one(&store.writer)
-                .await
-                .unwrap(),
+            Err(_) => sqlx::query_scalar(pragma).fetch_one(&store.writer).await.unwrap(),
         }
     };
     assert_eq!(ask("PRAGMA journal_mode").await, "wal");
@@ -141,10 +138,7 @@ async fn claims_and_pages_read_indexes_only() {
             "PRIMARY KEY (rule=? AND bucket=? AND key=?)",
         ),
     ] {
-        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(query)
-            .fetch_all(&store.writer)
-            .await
-            .unwrap();
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(query).fetch_all(&store.writer).await.unwrap();
         let text: Vec<&str> = plan.iter().map(|step| step.3.as_str()).collect();
         let text = text.join("; ");
         assert!(text.contains(index), "{query}: {text}");

@@ -53,11 +53,7 @@ impl Watched {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
         fs::create_dir(&root).unwrap();
-        let bucket = LocalBucket::new(
-            "inbox".parse().unwrap(),
-            &root,
-            &folder.path().join("state"),
-        );
+        let bucket = LocalBucket::new("inbox".parse().unwrap(), &root, &folder.path().join("state"));
         let source = LocalSource::new(Arc::new(bucket), &root, Duration::from_hours(1));
         let (wanted, follow) = watch::channel(Wanted::new(1, [Directory::new(directory).unwrap()]));
         let (ear, stop) = (Ear::default(), CancellationToken::new());
@@ -114,9 +110,7 @@ async fn a_file_written_at_once_into_new_directories_is_always_noticed() {
         wanted.push(format!("in/{n}/a/upper.mp4").into_bytes());
     }
     watched
-        .until("400 files", |heard| {
-            wanted.iter().all(|key| heard.hints.contains(key))
-        })
+        .until("400 files", |heard| wanted.iter().all(|key| heard.hints.contains(key)))
         .await;
     watched.end().await;
 }
@@ -133,12 +127,7 @@ async fn a_tree_that_is_moved_in_is_walked_and_then_watched() {
     fs::rename(&outside, watched.root.join("tree")).unwrap();
     watched
         .until("300 files", |heard| {
-            heard
-                .hints
-                .iter()
-                .filter(|key| key.ends_with(b".mp4"))
-                .count()
-                == 300
+            heard.hints.iter().filter(|key| key.ends_with(b".mp4")).count() == 300
         })
         .await;
     fs::rename(watched.root.join("tree"), watched.root.join("other")).unwrap();
@@ -193,11 +182,7 @@ async fn what_lies_behind_a_link_or_elsewhere_is_not_noticed() {
     // The link itself may be named; the bucket then says that it is not a file.
     watched.ear.with(|heard| {
         heard.hints.remove(&b"in/link"[..]);
-        let all: Vec<_> = heard
-            .hints
-            .iter()
-            .map(|k| String::from_utf8_lossy(k))
-            .collect();
+        let all: Vec<_> = heard.hints.iter().map(|k| String::from_utf8_lossy(k)).collect();
         assert_eq!(all, ["in/end.mp4", "in/last/clip.mp4"]);
     });
     watched.end().await;
@@ -213,9 +198,7 @@ async fn other_rules_mean_other_directories() {
     let two = Directory::new("two").unwrap();
     watched.wanted.send_replace(Wanted::new(2, [two.clone()]));
     watched.until("it follows", |heard| heard.book == 2).await;
-    watched
-        .until("a listing", |heard| heard.missed.contains(&two))
-        .await;
+    watched.until("a listing", |heard| heard.missed.contains(&two)).await;
     fs::write(watched.root.join("one/clip.mp4"), "x").unwrap();
     fs::write(watched.root.join("two/clip.mp4"), "x").unwrap();
     watched.hears(b"two/clip.mp4").await;
@@ -240,10 +223,7 @@ async fn a_root_that_vanishes_is_offline_and_is_watched_again_when_it_returns() 
     fs::create_dir(&watched.root).unwrap();
     watched
         .until("no marker", |heard| {
-            heard
-                .health
-                .last()
-                .is_some_and(|(_, words)| words.contains("marker"))
+            heard.health.last().is_some_and(|(_, words)| words.contains("marker"))
         })
         .await;
     watched.ear.with(|heard| heard.missed.clear());
@@ -289,9 +269,7 @@ async fn after_a_lost_event_everything_is_watched_and_listed_again() {
     shared.lose("more changes came at once than the kernel's queue holds");
     let (_told, standing) = watch::channel(Standing::default());
     let stop = CancellationToken::new();
-    let ended = source
-        .follow(&shared, &world, standing, &mut wanted, &stop)
-        .await;
+    let ended = source.follow(&shared, &world, standing, &mut wanted, &stop).await;
     assert!(matches!(ended, Ended::Lost(why) if why.contains("queue")));
 }
 
@@ -302,10 +280,7 @@ fn only_what_lies_on_mounts_without_events_is_polled() {
         file_system: kind.into(),
         device: "0".into(),
     };
-    let world = |mounts| World {
-        root: (0, 0),
-        mounts,
-    };
+    let world = |mounts| World { root: (0, 0), mounts };
     let names = |world: &World, wanted: &[&str]| {
         let wanted = Wanted::new(1, wanted.iter().map(|text| Directory::new(text).unwrap()));
         polled(Path::new("/srv"), world, &wanted)
@@ -353,16 +328,12 @@ async fn a_mount_that_comes_or_goes_beneath_the_root_is_followed() {
     let Some(mounted) = Mounted::tmpfs(&disk) else {
         return;
     };
-    watched
-        .until("a listing", |heard| !heard.missed.is_empty())
-        .await;
+    watched.until("a listing", |heard| !heard.missed.is_empty()).await;
     fs::write(disk.join("clip.mp4"), "x").unwrap();
     watched.hears(b"disk/clip.mp4").await;
     lists();
     drop(mounted);
-    watched
-        .until("a listing", |heard| !heard.missed.is_empty())
-        .await;
+    watched.until("a listing", |heard| !heard.missed.is_empty()).await;
     fs::write(disk.join("beneath.mp4"), "x").unwrap();
     watched.hears(b"disk/beneath.mp4").await;
     watched.end().await;
