@@ -52,6 +52,7 @@ pub fn transcode(
         let pad = muxer
             .request_pad_simple("audio_%u")
             .ok_or_else(|| internal("the muxer takes no sound"))?;
+        lift_cover(&last);
         last.link(&pad).map_err(internal)?;
     }
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
@@ -61,6 +62,23 @@ pub fn transcode(
         ));
     }
     Ok(bin)
+}
+
+/// A cover that came with the only stream is one of the whole result: players look for it there, and some stumble
+/// over a track that has one.
+fn lift_cover(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Tag(tag) = event.view()
+            && (tag.tag().get::<gst::tags::Image>().is_some()
+                || tag.tag().get::<gst::tags::PreviewImage>().is_some())
+        {
+            let mut tags = tag.tag().to_owned();
+            tags.make_mut().set_scope(gst::TagScope::Global);
+            *event = gst::event::Tag::new(tags);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Where the muxer keeps media data until the index is written; it removes the file itself.

@@ -12,6 +12,7 @@ mod describe;
 mod failure;
 mod fused;
 mod meter;
+mod mp4;
 pub mod probe;
 mod readback;
 mod report;

@@ -34,7 +34,7 @@ pub fn describe_medium(medium: &Demuxer, size: u64) -> MediaInfo {
         .streams
         .iter()
         .enumerate()
-        .map(|(index, stream)| describe::stream(index, stream))
+        .map(|(index, stream)| describe::stream(index, stream, medium))
         .collect();
     let wrapper = medium
         .container
