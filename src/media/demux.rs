@@ -74,11 +74,11 @@ impl Drop for Demuxer {
 type Found = Arc<Mutex<Vec<Stream>>>;
 
 impl Demuxer {
-    /// Opens a medium.
+    /// Opens a medium; `tick` is called now and then while that takes.
     ///
     /// # Errors
     /// Where it is no medium, or damaged before its first packet.
-    pub fn open(input: &Arc<Input>) -> Result<Self, Failure> {
+    pub fn open(input: &Arc<Input>, tick: &mut dyn FnMut()) -> Result<Self, Failure> {
         if input.size() == 0 {
             return Err(Failure::new(ErrorKind::Corrupt, "the file is empty"));
         }
@@ -124,7 +124,7 @@ impl Demuxer {
             toc: None,
             index,
         };
-        opened.wait(input, &typefind, &found, &complete)?;
+        opened.wait(input, &typefind, &found, &complete, tick)?;
         Ok(opened)
     }
 
@@ -134,6 +134,7 @@ impl Demuxer {
         typefind: &gst::Element,
         found: &Found,
         complete: &AtomicBool,
+        tick: &mut dyn FnMut(),
     ) -> Result<(), Failure> {
         let kind = |typefind: &gst::Element| typefind.property::<Option<gst::Caps>>("caps");
         let _ = self.pipeline.set_state(gst::State::Paused);
@@ -144,6 +145,7 @@ impl Demuxer {
         let mut since = None;
         let mut last = None;
         loop {
+            tick();
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
                 match message.view() {
                     gst::MessageView::Error(error) => {

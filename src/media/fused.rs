@@ -36,7 +36,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     decoder::listen();
     decoder::take_complaints();
-    let mut mill = Mill::build(input, media, transcodes, snapshots, threads)?;
+    let mut mill = Mill::build(input, media, transcodes, snapshots, threads, pulse)?;
     let outcome = mill.turn(pulse);
     // The files are whole only once their writers are gone.
     let _ = mill.medium.pipeline.set_state(gst::State::Null);
@@ -127,8 +127,9 @@ impl Mill {
         transcodes: &[(&TaskId, &TranscodePlan)],
         snapshots: &[(&TaskId, &SnapshotPlan)],
         threads: u32,
+        pulse: &mut Pulse<'_>,
     ) -> Result<Self, Failure> {
-        let medium = Demuxer::open(input)?;
+        let medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
         medium.pipeline.set_property("message-forward", true);
         let mut mill = Self {
             medium,

@@ -13,7 +13,7 @@ mod failure;
 mod fused;
 mod meter;
 mod mp4;
-pub mod probe;
+mod probe;
 mod readback;
 mod report;
 mod run;
@@ -24,7 +24,7 @@ mod still;
 
 use std::time::Duration;
 
-pub use run::run;
+pub use run::{describe, run};
 
 use crate::job::{Failure, Finding};
 use crate::plan::OutputReport;

@@ -54,7 +54,8 @@ pub fn media(
     tick: &mut dyn FnMut(u64),
 ) -> Result<(u64, OutputReport), Failure> {
     let (input, size) = open(file)?;
-    let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
+    let mut medium =
+        Demuxer::open(&input, &mut || tick(0)).map_err(|failure| bad(file, &failure))?;
     let mut meters = Vec::new();
     for stream in &medium.streams {
         meters.push(Meter::on(&stream.pad));
@@ -87,7 +88,7 @@ pub fn media(
 /// Where it is no image: `BadOutput`.
 pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
     let (input, size) = open(file)?;
-    let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
+    let mut medium = Demuxer::open(&input, &mut || {}).map_err(|failure| bad(file, &failure))?;
     let stream = medium
         .streams
         .first()

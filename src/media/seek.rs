@@ -32,7 +32,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     for (task, plan) in tasks {
         // A medium that cannot be opened again fails the run; an image that cannot be written its task.
-        let mut player = Player::open(input, media)?;
+        let mut player = Player::open(input, media, pulse)?;
         let made = Stills::new((*plan).clone()).and_then(|mut stills| {
             let findings = player.take(&mut stills, media, pulse)?;
             Ok((stills, findings))
@@ -75,9 +75,9 @@ enum Next {
 }
 
 impl Player {
-    fn open(input: &Arc<Input>, media: &MediaInfo) -> Result<Self, Failure> {
+    fn open(input: &Arc<Input>, media: &MediaInfo, pulse: &mut Pulse<'_>) -> Result<Self, Failure> {
         decoder::listen();
-        let mut medium = Demuxer::open(input)?;
+        let mut medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
         let index = video_index(media, &medium)?;
         let video = media
             .video()
