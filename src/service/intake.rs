@@ -253,10 +253,11 @@ fn new_job(live: &LiveRule, now: Timestamp) -> NewJob {
     }
 }
 
-type Answers = HashMap<ObjectKey, Result<Resolved, BucketError>>;
+/// What a bucket says of keys.
+pub(super) type Answers = HashMap<ObjectKey, Result<Resolved, BucketError>>;
 
 /// Asks the bucket about every key, a few at a time. A key whose answer broke off is missing.
-async fn resolve_all(place: &Arc<dyn Bucket>, keys: &[ObjectKey]) -> Answers {
+pub(super) async fn resolve_all(place: &Arc<dyn Bucket>, keys: &[ObjectKey]) -> Answers {
     let mut answers = HashMap::with_capacity(keys.len());
     let mut asking = JoinSet::new();
     for key in keys {

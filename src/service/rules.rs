@@ -164,19 +164,19 @@ async fn fingerprint(folder: &Path) -> Option<Vec<(std::ffi::OsString, Option<st
     read.await.ok().flatten()
 }
 
-/// Writes down how far the baseline of a rule is. False: it is another baseline by now (the rule was turned off and on, or
+/// Writes down how far the baseline of a rule is; none: it begins again. False: it is another baseline by now (the rule was turned off and on, or
 /// changed), so take the new one from the book.
 ///
 /// # Errors
 /// Where the store does not answer.
-pub async fn save_cursor(mill: &Mill, live: &LiveRule, through: &ObjectKey) -> Result<bool, StoreError> {
+pub async fn save_cursor(mill: &Mill, live: &LiveRule, through: Option<&ObjectKey>) -> Result<bool, StoreError> {
     let _changing = mill.book.change().await;
     let Some(mut record) = same_baseline(mill, live).await? else {
         return Ok(false);
     };
     match &mut record.arming {
         Arming::Done => return Ok(false),
-        Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => *cursor = Some(through.clone()),
+        Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => *cursor = through.cloned(),
     }
     mill.store.save_rule(&record).await?;
     Ok(true)
