@@ -61,6 +61,8 @@ fn with_cause(error: &LoadError) -> String {
 }
 
 async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
+    // As the store keeps it: by this time, too, a baseline is known again.
+    let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let folder = mill.config.rules.clone();
     let read = tokio::task::spawn_blocking(move || read_rules(&folder))
         .await

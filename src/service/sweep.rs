@@ -325,9 +325,11 @@ impl SideBySide<'_> {
                 self.counts.gone += keys.len() as u64;
                 self.mill.store.mark_gone(rule, self.bucket, &keys, Some(now)).await?;
             }
-            let unheard = answers
-                .into_values()
-                .find_map(|answer| answer.err().filter(|error| matches!(error, BucketError::Transient { .. })));
+            let unheard = answers.into_values().find_map(|answer| {
+                answer
+                    .err()
+                    .filter(|error| matches!(error, BucketError::Transient { .. }))
+            });
             if let Some(error) = unheard {
                 return Err(error.into());
             }
