@@ -217,3 +217,6 @@ async fn same_baseline(mill: &Mill, live: &LiveRule) -> Result<Option<RuleRecord
             && record.arming != Arming::Done
     }))
 }
+
+#[cfg(test)]
+mod tests;
