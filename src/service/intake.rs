@@ -37,7 +37,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
     let hints = mill.hints.of(&bucket);
     while stop.run_until_cancelled(hints.ready()).await.is_some() {
-        tick(&mill, &bucket).await;
+        // Each of its steps is whole or not at all, and hints that are lost are found by a listing.
+        if stop.run_until_cancelled(tick(&mill, &bucket)).await.is_none() {
+            return;
+        }
     }
 }
 

@@ -32,7 +32,7 @@ const SETTLE_AT_MOST: Duration = Duration::from_millis(700);
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder.
-    #[error("the rules folder {} cannot be read", .0.display())]
+    #[error("the rules folder {} cannot be read; make it, or name another with `rules` in the config", .0.display())]
     Folder(PathBuf, #[source] std::io::Error),
     /// The store.
     #[error("rules could not be remembered")]

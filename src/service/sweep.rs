@@ -106,7 +106,7 @@ pub async fn tick(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -
                 gone,
                 back,
             } = counts;
-            if hinted + gone + back > 0 || covers(mill, bucket, directories) {
+            if hinted + gone + back > 0 {
                 tracing::info!(%bucket, objects, hinted, gone, back, seconds = took, "listed");
             } else {
                 tracing::debug!(%bucket, objects, seconds = took, "listed");

@@ -82,7 +82,8 @@ impl LocalSource {
         let mut wait = BACKOFF.0;
         loop {
             let began = Instant::now();
-            match self.session(&sink, &mut wanted, &stop).await {
+            let session = stop.run_until_cancelled(self.session(&sink, &mut wanted, &stop));
+            match session.await.unwrap_or(Ended::Stopped) {
                 Ended::Stopped => return,
                 Ended::Offline(why) => {
                     sink.health(false, why);
