@@ -31,13 +31,16 @@ use crate::worker::{registry, spawn::WorkerSettings};
 /// Where it cannot start: state directory in use or unusable, database damaged, GStreamer missing; or where one
 /// of its services broke off.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(16)
         .enable_all()
         .build()
-        .context("cannot start the runtime")?
-        .block_on(serve(config))
+        .context("cannot start the runtime")?;
+    let verdict = runtime.block_on(serve(config));
+    // All is done; what is left are threads that wait for a disk that does not answer.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    verdict
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

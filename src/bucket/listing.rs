@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags, statat};
 use rustix::io::Errno;
 
 use super::beneath::open_beneath;
-use super::local::{Place, file_type, identity, join};
+use super::local::{Place, file_type, identity};
 use super::{BucketError, Lister};
 use crate::object::{Directory, Object, ObjectKey, is_hidden};
 
@@ -23,6 +23,7 @@ const PAGE: usize = 1000;
 
 /// A listing on its way.
 pub(super) struct Listing {
+    place: Arc<Place>,
     /// None while a page is being read, and after the end.
     walk: Option<Walk>,
 }
@@ -56,7 +57,8 @@ struct Name {
 impl Listing {
     pub(super) fn new(place: Arc<Place>, directory: &Directory, after: Option<ObjectKey>) -> Self {
         Self {
-            walk: Some(Self::walk(place, directory, after)),
+            walk: Some(Self::walk(place.clone(), directory, after)),
+            place,
         }
     }
 
@@ -79,13 +81,8 @@ impl Lister for Listing {
         let Some(mut walk) = self.walk.take() else {
             return Ok(Vec::new());
         };
-        let (page, walk) = join(
-            tokio::task::spawn_blocking(move || {
-                let page = walk.page()?;
-                Ok((page, walk))
-            })
-            .await,
-        )?;
+        let read = move || walk.page().map(|page| (page, walk));
+        let (page, walk) = self.place.patience.wait(&self.place.name, read).await?;
         if !page.is_empty() {
             self.walk = Some(walk);
         }

@@ -1,7 +1,7 @@
 //! A local directory as a bucket.
 //!
 //! Nothing is opened through a symbolic link, names are bytes, and nothing is read from a root that is not the one it
-//! should be (see `marker`). Every call works on a thread that may wait, because a disk may.
+//! should be (see `marker`). Every call works on a thread that may wait, because a disk may (see `patience`).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use super::beneath::{open_beneath, open_root};
 use super::lease::{Writers, writers};
 use super::listing::Listing;
 use super::marker::{self, Known};
+use super::patience::Patience;
 use super::{Bucket, BucketError, Lister, Opened, Resolved, mounts};
 use crate::object::{BucketName, Directory, Identity, ObjectKey};
 
@@ -29,6 +30,7 @@ pub(super) struct Place {
     path: PathBuf,
     memory: PathBuf,
     known: Mutex<Option<Known>>,
+    pub(super) patience: Patience,
 }
 
 impl LocalBucket {
@@ -41,6 +43,7 @@ impl LocalBucket {
             path: path.into(),
             memory,
             known: Mutex::new(None),
+            patience: Patience::default(),
         }))
     }
 
@@ -61,18 +64,8 @@ impl LocalBucket {
         work: impl FnOnce(&Place) -> Result<T, BucketError> + Send + 'static,
     ) -> Result<T, BucketError> {
         let place = self.0.clone();
-        join(tokio::task::spawn_blocking(move || work(&place)).await)
+        self.0.patience.wait(&self.0.name, move || work(&place)).await
     }
-}
-
-/// The answer of a thread that may wait.
-pub(super) fn join<T>(joined: Result<Result<T, BucketError>, tokio::task::JoinError>) -> Result<T, BucketError> {
-    joined.unwrap_or_else(|error| {
-        Err(BucketError::transient(
-            "reading the directory was broken off",
-            std::io::Error::other(error),
-        ))
-    })
 }
 
 impl Place {

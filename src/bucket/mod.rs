@@ -12,6 +12,7 @@ mod marker;
 #[cfg(test)]
 pub mod memory;
 pub mod mounts;
+mod patience;
 pub mod single;
 
 use std::os::fd::OwnedFd;

@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::BucketHints;
 use super::mill::Mill;
+use super::rules;
 use crate::bucket::BucketError;
 use crate::job::Generation;
 use crate::object::{Object, ObjectKey};
 use crate::rule::Existing;
 use crate::rule::book::{ArmingMode, LiveRule};
 use crate::rule::matching::judge;
-use crate::store::{Acceptance, Arming, RuleRecord, StoreError};
+use crate::store::{Acceptance, Arming, StoreError};
 
 /// The first and the longest wait before a baseline that could not be written is gone on with.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -64,6 +65,7 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
 /// Arms every rule that waits for it, as far as it goes; answers whether none is left.
 pub async fn tick(mill: &Mill) -> bool {
     let number = *mill.book.watch().borrow();
+    let book = mill.book.get();
     let records = match mill.store.rules().await {
         Ok(records) => records,
         Err(error) => {
@@ -72,26 +74,25 @@ pub async fn tick(mill: &Mill) -> bool {
         }
     };
     let mut finished = true;
-    for record in records {
-        if !record.enabled || record.arming == Arming::Done {
+    for live in book.rules.iter().filter(|live| live.enabled && live.arming.is_some()) {
+        let name = &live.rule.name;
+        let Some(record) = records.iter().find(|record| record.name == *name) else {
             continue;
-        }
-        let part = format!("arming:{}", record.name);
-        let now = Timestamp::now;
-        match arm(mill, &record, number).await {
+        };
+        let part = format!("arming:{name}");
+        match arm(mill, live, cursor(&record.arming), number).await {
             Ok(written) => {
-                mill.health.set(&part, true, "armed", now());
-                tracing::info!(rule = %record.name, old = written, "rule armed: what was there before counts as old");
-                mill.rules_changed.notify_one();
+                mill.health.set(&part, true, "armed", Timestamp::now());
+                tracing::info!(rule = %name, old = written, "rule armed: what was there before counts as old");
             }
             Err(error @ (Unfinished::NotWatched | Unfinished::Changed)) => {
                 finished = false;
-                tracing::debug!(rule = %record.name, "not armed yet: {error}");
+                tracing::debug!(rule = %name, "not armed yet: {error}");
             }
             Err(error) => {
                 finished = false;
-                let words = format!("rule {} is not armed yet: {error}", record.name);
-                if mill.health.set(&part, false, words.clone(), now()) {
+                let words = format!("rule {name} is not armed yet: {error}");
+                if mill.health.set(&part, false, words.clone(), Timestamp::now()) {
                     tracing::warn!(error = &error as &dyn std::error::Error, "{words}");
                 }
             }
@@ -101,14 +102,8 @@ pub async fn tick(mill: &Mill) -> bool {
 }
 
 /// Writes one rule's baseline to its end; answers how many keys were written in this go.
-async fn arm(mill: &Mill, record: &RuleRecord, number: u64) -> Result<u64, Unfinished> {
-    let book = mill.book.get();
-    let live = book.get(&record.name).ok_or(Unfinished::Changed)?;
-    if !live.enabled || live.arming.is_none() || live.rule.version != record.version {
-        return Err(Unfinished::Changed);
-    }
-    let bucket = &live.rule.trigger.bucket;
-    let hints = mill.hints.of(bucket);
+async fn arm(mill: &Mill, live: &LiveRule, cursor: Option<ObjectKey>, number: u64) -> Result<u64, Unfinished> {
+    let hints = mill.hints.of(&live.rule.trigger.bucket);
     if *hints.watched().borrow() < number {
         return Err(Unfinished::NotWatched);
     }
@@ -117,20 +112,21 @@ async fn arm(mill: &Mill, record: &RuleRecord, number: u64) -> Result<u64, Unfin
     let written = if nothing_is_old {
         0
     } else {
-        write_down(mill, record, live, &hints).await?
+        write_down(mill, live, cursor, &hints).await?
     };
-    save(mill, record, Arming::Done).await?;
+    unless_changed(rules::arming_done(mill, live).await?)?;
     hints.ask_for_listing(live.rule.trigger.directory.clone());
     Ok(written)
 }
 
-async fn write_down(mill: &Mill, record: &RuleRecord, live: &LiveRule, hints: &BucketHints) -> Result<u64, Unfinished> {
+async fn write_down(
+    mill: &Mill,
+    live: &LiveRule,
+    cursor: Option<ObjectKey>,
+    hints: &BucketHints,
+) -> Result<u64, Unfinished> {
     let trigger = &live.rule.trigger;
     let place = mill.buckets.get(&trigger.bucket).ok_or(Unfinished::Changed)?;
-    let cursor = match &record.arming {
-        Arming::Done => None,
-        Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => cursor.clone(),
-    };
     let mut written = 0;
     let mut lister = place.list(&trigger.directory, cursor.as_ref()).await?;
     loop {
@@ -138,7 +134,7 @@ async fn write_down(mill: &Mill, record: &RuleRecord, live: &LiveRule, hints: &B
             Ok(page) => page,
             Err(error) => {
                 // What was not seen is seen next time, from the beginning.
-                save(mill, record, at(&record.arming, None)).await?;
+                unless_changed(rules::save_cursor(mill, live, None).await?)?;
                 return Err(error.into());
             }
         };
@@ -146,11 +142,22 @@ async fn write_down(mill: &Mill, record: &RuleRecord, live: &LiveRule, hints: &B
             break;
         };
         written += write_page(mill, live, hints, page).await?;
-        save(mill, record, at(&record.arming, Some(last))).await?;
+        unless_changed(rules::save_cursor(mill, live, Some(&last)).await?)?;
     }
     tokio::time::sleep(EVENTS_ON_THE_WAY).await;
     hints.all_looked_at().await;
     Ok(written)
+}
+
+fn unless_changed(same: bool) -> Result<(), Unfinished> {
+    if same { Ok(()) } else { Err(Unfinished::Changed) }
+}
+
+fn cursor(arming: &Arming) -> Option<ObjectKey> {
+    match arming {
+        Arming::Done => None,
+        Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => cursor.clone(),
+    }
 }
 
 /// Writes down what is old of a page. A key that already has another line in the ledger goes to intake, which asks the
@@ -191,34 +198,6 @@ fn is_old(live: &LiveRule, object: &Object) -> bool {
         _ => false,
     };
     !before && judge(&live.rule, &object.key, size).is_empty()
-}
-
-fn at(arming: &Arming, cursor: Option<ObjectKey>) -> Arming {
-    match arming {
-        Arming::Done => Arming::Done,
-        Arming::Enabled { .. } => Arming::Enabled { cursor },
-        Arming::Widened { before, .. } => Arming::Widened {
-            cursor,
-            before: before.clone(),
-        },
-    }
-}
-
-/// Saves how far it is, unless the rule was changed meanwhile.
-async fn save(mill: &Mill, record: &RuleRecord, arming: Arming) -> Result<(), Unfinished> {
-    let now = mill.store.rules().await?;
-    let current = now
-        .into_iter()
-        .find(|current| current.name == record.name)
-        .filter(|current| {
-            current.enabled
-                && current.version == record.version
-                && current.since == record.since
-                && std::mem::discriminant(&current.arming) == std::mem::discriminant(&record.arming)
-        })
-        .ok_or(Unfinished::Changed)?;
-    mill.store.save_rule(&RuleRecord { arming, ..current }).await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -37,7 +37,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
     let hints = mill.hints.of(&bucket);
     while stop.run_until_cancelled(hints.ready()).await.is_some() {
-        tick(&mill, &bucket).await;
+        // Each of its steps is whole or not at all, and hints that are lost are found by a listing.
+        if stop.run_until_cancelled(tick(&mill, &bucket)).await.is_none() {
+            return;
+        }
     }
 }
 
@@ -253,10 +256,11 @@ fn new_job(live: &LiveRule, now: Timestamp) -> NewJob {
     }
 }
 
-type Answers = HashMap<ObjectKey, Result<Resolved, BucketError>>;
+/// What a bucket says of keys.
+pub(super) type Answers = HashMap<ObjectKey, Result<Resolved, BucketError>>;
 
 /// Asks the bucket about every key, a few at a time. A key whose answer broke off is missing.
-async fn resolve_all(place: &Arc<dyn Bucket>, keys: &[ObjectKey]) -> Answers {
+pub(super) async fn resolve_all(place: &Arc<dyn Bucket>, keys: &[ObjectKey]) -> Answers {
     let mut answers = HashMap::with_capacity(keys.len());
     let mut asking = JoinSet::new();
     for key in keys {

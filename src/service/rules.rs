@@ -32,7 +32,7 @@ const SETTLE_AT_MOST: Duration = Duration::from_millis(700);
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder.
-    #[error("the rules folder {} cannot be read", .0.display())]
+    #[error("the rules folder {} cannot be read; make it, or name another with `rules` in the config", .0.display())]
     Folder(PathBuf, #[source] std::io::Error),
     /// The store.
     #[error("rules could not be remembered")]
@@ -61,6 +61,8 @@ fn with_cause(error: &LoadError) -> String {
 }
 
 async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
+    // As the store keeps it: by this time, too, a baseline is known again.
+    let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let folder = mill.config.rules.clone();
     let read = tokio::task::spawn_blocking(move || read_rules(&folder))
         .await
@@ -164,21 +166,19 @@ async fn fingerprint(folder: &Path) -> Option<Vec<(std::ffi::OsString, Option<st
     read.await.ok().flatten()
 }
 
-/// Writes down how far the baseline of a rule is. False: it is another baseline by now (the rule was turned off and on, or
+/// Writes down how far the baseline of a rule is; none: it begins again. False: it is another baseline by now (the rule was turned off and on, or
 /// changed), so take the new one from the book.
 ///
 /// # Errors
 /// Where the store does not answer.
-pub async fn save_cursor(mill: &Mill, live: &LiveRule, through: &ObjectKey) -> Result<bool, StoreError> {
+pub async fn save_cursor(mill: &Mill, live: &LiveRule, through: Option<&ObjectKey>) -> Result<bool, StoreError> {
     let _changing = mill.book.change().await;
     let Some(mut record) = same_baseline(mill, live).await? else {
         return Ok(false);
     };
     match &mut record.arming {
         Arming::Done => return Ok(false),
-        Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => {
-            *cursor = Some(through.clone());
-        }
+        Arming::Enabled { cursor } | Arming::Widened { cursor, .. } => *cursor = through.cloned(),
     }
     mill.store.save_rule(&record).await?;
     Ok(true)
@@ -217,3 +217,6 @@ async fn same_baseline(mill: &Mill, live: &LiveRule) -> Result<Option<RuleRecord
             && record.arming != Arming::Done
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::hints::BucketHints;
+use super::intake::resolve_all;
 use super::mill::Mill;
 use crate::bucket::{Bucket, BucketError, Resolved};
 use crate::object::{BucketName, Directory, Object, ObjectKey};
@@ -105,7 +106,7 @@ pub async fn tick(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -
                 gone,
                 back,
             } = counts;
-            if hinted + gone + back > 0 || covers(mill, bucket, directories) {
+            if hinted + gone + back > 0 {
                 tracing::info!(%bucket, objects, hinted, gone, back, seconds = took, "listed");
             } else {
                 tracing::debug!(%bucket, objects, seconds = took, "listed");
@@ -306,19 +307,31 @@ impl SideBySide<'_> {
         }
     }
 
-    /// The listing came to its end: what is missing is gone where the bucket says so itself.
+    /// The listing came to its end: what is missing is gone where the bucket says so itself. A key about which it
+    /// cannot tell keeps nobody else waiting.
     async fn mark_missing(&mut self) -> Result<(), SweepError> {
         let now = Timestamp::now();
-        let mut gone: HashMap<RuleName, Vec<ObjectKey>> = HashMap::new();
-        for (rule, key) in std::mem::take(&mut self.missing) {
-            if matches!(self.place.resolve(&key).await?, Resolved::Gone | Resolved::NotAFile) {
-                gone.entry(rule).or_default().push(key);
+        let missing = std::mem::take(&mut self.missing);
+        for some in missing.chunks(LINES as usize) {
+            let keys: Vec<ObjectKey> = some.iter().map(|(_, key)| key.clone()).collect();
+            let answers = resolve_all(self.place, &keys).await;
+            let mut gone: HashMap<&RuleName, Vec<ObjectKey>> = HashMap::new();
+            for (rule, key) in some {
+                if matches!(answers.get(key), Some(Ok(Resolved::Gone | Resolved::NotAFile))) {
+                    gone.entry(rule).or_default().push(key.clone());
+                }
             }
-        }
-        for (rule, keys) in gone {
-            for some in keys.chunks(LINES as usize) {
-                self.counts.gone += some.len() as u64;
-                self.mill.store.mark_gone(&rule, self.bucket, some, Some(now)).await?;
+            for (rule, keys) in gone {
+                self.counts.gone += keys.len() as u64;
+                self.mill.store.mark_gone(rule, self.bucket, &keys, Some(now)).await?;
+            }
+            let unheard = answers.into_values().find_map(|answer| {
+                answer
+                    .err()
+                    .filter(|error| matches!(error, BucketError::Transient { .. }))
+            });
+            if let Some(error) = unheard {
+                return Err(error.into());
             }
         }
         Ok(())

@@ -1,24 +1,24 @@
 //! A mill for tests of the loops: a bucket in memory, and a store that keeps rules, the ledger and outputs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
 
-use super::hints::HintBox;
-use super::mill::{Health, LiveBook, Mill, Running};
+use super::mill::Mill;
 use crate::bucket::Bucket;
-use crate::config::{Ageing, BucketConfig, Config, Workers};
+use crate::config::{self, BucketConfig, Config, Workers};
+use crate::job::order::Ageing;
 use crate::job::state::Event;
 use crate::job::{Generation, Job, JobId, LeaseNumber, Priority};
 use crate::object::{BucketName, Directory, ObjectKey};
 use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
 use crate::rule::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
+use crate::store::sqlite::SqliteStore;
 use crate::store::{
     Acceptance, Accepted, Arming, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList, PublishRefused,
     RuleRecord, Store, StoreError,
@@ -320,38 +320,46 @@ pub fn armed(live: &LiveRule, cursor: Option<ObjectKey>) -> RuleRecord {
 
 pub fn mill(place: Arc<dyn Bucket>, path: PathBuf, rules: Vec<LiveRule>) -> (Arc<Mill>, Arc<FakeStore>) {
     let store = Arc::new(FakeStore::default());
-    let config = BucketConfig {
-        path,
-        poll: Duration::from_hours(1),
-        settle: Duration::from_millis(50),
-        sweep: Duration::from_hours(1),
-    };
-    let mill = Mill {
-        config: Config {
-            file: PathBuf::from("/reelmill.toml"),
-            rules: PathBuf::from("/rules"),
-            state: PathBuf::from("/state"),
-            buckets: BTreeMap::from([(bucket(), config)]),
-            workers: Workers {
-                slots: 1,
-                drain: Duration::from_secs(1),
-            },
-            ageing: Ageing::Strict,
-            grace: Duration::from_mins(1),
-        },
-        store: store.clone(),
-        buckets: BTreeMap::from([(bucket(), place)]),
-        book: LiveBook::default(),
-        hints: HintBox::default(),
-        running: Running::default(),
-        health: Health::default(),
-        queue_changed: Notify::new(),
-        rules_changed: Notify::new(),
-        started: Timestamp::from_second(1_000).unwrap(),
-    };
+    let buckets = BTreeMap::from([(bucket(), place)]);
+    let mill = Mill::new(
+        config(Path::new("/"), path),
+        store.clone(),
+        buckets,
+        Timestamp::from_second(1_000).unwrap(),
+    );
     mill.book.set(RuleBook {
         rules,
         broken: Vec::new(),
     });
     (Arc::new(mill), store)
+}
+
+/// A mill with the real store, and a rules folder `rules`, in this folder.
+pub async fn mill_on_disk(folder: &Path) -> Arc<Mill> {
+    let store = SqliteStore::open(&folder.join("reelmill.db"), Ageing::Strict)
+        .await
+        .unwrap();
+    let config = config(folder, folder.join("inbox"));
+    Arc::new(Mill::new(config, Arc::new(store), BTreeMap::new(), Timestamp::now()))
+}
+
+fn config(folder: &Path, inbox: PathBuf) -> Config {
+    let inbox = BucketConfig {
+        path: inbox,
+        poll: Duration::from_hours(1),
+        settle: Duration::from_millis(50),
+        sweep: Duration::from_hours(1),
+    };
+    Config {
+        file: folder.join("reelmill.toml"),
+        rules: folder.join("rules"),
+        state: folder.to_owned(),
+        buckets: BTreeMap::from([(bucket(), inbox)]),
+        workers: Workers {
+            slots: 1,
+            drain: Duration::from_secs(1),
+        },
+        ageing: config::Ageing::Strict,
+        grace: Duration::from_mins(1),
+    }
 }

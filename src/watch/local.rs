@@ -25,7 +25,9 @@ use crate::object::Directory;
 /// How often the root and its mounts are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// The shortest and longest wait between sessions.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// How long looking at the root may take.
+const ANSWER: Duration = Duration::from_secs(20);
 /// A session that lasted so long was a good one.
 const GOOD: Duration = Duration::from_mins(1);
 /// How often watches are tried again after the kernel's limit was reached.
@@ -45,6 +47,8 @@ enum Ended {
     Offline(String),
     /// Something may have been missed.
     Lost(String),
+    /// No events are to be had.
+    NoEvents(String),
 }
 
 /// What must not change during a session.
@@ -78,13 +82,20 @@ impl LocalSource {
         let mut wait = BACKOFF.0;
         loop {
             let began = Instant::now();
-            match self.session(&sink, &mut wanted, &stop).await {
+            let session = stop.run_until_cancelled(self.session(&sink, &mut wanted, &stop));
+            match session.await.unwrap_or(Ended::Stopped) {
                 Ended::Stopped => return,
                 Ended::Offline(why) => {
                     sink.health(false, why);
                     wait = BACKOFF.0;
+                    sink.watching(0);
+                }
+                Ended::NoEvents(why) => {
+                    sink.health(false, why);
+                    wait = self.poll;
                 }
                 Ended::Lost(why) => {
+                    sink.watching(0);
                     wait = match began.elapsed() {
                         lasted if lasted > GOOD => BACKOFF.0,
                         _ => (wait * 2).min(BACKOFF.1),
@@ -116,18 +127,29 @@ impl LocalSource {
             notify::Config::default().with_follow_symlinks(false),
         ) {
             Ok(watcher) => watcher,
-            Err(error) => return Ended::Lost(format!("inotify cannot be used: {error}")),
+            Err(error) => return Self::without_events(sink, &wanted.borrow_and_update(), &error),
         };
         let (told, standing) = watch::channel(Standing::default());
         let walker = Walker::new(shared.clone(), watcher, told);
-        let thread = tokio::task::spawn_blocking(move || walker.run());
-        let end = EndOnDrop(shared.clone());
-        let ended = self.follow(&shared, &world, standing, wanted, stop).await;
-        drop(end);
-        if thread.await.is_err() {
-            return Ended::Lost("the thread that watches broke off".to_owned());
+        // A thread of its own: it lives as long as the session, and those that may wait are few.
+        let thread = std::thread::Builder::new().name(format!("watch {}", self.bucket.name()));
+        if let Err(error) = thread.spawn(move || walker.run()) {
+            return Ended::Lost(format!("no thread for watching: {error}"));
         }
-        ended
+        let _end = EndOnDrop(shared.clone());
+        self.follow(&shared, &world, standing, wanted, stop).await
+    }
+
+    /// The kernel gives no queue: all that can be done is to list, and to try again.
+    fn without_events(sink: &Arc<dyn Sink>, wanted: &Wanted, error: &notify::Error) -> Ended {
+        sink.watching(wanted.book);
+        for directory in &wanted.directories {
+            sink.missed(directory.clone());
+        }
+        Ended::NoEvents(format!(
+            "inotify cannot be used: {error}; if too many programs use it, raise the limit with `sysctl -w \
+             fs.inotify.max_user_instances=1024`. Until then everything is polled"
+        ))
     }
 
     async fn follow(
@@ -161,7 +183,10 @@ impl LocalSource {
                 why = async { lost.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) } => {
                     return Ended::Lost(why.unwrap_or_default());
                 }
-                _ = standing.changed() => {
+                told = standing.changed() => {
+                    if told.is_err() {
+                        return Ended::Lost("the thread that watches broke off".to_owned());
+                    }
                     let now = standing.borrow_and_update().clone();
                     let polled = polled(&shared.root, world, &current);
                     if now.book != watched {
@@ -212,7 +237,7 @@ impl LocalSource {
     /// The root without symbolic links, and what is mounted there.
     async fn world(&self) -> Option<(PathBuf, World)> {
         let path = self.path.clone();
-        let found = tokio::task::spawn_blocking(move || {
+        let look = tokio::task::spawn_blocking(move || {
             let root = path.canonicalize()?;
             let about = root.metadata()?;
             let mounts = mounts_of(&root)?;
@@ -224,7 +249,8 @@ impl LocalSource {
                 },
             ))
         });
-        found.await.ok()?.ok()
+        // One that hangs stays alone: the bucket is asked before, and says that it does not answer.
+        tokio::time::timeout(ANSWER, look).await.ok()?.ok()?.ok()
     }
 
     fn words(&self, standing: &Standing, polled: &[Directory]) -> String {

@@ -80,7 +80,7 @@ pub trait Sink: Send + Sync + 'static {
     fn missed(&self, directory: Directory);
     /// How the source stands, in words.
     fn health(&self, ok: bool, message: String);
-    /// What this book wants is watched now, as far as it can be.
+    /// What this book wants is watched now, as far as it can be; 0: nothing is.
     fn watching(&self, book: u64);
 }
 
