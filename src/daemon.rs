@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,13 +46,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let started = Timestamp::now();
-    std::fs::create_dir_all(&config.state)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(&config.state)
         .with_context(|| format!("cannot make the state directory {}", config.state.display()))?;
     let lock = lock(&config.state)?;
     let shop = Arc::new(workshop(&config)?);
-    registry::prepare(&shop.worker)
-        .await
-        .map_err(|failure| anyhow::anyhow!("GStreamer cannot be used: {}", failure.message))?;
     let mill = Arc::new(mill(config, started).await?);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -71,7 +72,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let tokens = Tokens::default();
     let mut services = JoinSet::new();
-    start(&mill, &shop, &holder, &tokens, &mut services)?;
+    start(&mill, &tokens, &mut services)?;
+    // What this takes, a second or two after an update of GStreamer, the sources need not wait for.
+    registry::prepare(&shop.worker)
+        .await
+        .map_err(|failure| anyhow::anyhow!("GStreamer cannot be used: {}", failure.message))?;
+    let driven = dispatch::run(mill.clone(), shop, holder, tokens.dispatch.clone());
+    spawn(&mut services, "dispatch", driven);
     let verdict = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
@@ -174,8 +181,6 @@ async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()
 
 fn start(
     mill: &Arc<Mill>,
-    shop: &Arc<Workshop>,
-    holder: &str,
     tokens: &Tokens,
     services: &mut JoinSet<&'static str>,
 ) -> anyhow::Result<()> {
@@ -191,8 +196,6 @@ fn start(
         spawn(services, "sweep", sweep::run(mill.clone(), name.clone(), sources()));
     }
     spawn(services, "arming", arming::run(mill.clone(), sources()));
-    let driven = dispatch::run(mill.clone(), shop.clone(), holder.to_owned(), tokens.dispatch.clone());
-    spawn(services, "dispatch", driven);
     spawn(services, "rescue", rescue::run(mill.clone(), rest()));
     spawn(services, "tidy", tidy::run(mill.clone(), rest()));
     Ok(())

@@ -121,7 +121,7 @@ pub fn declared_end(tags: &gst::TagListRef) -> Option<Duration> {
     let comments = tags.iter_tag::<gst::tags::ExtendedComment>();
     comments
         .filter_map(|comment| clock_time(comment.get().strip_prefix("DURATION=")?))
-        .last()
+        .next_back()
 }
 
 fn clock_time(text: &str) -> Option<Duration> {

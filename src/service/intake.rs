@@ -22,7 +22,7 @@ use crate::object::{BucketName, Identity, Object, ObjectKey};
 use crate::rule::RuleName;
 use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
 use crate::rule::matching::judge;
-use crate::store::{Acceptance, Accepted, LedgerEntry, NewJob, NewTask, OutputRecord, StoreError};
+use crate::store::{Acceptance, Accepted, LedgerEntry, NewJob, OutputRecord, StoreError};
 
 /// Hints taken at once.
 const BATCH: usize = 256;
@@ -236,28 +236,10 @@ async fn accept(mill: &Mill, batch: Vec<Acceptance>) -> Result<Vec<ObjectKey>, S
 }
 
 fn new_job(live: &LiveRule, now: Timestamp) -> NewJob {
-    NewJob {
-        id: JobId::new(now, rand::random()),
-        rule_version: live.rule.version.clone(),
-        rule_text: live.text.to_string(),
-        priority: live.rule.priority,
-        tasks: live
-            .rule
-            .tasks
-            .iter()
-            .map(|task| NewTask {
-                id: task.id.clone(),
-                kind: task.kind.name().to_owned(),
-                after: task.after.clone(),
-                when: task.when,
-            })
-            .collect(),
-        retry_of: None,
-    }
+    NewJob::of(&live.rule, &live.text, JobId::new(now, rand::random()), None)
 }
 
-/// What a bucket says of keys.
-pub(super) type Answers = HashMap<ObjectKey, Result<Resolved, BucketError>>;
+type Answers = HashMap<ObjectKey, Result<Resolved, BucketError>>;
 
 /// Asks the bucket about every key, a few at a time. A key whose answer broke off is missing.
 pub(super) async fn resolve_all(place: &Arc<dyn Bucket>, keys: &[ObjectKey]) -> Answers {

@@ -207,7 +207,7 @@ async fn settle(
         let verdict = after_failure(failure.kind, task.attempts, &rule.retry, fused, rand::random());
         tracing::warn!(
             job = %job.id, task = %id, rule = %job.rule, bucket = %job.object.bucket, key = %job.object.key,
-            kind = failure.kind.as_str(), message = %failure.message, attempt = task.attempts,
+            kind = failure.kind.as_str(), error = %failure.message, attempt = task.attempts,
             again = matches!(verdict, Retry::Again { .. }), "task failed"
         );
         match verdict {
