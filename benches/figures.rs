@@ -1,6 +1,9 @@
 //! The figures that the README and the change log quote: `cargo bench`. Each is measured on the real daemon; where
 //! two things are compared, they take turns, and the ratio of each pair counts.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
+#![allow(missing_docs, reason = "a program of its own")]
+
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 

@@ -4,8 +4,6 @@
 //! from the shared [`Mill`], and every change goes through the store.
 
 pub mod explain;
-#[cfg(test)]
-pub mod fake;
 mod requests;
 pub mod status;
 pub mod view;
@@ -161,6 +159,3 @@ impl App {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

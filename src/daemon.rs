@@ -93,9 +93,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokens.sources.cancel();
     tokens.dispatch.cancel();
     while !mill.running.is_empty() {
-        match tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next()).await {
-            Ok(None) => break,
-            Ok(Some(_)) | Err(_) => {}
+        let ended = tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next());
+        if matches!(ended.await, Ok(None)) {
+            break;
         }
     }
     tokens.rest.cancel();

@@ -1,5 +1,7 @@
 //! Killed at any instant and started again: every accepted object ends with exactly one published result.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod harness;
 
 use std::fs;

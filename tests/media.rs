@@ -417,7 +417,8 @@ async fn a_worker_has_no_environment_no_other_descriptors_and_no_core_files() {
             "GST_REGISTRY_FORK",
             "GST_REGISTRY_UPDATE",
             "LANG",
-            "TMPDIR"
+            "TMPDIR",
+            "XDG_RUNTIME_DIR"
         ]
     );
     let mut descriptors: Vec<i32> = std::fs::read_dir(about.join("fd"))

@@ -1,5 +1,7 @@
 //! The whole mill, from outside: the real binary, real folders, real media.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod harness;
 
 use std::fs;

@@ -273,7 +273,7 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
 
 /// The object is there and wanted: what remains is whether it is new.
 fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
-    let Some(line) = facts.ledger else {
+    let Some(known) = facts.ledger else {
         return match live.arming {
             Some(ArmingMode::Enabled) => (
                 "arming",
@@ -293,16 +293,16 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
             ),
         };
     };
-    if Some(&line.identity) != facts.identity {
+    if Some(&known.identity) != facts.identity {
         return (
             "changed",
             "the object is a newer version than the one last accepted; it starts as soon as that is noticed".to_owned(),
         );
     }
-    let job = facts.jobs.iter().find(|job| job.generation == line.generation.0);
+    let job = facts.jobs.iter().find(|job| job.generation == known.generation.0);
     match job {
         Some(job) => (job.state.as_str(), about(job)),
-        None if line.baseline => (
+        None if known.baseline => (
             "baseline",
             "the object was there already when the rule was enabled or widened, so it counts as old (trigger.existing = \"ignore\"); \
              copy or touch it to start the rule"

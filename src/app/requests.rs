@@ -127,7 +127,10 @@ impl App {
             .buckets
             .get(&object.bucket)
             .ok_or_else(|| AppError::NotFound(format!("the config has no bucket {} any more", object.bucket)))?;
-        let first = bucket.resolve(&object.key).await.map_err(bucket_error)?;
+        let first = bucket
+            .resolve(&object.key)
+            .await
+            .map_err(|error| bucket_error(&error))?;
         let last = match &first {
             Resolved::Settling { .. } => {
                 let settle = self
@@ -137,7 +140,10 @@ impl App {
                     .get(&object.bucket)
                     .map_or(std::time::Duration::from_secs(2), |config| config.settle);
                 tokio::time::sleep(settle).await;
-                bucket.resolve(&object.key).await.map_err(bucket_error)?
+                bucket
+                    .resolve(&object.key)
+                    .await
+                    .map_err(|error| bucket_error(&error))?
             }
             _ => first.clone(),
         };
@@ -180,30 +186,13 @@ impl App {
                 old.rule
             ))
         })?;
-        Ok(NewJob {
-            id,
-            rule_version: live.rule.version.clone(),
-            rule_text: live.text.to_string(),
-            priority: live.rule.priority,
-            tasks: live
-                .rule
-                .tasks
-                .iter()
-                .map(|task| NewTask {
-                    id: task.id.clone(),
-                    kind: task.kind.name().to_owned(),
-                    after: task.after.clone(),
-                    when: task.when,
-                })
-                .collect(),
-            retry_of: Some(old.id.clone()),
-        })
+        Ok(NewJob::of(&live.rule, &live.text, id, Some(old.id.clone())))
     }
 }
 
 /// A bucket's refusal in a surface's words.
-fn bucket_error(error: BucketError) -> AppError {
-    let text = super::status::with_causes(&error);
+fn bucket_error(error: &BucketError) -> AppError {
+    let text = super::status::with_causes(error);
     match error {
         BucketError::NotFound(_) => AppError::NotFound(text),
         BucketError::Permanent { .. } => AppError::Conflict(text),

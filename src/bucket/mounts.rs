@@ -155,9 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn the_running_machine_has_a_root_mount() {
+    fn the_running_machine_has_mounts() {
+        // Its first may be any: in a changed root, `/` itself need not be one.
         let found = mounts_of(Path::new("/")).unwrap();
-        assert_eq!(found[0].path, Path::new("/"));
+        assert!(found.iter().any(|mount| mount.file_system == "proc"), "{found:?}");
     }
 
     #[test]

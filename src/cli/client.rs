@@ -1,5 +1,6 @@
 //! Asks the daemon over its socket: HTTP/1, one question a connection.
 
+use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -127,7 +128,7 @@ pub fn escape(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            write!(escaped, "%{byte:02X}").ok();
         }
     }
     escaped

@@ -1,5 +1,6 @@
 //! `reelmill jobs`
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -29,12 +30,14 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
     match command {
         None => answer(client.get(&query(&every))?, json, list)?,
         Some(JobsCommand::List(wanted)) => answer(client.get(&query(wanted))?, json, list)?,
-        Some(JobsCommand::Show { id }) => answer(client.get(&format!("/v1/jobs/{}", escape(id)))?, json, show)?,
+        Some(JobsCommand::Show { id }) => {
+            answer(client.get(&format!("/v1/jobs/{}", escape(id)))?, json, show)?;
+        }
         Some(JobsCommand::Retry { id, same_version }) => {
             let wish = json!({ "same_version": same_version });
             let job = client.post(&format!("/v1/jobs/{}/retry", escape(id)), &wish)?;
             answer(job, json, |job: &JobView| {
-                output::print(&format!("job {} is queued", job.id))
+                output::print(&format!("job {} is queued", job.id));
             })?;
         }
         Some(JobsCommand::Cancel { id, reason }) => {
@@ -67,11 +70,11 @@ fn answer<T: Serialize + DeserializeOwned>(value: Value, json: bool, show: impl 
 fn query(wanted: &JobsList) -> String {
     let mut path = format!("/v1/jobs?limit={}", wanted.limit);
     if !wanted.state.is_empty() {
-        path.push_str(&format!("&state={}", escape(&wanted.state.join(","))));
+        write!(path, "&state={}", escape(&wanted.state.join(","))).ok();
     }
     for (name, value) in [("rule", &wanted.rule), ("before", &wanted.before)] {
         if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", escape(value)));
+            write!(path, "&{name}={}", escape(value)).ok();
         }
     }
     path
@@ -93,7 +96,7 @@ fn list(jobs: &Vec<JobView>) {
 pub fn table(jobs: &[JobView], now: Timestamp) {
     let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"], 3).coloured(1);
     for job in jobs {
-        table.row(vec![
+        table.row(&[
             job.id.clone(),
             job.state.as_str().to_owned(),
             super::table::cut(&job.rule, 24),

@@ -2,7 +2,7 @@
 //!
 //! Commands that need the daemon ask it over its socket ([`client`]); the others work on files. Answers for people
 //! and, with `--json`, for programs go to standard output; everything else to standard error. The exit code says
-//! what sort of trouble there was ([`exit`]).
+//! what sort of trouble there was (`exit`).
 
 pub mod arguments;
 pub mod client;

@@ -95,7 +95,7 @@ fn list(view: &RulesView, config: &Config) {
             (_, true, None) => "enabled",
             _ => "disabled",
         };
-        table.row(vec![
+        table.row(&[
             rule.name.clone(),
             is.to_owned(),
             format!("{}/{}", rule.bucket, rule.directory),

@@ -68,12 +68,7 @@ fn show(status: &StatusView) {
         let mut table = Table::new(&["PART", "IS", "SINCE", "SAYS"], 3).coloured(1);
         for (name, part) in &status.parts {
             let is = if part.ok { "ok" } else { "failed" };
-            table.row(vec![
-                name.clone(),
-                is.to_owned(),
-                ago(part.since, now),
-                part.message.clone(),
-            ]);
+            table.row(&[name.clone(), is.to_owned(), ago(part.since, now), part.message.clone()]);
         }
         table.print();
     }

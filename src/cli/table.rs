@@ -31,7 +31,7 @@ impl Table {
     }
 
     /// Adds a row; cells are made harmless.
-    pub fn row(&mut self, cells: Vec<String>) {
+    pub fn row(&mut self, cells: &[String]) {
         self.rows.push(cells.iter().map(|cell| output::tame(cell)).collect());
     }
 
@@ -152,13 +152,13 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["ID", "OBJECT", "STATE"], 1).coloured(2);
-        table.row(vec!["1".into(), "a/short.mp4".into(), "failed".into()]);
-        table.row(vec![
+        table.row(&["1".into(), "a/short.mp4".into(), "failed".into()]);
+        table.row(&[
             "22".into(),
             "视频/a very long name of a film.mkv".into(),
             "queued".into(),
         ]);
-        table.row(vec!["3".into(), "two\nlines".into(), "running".into()]);
+        table.row(&["3".into(), "two\nlines".into(), "running".into()]);
         table
     }
 
@@ -179,7 +179,12 @@ mod tests {
         for line in &lines {
             assert!(columns(line) <= 36, "{line:?}");
         }
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+    ID  OBJECT                   STATE
+    1   a/short.mp4              failed
+    22  视频/a very… a film.mkv  queued
+    3   two�lines                running
+    "#);
     }
 
     #[test]

@@ -331,7 +331,9 @@ impl<'p> Value<'p> {
     pub fn name<T: FromStr<Err: Display>>(&self) -> Option<T> {
         let text = self.text()?;
         text.parse()
-            .map_err(|error| self.error(format!("`{}` is no good name", self.path), format!("{error}")))
+            .map_err(|error| {
+                self.error(format!("`{}` is no good name", self.path), format!("{error}"));
+            })
             .ok()
     }
 

@@ -49,6 +49,7 @@ pub fn transcode(
         let pad = muxer
             .request_pad_simple("audio_%u")
             .ok_or_else(|| internal("the muxer takes no sound"))?;
+        lift_cover(&last);
         last.link(&pad).map_err(internal)?;
     }
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
@@ -58,6 +59,22 @@ pub fn transcode(
         ));
     }
     Ok(bin)
+}
+
+/// A cover that came with the only stream is one of the whole result: players look for it there, and some stumble
+/// over a track that has one.
+fn lift_cover(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Tag(tag) = event.view()
+            && (tag.tag().get::<gst::tags::Image>().is_some() || tag.tag().get::<gst::tags::PreviewImage>().is_some())
+        {
+            let mut tags = tag.tag().to_owned();
+            tags.make_mut().set_scope(gst::TagScope::Global);
+            *event = gst::event::Tag::new(tags);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Where the muxer keeps media data until the index is written; it removes the file itself.
@@ -130,9 +147,7 @@ fn video(
     match spec.rate {
         VideoRate::Crf(crf) => {
             encoder.set_property_from_str("pass", "qual");
-            // The element takes whole numbers.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            encoder.set_property("quantizer", crf.round().clamp(0.0, 50.0) as u32);
+            set_quality(&encoder, crf);
             // Else the default bitrate would bound the quality.
             encoder.set_property("vbv-buf-capacity", 0_u32);
         }
@@ -145,6 +160,9 @@ fn video(
                     .clamp(1, 2_048_000),
             );
             encoder.set_property("vbv-buf-capacity", 2_000_u32);
+            if let Some(pad) = encoder.static_pad("sink").filter(|_| spec.fps.is_none()) {
+                forget_rate(&pad);
+            }
         }
     }
     encoder.set_property("qp-min", 0_u32);
@@ -166,6 +184,33 @@ fn video(
     chain.push(encoder);
     chain.push(element("h264parse")?);
     Ok(chain)
+}
+
+/// The element takes whole numbers. What lies between two is reached by a zone over the whole film in which frames
+/// may have that many more bits: six steps are twice as many.
+fn set_quality(encoder: &gst::Element, crf: f64) {
+    let whole = crf.clamp(0.0, 50.0).ceil();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    encoder.set_property("quantizer", whole as u32);
+    let between = whole - crf;
+    if between > 0.01 && between < 1.0 {
+        let more = (between / 6.0).exp2();
+        encoder.set_property("option-string", format!("zones=0,{},b={more:.4}", i32::MAX));
+    }
+}
+
+/// Has the encoder go by the times of frames: those that a stream declares may be wrong, and then so is the bitrate.
+fn forget_rate(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Caps(caps) = event.view()
+        {
+            let mut caps = caps.caps_owned();
+            caps.make_mut().set("framerate", gst::Fraction::new(0, 1));
+            *event = gst::event::Caps::new(&caps);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Asks the encoder for a key frame at least this often, whatever the distance of frames.

@@ -172,6 +172,22 @@ pub fn listen() {
     });
 }
 
+fn complain(text: &str) {
+    let mut known = complaints().lock().unwrap_or_else(PoisonError::into_inner);
+    known.count += 1;
+    if known.first.is_empty() {
+        known.first = plain(text);
+    }
+}
+
+/// Hears a warning on the bus: demuxers report there what they lack.
+pub fn hear(warning: &gst::message::Warning) {
+    let error = warning.error();
+    if error.matches(gst::StreamError::Demux) || error.matches(gst::StreamError::Decode) {
+        complain(error.message());
+    }
+}
+
 /// What was heard since the last time.
 pub fn take_complaints() -> Complaints {
     std::mem::take(&mut *complaints().lock().unwrap_or_else(PoisonError::into_inner))

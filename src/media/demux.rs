@@ -10,11 +10,17 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 
 use super::failure::{self, element, internal};
+use super::mp4;
 use super::source::{Input, MediaSource};
+use super::{decoder, describe};
 use crate::job::{ErrorKind, Failure};
 
 /// How long streams may take to show themselves once the first is known.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+const VIDEO: u8 = 0;
+const AUDIO: u8 = 1;
+const OTHER: u8 = 2;
 
 /// One stream of an opened medium.
 pub struct Stream {
@@ -54,6 +60,7 @@ pub struct Demuxer {
     pub tags: gst::TagList,
     /// The table of contents, where there is one.
     pub toc: Option<gst::Toc>,
+    index: Option<mp4::Index>,
 }
 
 impl Drop for Demuxer {
@@ -67,16 +74,18 @@ impl Drop for Demuxer {
 type Found = Arc<Mutex<Vec<Stream>>>;
 
 impl Demuxer {
-    /// Opens a medium.
+    /// Opens a medium; `tick` is called now and then while that takes.
     ///
     /// # Errors
     /// Where it is no medium, or damaged before its first packet.
-    pub fn open(input: &Arc<Input>) -> Result<Self, Failure> {
+    pub fn open(input: &Arc<Input>, tick: &mut dyn FnMut()) -> Result<Self, Failure> {
         if input.size() == 0 {
             return Err(Failure::new(ErrorKind::Corrupt, "the file is empty"));
         }
         let pipeline = gst::Pipeline::new();
-        let source = MediaSource::over(input.clone());
+        let index = mp4::Index::read(input);
+        let correction = index.as_ref().and_then(|index| index.correction.clone());
+        let source = MediaSource::over(input.clone(), correction);
         let parsebin = element("parsebin")?;
         let typefind = parsebin
             .downcast_ref::<gst::Bin>()
@@ -110,8 +119,9 @@ impl Demuxer {
             container: gst::Caps::new_empty(),
             tags: gst::TagList::new(),
             toc: None,
+            index,
         };
-        opened.wait(input, &typefind, &found, &complete)?;
+        opened.wait(input, &typefind, &found, &complete, tick)?;
         Ok(opened)
     }
 
@@ -121,6 +131,7 @@ impl Demuxer {
         typefind: &gst::Element,
         found: &Found,
         complete: &AtomicBool,
+        tick: &mut dyn FnMut(),
     ) -> Result<(), Failure> {
         let kind = |typefind: &gst::Element| typefind.property::<Option<gst::Caps>>("caps");
         let _ = self.pipeline.set_state(gst::State::Paused);
@@ -131,15 +142,17 @@ impl Demuxer {
         let mut since = None;
         let mut last = None;
         loop {
+            tick();
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
                 match message.view() {
                     gst::MessageView::Error(error) => {
-                        let failure = describe(error, kind(typefind).as_ref(), input);
+                        let failure = describe_error(error, kind(typefind).as_ref(), input);
                         // Streams that came before the error must not hold the end up.
                         self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
                         return Err(failure);
                     }
                     gst::MessageView::Tag(tag) => note(&mut self.tags, &tag.tags()),
+                    gst::MessageView::Warning(warning) => decoder::hear(warning),
                     gst::MessageView::Toc(toc) => self.toc = Some(toc.toc().0),
                     gst::MessageView::Eos(_) => last = Some(Instant::now()),
                     _ => {}
@@ -216,12 +229,41 @@ impl Demuxer {
 
     /// The declared length of the medium, the longest that any stream says.
     pub fn duration(&self) -> Option<Duration> {
+        // The demuxer may have been told more; see there.
+        if let Some(index) = &self.index {
+            return Some(index.duration);
+        }
         self.streams
             .iter()
             .filter_map(|stream| stream.pad.query_duration::<gst::ClockTime>())
             .max()
             .map(Duration::from)
             .filter(|length| !length.is_zero())
+    }
+
+    /// When a stream is declared to end, where the container says so of each stream.
+    pub fn declared_end(&self, stream: &Stream) -> Option<Duration> {
+        if let Some(index) = &self.index {
+            // Tracks and streams belong together by their order, unless the demuxer left one out.
+            let alike = self.streams.iter().filter(|other| other.place.0 == stream.place.0);
+            let before = alike.clone().filter(|other| other.place < stream.place);
+            let ends = index.ends(match stream.place.0 {
+                VIDEO => *b"vide",
+                AUDIO => *b"soun",
+                _ => return None,
+            });
+            return ends
+                .get(before.count())
+                .copied()
+                .filter(|_| alike.count() == ends.len());
+        }
+        if let Some(end) = describe::declared_end(&stream.tags) {
+            // Tags outlive a cut.
+            return Some(self.duration().map_or(end, |all| end.min(all)));
+        }
+        let each = self.container.structure(0)?.name() == "video/x-msvideo";
+        each.then(|| stream.pad.query_duration::<gst::ClockTime>())?
+            .map(Duration::from)
     }
 
     /// Whether it can be read from any point.
@@ -294,9 +336,9 @@ fn place(pad: &gst::Pad) -> (u8, usize, String) {
             .and_then(|sink| sink.peer());
     }
     let kind = match name.split('_').next() {
-        Some("video") => 0,
-        Some("audio") => 1,
-        _ => 2,
+        Some("video") => VIDEO,
+        Some("audio") => AUDIO,
+        _ => OTHER,
     };
     (kind, name.len(), name)
 }
@@ -317,7 +359,7 @@ fn note(into: &mut gst::TagList, tags: &gst::TagList) {
     }
 }
 
-fn describe(error: &gst::message::Error, container: Option<&gst::Caps>, input: &Input) -> Failure {
+fn describe_error(error: &gst::message::Error, container: Option<&gst::Caps>, input: &Input) -> Failure {
     let unknown = [gst::StreamError::TypeNotFound, gst::StreamError::WrongType]
         .into_iter()
         .any(|kind| error.error().matches(kind));

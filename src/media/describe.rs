@@ -1,8 +1,8 @@
 //! From caps and tags to the words and figures of [`MediaInfo`](crate::plan::MediaInfo).
 
-use gst::prelude::*;
+use std::time::Duration;
 
-use super::demux::Stream;
+use super::demux::{Demuxer, Stream};
 use super::failure::plain;
 use crate::plan::{AudioStream, Chapter, StreamInfo, StreamKind, VideoStream};
 
@@ -19,12 +19,12 @@ pub fn codec_name(caps: &gst::CapsRef) -> String {
 }
 
 /// Everything that caps and tags say about one stream.
-pub fn stream(index: usize, stream: &Stream) -> StreamInfo {
+pub fn stream(index: usize, stream: &Stream, medium: &Demuxer) -> StreamInfo {
     let tags = &stream.tags;
     StreamInfo {
         index: u32::try_from(index).unwrap_or(u32::MAX),
         codec: codec_name(&stream.caps),
-        duration: stream.pad.query_duration::<gst::ClockTime>().map(Into::into),
+        duration: medium.declared_end(stream),
         bitrate: tags
             .get::<gst::tags::Bitrate>()
             .map(|tag| u64::from(tag.get()))
@@ -116,6 +116,23 @@ pub fn audio(fields: &gst::StructureRef) -> AudioStream {
     }
 }
 
+/// When a stream ends, where its tags say so: writers of Matroska do, as `DURATION=00:00:05.021000000`.
+pub fn declared_end(tags: &gst::TagListRef) -> Option<Duration> {
+    let comments = tags.iter_tag::<gst::tags::ExtendedComment>();
+    comments
+        .filter_map(|comment| clock_time(comment.get().strip_prefix("DURATION=")?))
+        .last()
+}
+
+fn clock_time(text: &str) -> Option<Duration> {
+    let mut parts = text.trim().split(':');
+    let (hours, minutes) = (parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?);
+    let seconds = Duration::try_from_secs_f64(parts.next()?.parse().ok()?).ok()?;
+    let whole = u64::from(hours) * 3600 + u64::from(minutes) * 60;
+    let whole = Duration::from_secs(whole).checked_add(seconds)?;
+    (parts.next().is_none() && !whole.is_zero()).then_some(whole)
+}
+
 fn rotation(tags: &gst::TagListRef) -> u32 {
     let orientation = tags.get::<gst::tags::ImageOrientation>();
     match orientation.as_ref().map(gst::tags::TagValue::get) {
@@ -190,5 +207,27 @@ fn collect(entry: &gst::TocEntryRef, into: &mut Vec<Chapter>) {
     }
     for inner in entry.sub_entries() {
         collect(&inner, into);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_in_tags_are_read_and_nonsense_is_none() {
+        assert_eq!(clock_time("01:02:05.021000000"), Some(Duration::from_millis(3_725_021)));
+        for text in [
+            "",
+            "5",
+            "00:05",
+            "00:00:00.0",
+            "-1:00:00",
+            "0:0:1:1",
+            "0:0:nan",
+            "0:0:1e99",
+        ] {
+            assert_eq!(clock_time(text), None, "{text}");
+        }
     }
 }

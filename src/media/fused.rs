@@ -9,14 +9,14 @@ use super::branch;
 use super::decoder::{self, decode, straighten};
 use super::demux::{Demuxer, link};
 use super::failure::{element, from_message, internal};
-use super::meter::Meter;
+use super::meter::{Meter, running_time};
 use super::readback::{self, Fed};
 use super::report::{report_damage, report_stills, report_truncation};
 use super::run::Pulse;
 use super::snapshot::Stills;
 use super::source::Input;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, SnapshotPlan, StreamKind, TranscodePlan};
+use crate::plan::{Ends, MediaInfo, SnapshotPlan, StreamKind, TranscodePlan};
 use crate::rule::TaskId;
 
 /// How the names of branches begin.
@@ -36,7 +36,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     decoder::listen();
     decoder::take_complaints();
-    let mut mill = Mill::build(input, media, transcodes, snapshots, threads)?;
+    let mut mill = Mill::build(input, media, transcodes, snapshots, threads, pulse)?;
     let outcome = mill.turn(pulse);
     // The files are whole only once their writers are gone.
     let _ = mill.medium.pipeline.set_state(gst::State::Null);
@@ -50,6 +50,13 @@ pub fn run(
         audio: mill.audio.as_ref().map(|meter| meter.span()).unwrap_or_default(),
     };
     let damaged = mill.video.iter().chain(&mill.audio).map(|meter| meter.damaged()).sum();
+    // Before the results: a task may be published as soon as all of it is there.
+    let ends = Ends {
+        video: fed.video.end,
+        audio: fed.audio.end,
+    };
+    report_truncation(media, ends, pulse);
+    report_damage(damaged, pulse);
     for (task, plan) in transcodes {
         let done = match mill.failed.remove(*task) {
             Some(failure) => Err(failure),
@@ -82,8 +89,6 @@ pub fn run(
             Err(failure) => pulse.listener().task_failed(task, failure.clone()),
         }
     }
-    report_truncation(media, fed.video.end, fed.audio.end, pulse);
-    report_damage(damaged, pulse);
     Ok(())
 }
 
@@ -106,8 +111,9 @@ impl Mill {
         transcodes: &[(&TaskId, &TranscodePlan)],
         snapshots: &[(&TaskId, &SnapshotPlan)],
         threads: u32,
+        pulse: &mut Pulse<'_>,
     ) -> Result<Self, Failure> {
-        let medium = Demuxer::open(input)?;
+        let medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
         medium.pipeline.set_property("message-forward", true);
         let mut mill = Self {
             medium,
@@ -142,6 +148,7 @@ impl Mill {
                 .ok_or_else(|| internal("frames wanted of a medium without video"))?;
             let several = pictures.len() > 1;
             let decoded = decode(&mill.medium, &mill.medium.streams[index], several)?;
+            only_forward(&decoded);
             mill.video = Some(Meter::on(&decoded));
             let upright = straighten(&mill.medium, decoded, video)?;
             let tee = mill.split(&upright)?;
@@ -285,6 +292,7 @@ impl Mill {
                             self.open.remove(&ended);
                         }
                     }
+                    gst::MessageView::Warning(warning) => decoder::hear(warning),
                     gst::MessageView::Eos(_) => self.open.clear(),
                     _ => {}
                 }
@@ -320,6 +328,23 @@ fn feed(tee: &gst::Element, pad: &gst::Pad) -> Result<(), Failure> {
         .request_pad_simple("src_%u")
         .ok_or_else(|| internal("a tee without pads"))?;
     out.link(pad).map(drop).map_err(internal)
+}
+
+/// Lets only frames pass that come after the one before. Damaged media show several at once, or some at no time at
+/// all, and an encoder loses its count over them.
+fn only_forward(pad: &gst::Pad) {
+    let last = Mutex::new(None);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let pts = info.buffer().and_then(|buffer| buffer.pts());
+        let at = pts.and_then(|pts| running_time(pad, pts));
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if at.is_some() && at > *last {
+            *last = at;
+            gst::PadProbeReturn::Ok
+        } else {
+            gst::PadProbeReturn::Drop
+        }
+    });
 }
 
 fn forwarded_end(message: &gst::message::Element) -> Option<String> {

@@ -12,7 +12,8 @@ mod describe;
 mod failure;
 mod fused;
 mod meter;
-pub mod probe;
+mod mp4;
+mod probe;
 mod readback;
 mod report;
 mod run;
@@ -23,7 +24,7 @@ mod still;
 
 use std::time::Duration;
 
-pub use run::run;
+pub use run::{describe, run};
 
 use crate::job::{Failure, Finding};
 use crate::plan::OutputReport;

@@ -16,14 +16,14 @@ use crate::plan::{MediaInfo, StreamKind};
 /// How long a decoder may take to say what a stream is.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Describes a medium.
+/// Describes a medium; `tick` is called now and then while that takes.
 ///
 /// # Errors
 /// Where it is no medium that can be read.
-pub fn probe(input: &Arc<Input>) -> Result<MediaInfo, Failure> {
-    let mut medium = Demuxer::open(input)?;
+pub fn probe(input: &Arc<Input>, tick: &mut dyn FnMut()) -> Result<MediaInfo, Failure> {
+    let mut medium = Demuxer::open(input, tick)?;
     let mut media = describe_medium(&medium, input.size());
-    fill_gaps(&mut medium, &mut media)?;
+    fill_gaps(&mut medium, &mut media, tick)?;
     Ok(media)
 }
 
@@ -34,7 +34,7 @@ pub fn describe_medium(medium: &Demuxer, size: u64) -> MediaInfo {
         .streams
         .iter()
         .enumerate()
-        .map(|(index, stream)| describe::stream(index, stream))
+        .map(|(index, stream)| describe::stream(index, stream, medium))
         .collect();
     let wrapper = medium
         .container
@@ -64,7 +64,7 @@ pub fn describe_medium(medium: &Demuxer, size: u64) -> MediaInfo {
 }
 
 /// Decodes the first frame of streams whose caps lack a size or a rate.
-fn fill_gaps(medium: &mut Demuxer, media: &mut MediaInfo) -> Result<(), Failure> {
+fn fill_gaps(medium: &mut Demuxer, media: &mut MediaInfo, tick: &mut dyn FnMut()) -> Result<(), Failure> {
     let mut asked = Vec::new();
     for (index, info) in media.streams.iter().enumerate() {
         let lacks = match &info.kind {
@@ -93,6 +93,7 @@ fn fill_gaps(medium: &mut Demuxer, media: &mut MediaInfo) -> Result<(), Failure>
     let deadline = Instant::now() + PATIENCE;
     let bus = medium.pipeline.bus();
     while asked.iter().any(|(_, pad)| pad.current_caps().is_none()) && Instant::now() < deadline {
+        tick();
         let message = bus.as_ref().and_then(|bus| {
             bus.timed_pop_filtered(
                 gst::ClockTime::from_mseconds(5),

@@ -50,7 +50,7 @@ pub fn size(file: &str) -> Result<u64, Failure> {
 /// Where it cannot be read to its end: `BadOutput`.
 pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, OutputReport), Failure> {
     let (input, size) = open(file)?;
-    let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
+    let mut medium = Demuxer::open(&input, &mut || tick(0)).map_err(|failure| bad(file, &failure))?;
     let mut meters = Vec::new();
     for stream in &medium.streams {
         meters.push(Meter::on(&stream.pad));
@@ -77,7 +77,7 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
 /// Where it is no image: `BadOutput`.
 pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
     let (input, size) = open(file)?;
-    let mut medium = Demuxer::open(&input).map_err(|failure| bad(file, &failure))?;
+    let mut medium = Demuxer::open(&input, &mut || {}).map_err(|failure| bad(file, &failure))?;
     let stream = medium
         .streams
         .first()

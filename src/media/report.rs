@@ -1,14 +1,11 @@
 //! What a run tells at its end: images read back, streams that ended early, damage that was met.
 
-use std::time::Duration;
-
 use super::decoder;
 use super::failure::plain;
 use super::readback;
 use super::run::Pulse;
-use super::snapshot::slack;
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
-use crate::plan::{MediaInfo, SnapshotPlan};
+use crate::plan::{Ends, MediaInfo, SnapshotPlan, truncated};
 use crate::rule::TaskId;
 
 /// Tells of images that are there, read back, and of points that have none.
@@ -41,44 +38,11 @@ pub fn report_stills(
     }
 }
 
-/// Tells where the streams that were decoded end far before the end that the container declares.
-pub fn report_truncation(media: &MediaInfo, video: Option<Duration>, audio: Option<Duration>, pulse: &mut Pulse<'_>) {
-    const DECLARING: [&str; 8] = [
-        "Quicktime",
-        "ISO MP4",
-        "Matroska",
-        "WebM",
-        "AVI",
-        "Flash",
-        "WAV",
-        "FLAC",
-    ];
-    let lower = media.container.to_lowercase();
-    let declares = DECLARING.iter().any(|name| lower.contains(&name.to_lowercase()));
-    let Some(length) = media.duration.filter(|_| declares) else {
-        return;
-    };
-    let Some(end) = video.max(audio) else { return };
-    if end + slack(length) >= length {
-        return;
+/// Tells which of the streams that were decoded ended before they should have.
+pub fn report_truncation(media: &MediaInfo, ends: Ends, pulse: &mut Pulse<'_>) {
+    for finding in truncated(ends, media) {
+        pulse.listener().finding(None, finding);
     }
-    let parts: Vec<_> = [("video", video), ("sound", audio)]
-        .into_iter()
-        .filter_map(|(what, end)| {
-            end.map(|end| {
-                format!(
-                    "{what} ends at {:.1} s of {:.1} s",
-                    end.as_secs_f64(),
-                    length.as_secs_f64()
-                )
-            })
-        })
-        .collect();
-    let finding = Finding {
-        kind: FindingKind::Truncated,
-        message: parts.join("; "),
-    };
-    pulse.listener().finding(None, finding);
 }
 
 /// Tells of damage that decoders met.

@@ -63,6 +63,15 @@ impl<'a> Pulse<'a> {
     }
 }
 
+/// Describes the input.
+///
+/// # Errors
+/// Where it is no medium that can be read.
+pub fn describe(input: &Arc<Input>, listener: &mut dyn Listener) -> Result<MediaInfo, Failure> {
+    let mut pulse = Pulse::new(listener, input, None);
+    probe::probe(input, &mut || pulse.beat(None, 0))
+}
+
 /// Carries out a plan in the current directory. Failures of single tasks go to the listener.
 ///
 /// # Errors
@@ -72,7 +81,7 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
     let media = match &plan.media {
         Some(known) => Some(known.clone()),
         None if only_copies => None,
-        None => Some(probe::probe(input)?),
+        None => Some(describe(input, listener)?),
     };
     let of = media.as_ref().and_then(|media| media.duration);
     let mut pulse = Pulse::new(listener, input, of);

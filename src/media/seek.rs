@@ -14,7 +14,7 @@ use super::run::Pulse;
 use super::snapshot::{Frame, Stills};
 use super::source::Input;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, SnapshotPlan};
+use crate::plan::{Ends, MediaInfo, SnapshotPlan};
 use crate::rule::TaskId;
 
 /// A point that is nearer than this is reached by decoding on.
@@ -32,11 +32,21 @@ pub fn run(
 ) -> Result<(), Failure> {
     for (task, plan) in tasks {
         // A medium that cannot be opened again fails the run; an image that cannot be written its task.
-        let mut player = Player::open(input, media)?;
+        let mut player = Player::open(input, media, pulse)?;
         let made = Stills::new((*plan).clone()).and_then(|mut stills| {
             let findings = player.take(&mut stills, media, pulse)?;
             Ok((stills, findings))
         });
+        // Before the images: a task may be published as soon as all of it is there.
+        let ends = Ends {
+            video: player.end,
+            audio: None,
+        };
+        report_truncation(media, ends, pulse);
+        if player.landed_rough {
+            decoder::take_complaints();
+        }
+        report_damage(0, pulse);
         match made {
             Ok((stills, findings)) => report_stills(task, plan, &stills.written, findings, pulse),
             Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
@@ -44,12 +54,8 @@ pub fn run(
             }
             Err(failure) => pulse.listener().task_failed(task, failure),
         }
-        if let Some(end) = player.end {
-            report_truncation(media, Some(end), None, pulse);
-        }
         pulse.next_part();
     }
-    report_damage(0, pulse);
     Ok(())
 }
 
@@ -59,6 +65,8 @@ struct Player {
     frames: u64,
     /// Where the last frame ended, once the end was reached.
     end: Option<Duration>,
+    /// Has landed between key frames, where decoders complain of what they were not given.
+    landed_rough: bool,
 }
 
 enum Next {
@@ -67,9 +75,9 @@ enum Next {
 }
 
 impl Player {
-    fn open(input: &Arc<Input>, media: &MediaInfo) -> Result<Self, Failure> {
+    fn open(input: &Arc<Input>, media: &MediaInfo, pulse: &mut Pulse<'_>) -> Result<Self, Failure> {
         decoder::listen();
-        let mut medium = Demuxer::open(input)?;
+        let mut medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
         let index = video_index(media, &medium)?;
         let video = media.video().ok_or_else(|| internal("stills without video"))?;
         let decoded = decode(&medium, &medium.streams[index], false)?;
@@ -89,6 +97,7 @@ impl Player {
             sink,
             frames: 0,
             end: None,
+            landed_rough: false,
         };
         player.settle()?;
         Ok(player)
@@ -114,8 +123,10 @@ impl Player {
             .bus()
             .ok_or_else(|| internal("a pipeline without a bus"))?;
         while let Some(message) = bus.pop() {
-            if let gst::MessageView::Error(error) = message.view() {
-                return Err(from_message(error));
+            match message.view() {
+                gst::MessageView::Error(error) => return Err(from_message(error)),
+                gst::MessageView::Warning(warning) => decoder::hear(warning),
+                _ => {}
             }
         }
         Ok(())
@@ -179,6 +190,29 @@ impl Player {
         Ok(Vec::new())
     }
 
+    /// The first frame that is whole: in media without an index a jump can land between key frames.
+    fn skip_broken(
+        &mut self,
+        mut sample: gst::Sample,
+        at: Duration,
+        stills: &Stills,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<gst::Sample, Failure> {
+        let broken = |sample: &gst::Sample| {
+            sample
+                .buffer()
+                .is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::CORRUPTED))
+        };
+        while broken(&sample) && Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at) {
+            self.landed_rough = true;
+            match self.next(stills, pulse)? {
+                Next::Frame(next) => sample = next,
+                Next::End => break,
+            }
+        }
+        Ok(sample)
+    }
+
     /// Jumps to a frame that is not after the point. Answers whether jumping works in this medium.
     fn approach(&mut self, at: Duration, stills: &mut Stills, pulse: &mut Pulse<'_>) -> Result<bool, Failure> {
         for back in [0, 5, 30] {
@@ -189,6 +223,7 @@ impl Player {
             stills.jump();
             match self.next(stills, pulse)? {
                 Next::Frame(sample) => {
+                    let sample = self.skip_broken(sample, at, stills, pulse)?;
                     let early = Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at);
                     if early || target.is_zero() {
                         stills.take(sample)?;

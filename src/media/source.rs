@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::glib;
 use gst_base::subclass::prelude::*;
 
+use super::mp4::Correction;
+
 /// Where the bytes of an input come from.
 pub trait Reader: Send + Sync {
     /// Length in bytes.
@@ -103,20 +105,23 @@ impl Input {
 
 mod imp {
     use super::{
-        Arc, BaseSrcImpl, ElementImpl, GstObjectImpl, Input, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass,
-        ObjectSubclassExt, PoisonError, glib,
+        Arc, BaseSrcImpl, Correction, ElementImpl, GstObjectImpl, Input, Mutex, ObjectImpl, ObjectImplExt,
+        ObjectSubclass, ObjectSubclassExt, PoisonError, glib,
     };
     use gst_base::prelude::*;
     use std::sync::LazyLock;
 
+    /// What is read, and what is seen in place of some of it.
+    pub(super) type Source = (Arc<Input>, Option<Correction>);
+
     #[derive(Default)]
     pub struct MediaSource {
-        pub(super) input: Mutex<Option<Arc<Input>>>,
+        pub(super) source: Mutex<Option<Source>>,
     }
 
     impl MediaSource {
-        fn input(&self) -> Option<Arc<Input>> {
-            self.input.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        fn source(&self) -> Option<Source> {
+            self.source.lock().unwrap_or_else(PoisonError::into_inner).clone()
         }
     }
 
@@ -163,7 +168,7 @@ mod imp {
 
     impl BaseSrcImpl for MediaSource {
         fn start(&self) -> Result<(), gst::ErrorMessage> {
-            if self.input().is_some() {
+            if self.source().is_some() {
                 Ok(())
             } else {
                 Err(gst::error_msg!(gst::ResourceError::NotFound, ["there is no input"]))
@@ -175,7 +180,7 @@ mod imp {
         }
 
         fn size(&self) -> Option<u64> {
-            self.input().map(|input| input.size())
+            self.source().map(|(input, _)| input.size())
         }
 
         fn fill(
@@ -184,14 +189,18 @@ mod imp {
             length: u32,
             buffer: &mut gst::BufferRef,
         ) -> Result<gst::FlowSuccess, gst::FlowError> {
-            let Some(input) = self.input() else {
+            let Some((input, correction)) = self.source() else {
                 return Err(gst::FlowError::NotNegotiated);
             };
             let length = length as usize;
             let read = {
                 let mut map = buffer.map_writable().map_err(|_| gst::FlowError::Error)?;
                 let into = map.get_mut(..length).ok_or(gst::FlowError::Error)?;
-                input.fill(offset, into)
+                let read = input.fill(offset, into);
+                if let (Ok(count), Some(correction)) = (&read, &correction) {
+                    correction.apply(offset, &mut into[..*count]);
+                }
+                read
             };
             match read {
                 Ok(0) => Err(gst::FlowError::Eos),
@@ -217,10 +226,10 @@ glib::wrapper! {
 }
 
 impl MediaSource {
-    /// An element that reads this input.
-    pub fn over(input: Arc<Input>) -> Self {
+    /// An element that reads this input, with some bytes of it corrected.
+    pub fn over(input: Arc<Input>, correction: Option<Correction>) -> Self {
         let element: Self = glib::Object::new();
-        *element.imp().input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
+        *element.imp().source.lock().unwrap_or_else(PoisonError::into_inner) = Some((input, correction));
         element
     }
 }

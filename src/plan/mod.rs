@@ -9,6 +9,7 @@ mod size;
 mod stills;
 #[cfg(test)]
 mod testing;
+mod truncation;
 mod verify;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::object::ObjectKey;
 use crate::rule::{ImageFormat, TaskId, Transcode};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture_size;
+pub use truncation::{Ends, truncated};
 pub use verify::verify;
 
 /// What the probe says of a medium.

@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use super::stills::{frame, seconds};
+use super::truncation::{Ends, truncated};
 use super::{Expect, MediaInfo, OutputReport, PlannedOutput, TrackReport};
-use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use crate::job::{ErrorKind, Failure, Finding};
 
 /// Checks one file: its size in bytes and what its reading back found, against the plan and the source.
 ///
@@ -43,7 +44,7 @@ pub fn verify(
             if let Err(what) = check_tracks(tracks, *video, *audio, media) {
                 return bad(what);
             }
-            Ok(media.map_or_else(Vec::new, |media| truncated(tracks, media)))
+            Ok(media.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
         (_, report) => {
             let is = match report {
@@ -111,45 +112,6 @@ fn check_tracks(
     Ok(())
 }
 
-/// Says which streams of the source ended before they should have.
-///
-/// A container that declares one length for all says little about a single stream: it counts only where no
-/// stream reached it.
-fn truncated(tracks: &[TrackReport], media: &MediaInfo) -> Vec<Finding> {
-    let falls_short = |reached: Duration, declared: Duration| declared.saturating_sub(reached) > tolerance(declared);
-    let whole_falls_short = media
-        .duration
-        .is_some_and(|declared| tracks.iter().all(|track| falls_short(track.source_end, declared)));
-    let mut findings = Vec::new();
-    for track in tracks {
-        let stream = if track.video {
-            media.video_stream()
-        } else {
-            media.audio_stream()
-        };
-        let short = match stream.and_then(|stream| stream.duration) {
-            Some(declared) if falls_short(decoded(track), declared) => Some((decoded(track), declared)),
-            Some(_) => None,
-            None => media
-                .duration
-                .filter(|_| whole_falls_short)
-                .map(|declared| (track.source_end, declared)),
-        };
-        if let Some((reached, declared)) = short {
-            findings.push(Finding {
-                kind: FindingKind::Truncated,
-                message: format!(
-                    "the source's {} ends after {} of {}",
-                    sort(track.video),
-                    seconds(reached),
-                    seconds(declared)
-                ),
-            });
-        }
-    }
-    findings
-}
-
 /// How long a frame of the result lasts on average; no rule asks for less than one a second.
 fn usual_frame(track: &TrackReport) -> Duration {
     let packets = u32::try_from(track.packets).unwrap_or(u32::MAX).max(1);
@@ -158,10 +120,6 @@ fn usual_frame(track: &TrackReport) -> Duration {
 
 fn decoded(track: &TrackReport) -> Duration {
     track.source_end.saturating_sub(track.source_start)
-}
-
-fn tolerance(declared: Duration) -> Duration {
-    Duration::from_secs(1).max(declared.mul_f64(0.02))
 }
 
 fn sort(video: bool) -> &'static str {

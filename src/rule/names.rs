@@ -170,12 +170,11 @@ impl Template {
             .map_or((inner, None), |(word, width)| (word, Some(width)));
         let Some((_, field)) = FIELDS.iter().find(|(name, _)| *name == word) else {
             let names = FIELDS.iter().map(|(name, _)| *name);
-            let help = match crate::diagnostic::did_you_mean(word, names.clone()) {
-                Some(meant) => format!("did you mean {{{meant}}}?"),
-                None => {
-                    let all: Vec<_> = names.map(|name| format!("{{{name}}}")).collect();
-                    format!("fields are {}", all.join(" "))
-                }
+            let help = if let Some(meant) = crate::diagnostic::did_you_mean(word, names.clone()) {
+                format!("did you mean {{{meant}}}?")
+            } else {
+                let all: Vec<_> = names.map(|name| format!("{{{name}}}")).collect();
+                format!("fields are {}", all.join(" "))
             };
             return Err(TemplateError {
                 at,

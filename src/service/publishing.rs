@@ -72,6 +72,10 @@ impl From<StoreError> for Trouble {
 }
 
 /// Publishes the files of one task and ends it `succeeded`.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is another thing, and there is one caller"
+)]
 pub async fn publish_task(
     mill: &Arc<Mill>,
     job: &Job,

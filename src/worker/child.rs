@@ -95,23 +95,20 @@ fn serve(control: &mut UnixStream, input: Option<&Arc<Input>>) -> Result<(), Str
             say(control, &FromWorker::Failed { failure })?;
             continue;
         };
+        let mut teller = Teller { control, lost: None };
         let answer = match request {
-            ToWorker::Probe => match media::probe::probe(input) {
+            ToWorker::Probe => match media::describe(input, &mut teller) {
                 Ok(media) => FromWorker::Media { media: Box::new(media) },
                 Err(failure) => FromWorker::Failed { failure },
             },
-            ToWorker::Run { plan } => {
-                let mut teller = Teller { control, lost: None };
-                let ended = media::run(input, &plan, &mut teller);
-                if let Some(reason) = teller.lost {
-                    return Err(reason);
-                }
-                match ended {
-                    Ok(()) => FromWorker::Done,
-                    Err(failure) => FromWorker::Failed { failure },
-                }
-            }
+            ToWorker::Run { plan } => match media::run(input, &plan, &mut teller) {
+                Ok(()) => FromWorker::Done,
+                Err(failure) => FromWorker::Failed { failure },
+            },
         };
+        if let Some(reason) = teller.lost {
+            return Err(reason);
+        }
         say(control, &answer)?;
     }
 }

@@ -27,6 +27,9 @@ pub(super) fn bare(settings: &WorkerSettings, registry: &Path, directory: &Path)
         .env("GST_REGISTRY_1_0", registry)
         .env("GST_REGISTRY_FORK", "no")
         .env("TMPDIR", directory)
+        // Compiled loops of signal processing lie in a mapped file in the first of these that is there. On a full
+        // disk that would be a crash where an error is due.
+        .env("XDG_RUNTIME_DIR", "/dev/shm")
         .env("LANG", "C.UTF-8")
         .current_dir(directory)
         .stdin(Stdio::null())

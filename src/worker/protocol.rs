@@ -27,7 +27,7 @@ pub const INPUT_FD: i32 = 4;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToWorker {
-    /// Describe the input. Answered by `Media` or `Failed`.
+    /// Describe the input. Answered by `Progress` as it comes, and by one `Media` or `Failed`.
     Probe,
     /// Carry out a plan. Answered by `Progress`, `Output`, `Finding` and `TaskFailed` as they come, and by one `Done` or
     /// `Failed`.

@@ -135,10 +135,15 @@ impl Worker {
     /// What the worker says, or how it ended.
     pub async fn probe(&mut self) -> Result<MediaInfo, Failure> {
         self.say(&ToWorker::Probe).await?;
-        match self.next().await? {
-            FromWorker::Media { media } => Ok(*media),
-            FromWorker::Failed { failure } => Err(failure),
-            _ => Err(protocol("the worker answered something else than it was asked")),
+        loop {
+            match self.next().await? {
+                FromWorker::Progress(_) => {}
+                FromWorker::Media { media } => return Ok(*media),
+                FromWorker::Failed { failure } => return Err(failure),
+                _ => {
+                    return Err(protocol("the worker answered something else than it was asked"));
+                }
+            }
         }
     }
 

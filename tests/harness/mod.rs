@@ -1,5 +1,6 @@
 //! A house for one daemon: its folders, its config, the real binary, and ways to look at what it does.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 use std::fs;

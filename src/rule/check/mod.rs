@@ -2,6 +2,7 @@
 //!
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
+mod kinds;
 mod tasks;
 mod together;
 
@@ -191,7 +192,7 @@ fn read_directory(value: &Value<'_>) -> Option<Directory> {
             value.error(
                 format!("`{}` is no directory of a bucket", value.path),
                 error.to_string(),
-            )
+            );
         })
         .ok()
 }
@@ -239,7 +240,7 @@ fn read_globs(value: &Value<'_>) -> Option<Globs> {
                 one.error(
                     format!("\"{}\" is no pattern", text.escape_debug()),
                     error.kind().to_string(),
-                )
+                );
             })
             .ok()
     })?;
@@ -265,7 +266,9 @@ fn read_output(mut table: Table<'_>, buckets: &[BucketName], trigger: Option<&Tr
     let overwrite = or_default(table.get("overwrite"), false, Value::boolean);
     let path = or_default(table.get("path"), None, |value| {
         Template::parse(value.text()?)
-            .map_err(|error| value.error_within(error.at, format!("`output.path`: {}", error.message), error.help))
+            .map_err(|error| {
+                value.error_within(error.at, format!("`output.path`: {}", error.message), error.help);
+            })
             .ok()
             .map(Some)
     });

@@ -307,7 +307,9 @@ impl Attempt<'_> {
                         known.at = at;
                     });
                 }
-                FromWorker::Finding { task, finding } => self.note(run, task, &finding, desk),
+                FromWorker::Finding { task, finding } => {
+                    self.note(run, task.as_ref(), &finding, desk);
+                }
                 FromWorker::TaskFailed { task, failure } => {
                     desk.failures.entry(task).or_insert(failure);
                 }
@@ -327,7 +329,7 @@ impl Attempt<'_> {
                         }
                         Ok(findings) => {
                             for finding in findings {
-                                self.note(run, Some(task.clone()), &finding, desk);
+                                self.note(run, Some(&task), &finding, desk);
                             }
                             let key = planned.key.clone();
                             desk.made
@@ -352,8 +354,8 @@ impl Attempt<'_> {
 
     /// Keeps a finding with its task, or with every task of the run that reads the medium; a strict rule makes
     /// damage a failure.
-    fn note(&self, run: &PlannedRun, task: Option<TaskId>, finding: &Finding, desk: &mut Desk) {
-        let tasks = run.plan.tasks.iter().filter(|planned| match &task {
+    fn note(&self, run: &PlannedRun, task: Option<&TaskId>, finding: &Finding, desk: &mut Desk) {
+        let tasks = run.plan.tasks.iter().filter(|planned| match task {
             Some(one) => &planned.task == one,
             None => planned.work.reads_streams(),
         });

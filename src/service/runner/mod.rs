@@ -1,6 +1,6 @@
 //! Drives one claimed job: stage by stage until it ends, or until the daemon lets go of it.
 //!
-//! A stage is the tasks that are ready together. [`attempt`] works them in a worker and publishes what it makes;
+//! A stage is the tasks that are ready together. `attempt` works them in a worker and publishes what it makes;
 //! this module turns how that went into events of the job's state machine.
 
 mod attempt;

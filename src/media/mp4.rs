@@ -1,0 +1,339 @@
+//! What the index of an MP4 or QuickTime file says of the length of its tracks.
+//!
+//! Two things need it. A demuxer that is asked for the length of a stream answers with that of the whole medium. And
+//! GStreamer's demuxer compares times on the clock of a track with the length of the film: an edit list that skips
+//! the beginning of a track costs it as much of the end. [`Index::correction`] says that the film is longer, to the
+//! demuxer alone; each track still ends where its own edit list says.
+
+use std::time::Duration;
+
+use super::source::Input;
+
+/// More boxes than this in a row are no index.
+const MOST_BOXES: usize = 4096;
+const MOST_EDITS: u64 = 4096;
+
+/// Lengths as the index declares them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Of the film.
+    pub duration: Duration,
+    /// In the order of the file.
+    pub tracks: Vec<Track>,
+    /// Bytes to be read in place of those of the file, and where, so that no track loses its end.
+    pub correction: Option<Correction>,
+}
+
+/// One track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// `vide`, `soun` ...
+    pub kind: [u8; 4],
+    /// When it ends, counted from the beginning of the film.
+    pub end: Duration,
+    /// Where its end lies on its own clock, which edit lists do not move.
+    own_end: Duration,
+}
+
+/// Bytes that a demuxer is to see at this place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correction {
+    /// Where in the file.
+    pub at: u64,
+    /// What is there.
+    pub bytes: Vec<u8>,
+}
+
+impl Correction {
+    /// Overwrites what of these bytes, read at `offset`, is to be seen otherwise.
+    pub fn apply(&self, offset: u64, bytes: &mut [u8]) {
+        for (place, byte) in (self.at..).zip(&self.bytes) {
+            if let Some(read) = place
+                .checked_sub(offset)
+                .and_then(|place| bytes.get_mut(usize::try_from(place).ok()?))
+            {
+                *read = *byte;
+            }
+        }
+    }
+}
+
+/// A box: where its payload lies.
+#[derive(Clone, Copy)]
+struct Part {
+    name: [u8; 4],
+    from: u64,
+    to: u64,
+}
+
+/// A time as a number of ticks.
+#[derive(Clone, Copy)]
+struct Clock {
+    scale: u64,
+}
+
+impl Clock {
+    fn time(self, ticks: u64) -> Duration {
+        let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(self.scale.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+impl Index {
+    /// Reads the index; none where the file is of another kind, in fragments, or its index is not understood.
+    pub fn read(input: &Input) -> Option<Self> {
+        let file = Part {
+            name: *b"file",
+            from: 0,
+            to: input.size(),
+        };
+        let film = children(input, file)?.into_iter().find(|part| &part.name == b"moov")?;
+        let parts = children(input, film)?;
+        if parts.iter().any(|part| &part.name == b"mvex") {
+            return None;
+        }
+        let head = parts.iter().find(|part| &part.name == b"mvhd")?;
+        let (clock, length, at, wide) = header(input, *head)?;
+        if length == 0 {
+            return None;
+        }
+        let tracks: Vec<_> = parts
+            .iter()
+            .filter(|part| &part.name == b"trak")
+            .filter_map(|part| track(input, *part, clock))
+            .collect();
+        let longest = tracks.iter().map(|track| track.own_end).max()?;
+        let duration = clock.time(length);
+        let correction = (longest > duration)
+            .then(|| correction(clock, longest, at, wide))
+            .flatten();
+        Some(Self {
+            duration,
+            tracks,
+            correction,
+        })
+    }
+}
+
+impl Index {
+    /// When the tracks of one kind end, in their order.
+    pub fn ends(&self, kind: [u8; 4]) -> Vec<Duration> {
+        let alike = self.tracks.iter().filter(|track| track.kind == kind);
+        alike.map(|track| track.end).collect()
+    }
+}
+
+/// The place of the length in the header, overwritten with a length in which the longest track has room.
+fn correction(clock: Clock, longest: Duration, at: u64, wide: bool) -> Option<Correction> {
+    let ticks = longest.as_nanos() * u128::from(clock.scale) / 1_000_000_000 + 1;
+    let bytes = if wide {
+        u64::try_from(ticks).ok()?.to_be_bytes().to_vec()
+    } else {
+        // All ones would mean that nobody knows.
+        let ticks = u32::try_from(ticks).ok().filter(|ticks| *ticks < u32::MAX)?;
+        ticks.to_be_bytes().to_vec()
+    };
+    Some(Correction { at, bytes })
+}
+
+/// The boxes within a box; none where one of them is longer than there is room.
+fn children(input: &Input, within: Part) -> Option<Vec<Part>> {
+    let mut found = Vec::new();
+    let mut at = within.from;
+    while at + 8 <= within.to && found.len() < MOST_BOXES {
+        let short = number(input, at, 4)?;
+        let mut name = [0; 4];
+        read(input, at + 4, &mut name)?;
+        let (head, length) = match short {
+            0 => (8, within.to - at),
+            1 => (16, number(input, at + 8, 8)?),
+            // A QuickTime list may end with four zero bytes; anything else that is so short is damage.
+            2..8 => return None,
+            other => (8, other),
+        };
+        let to = at.checked_add(length)?;
+        if length < head {
+            return None;
+        }
+        // What is cut off at the end of the file may be media data, which does not matter here.
+        found.push(Part {
+            name,
+            from: at + head,
+            to: to.min(within.to),
+        });
+        at = to;
+    }
+    Some(found)
+}
+
+/// Ticks a second, length in ticks, where the length lies, and whether it has eight bytes.
+fn header(input: &Input, part: Part) -> Option<(Clock, u64, u64, bool)> {
+    let wide = number(input, part.from, 1)? == 1;
+    let (scale_at, length_at, bytes) = if wide { (20, 24, 8) } else { (12, 16, 4) };
+    let scale = number(input, part.from + scale_at, 4)?;
+    let length = number(input, part.from + length_at, bytes)?;
+    let unknown = if wide { u64::MAX } else { u64::from(u32::MAX) };
+    (scale > 0 && length != unknown && part.from + length_at + 8 <= part.to).then_some((
+        Clock { scale },
+        length,
+        part.from + length_at,
+        wide,
+    ))
+}
+
+fn track(input: &Input, part: Part, film: Clock) -> Option<Track> {
+    let parts = children(input, part)?;
+    let find = |parts: &[Part], name: &[u8; 4]| parts.iter().find(|part| &part.name == name).copied();
+    let media = children(input, find(&parts, b"mdia")?)?;
+    let (clock, length, _, _) = header(input, find(&media, b"mdhd")?)?;
+    let mut kind = [0; 4];
+    read(input, find(&media, b"hdlr")?.from + 8, &mut kind)?;
+    let whole = clock.time(length);
+    let edits = find(&parts, b"edts")
+        .and_then(|edits| children(input, edits))
+        .and_then(|edits| find(&edits, b"elst"));
+    let Some(list) = edits else {
+        return Some(Track {
+            kind,
+            end: whole,
+            own_end: whole,
+        });
+    };
+    let wide = number(input, list.from, 1)? == 1;
+    let size = if wide { 8 } else { 4 };
+    let count = number(input, list.from + 4, 4)?.min(MOST_EDITS);
+    let (mut end, mut own_end) = (Duration::ZERO, Duration::ZERO);
+    for entry in 0..count {
+        let at = list.from + 8 + entry * (2 * size + 4);
+        if at + 2 * size > list.to {
+            break;
+        }
+        let start = number(input, at + size, size)?;
+        let empty = start == if wide { u64::MAX } else { u64::from(u32::MAX) };
+        let start = clock.time(if empty { 0 } else { start });
+        let lasts = match film.time(number(input, at, size)?) {
+            // So some files say: to the end of the track.
+            Duration::ZERO if !empty => whole.saturating_sub(start),
+            lasts => lasts,
+        };
+        end = end.saturating_add(lasts);
+        if !empty {
+            own_end = own_end.max(start.saturating_add(lasts));
+        }
+    }
+    Some(Track { kind, end, own_end })
+}
+
+fn number(input: &Input, at: u64, bytes: u64) -> Option<u64> {
+    let mut buffer = [0_u8; 8];
+    let from = 8 - usize::try_from(bytes).ok()?;
+    read(input, at, &mut buffer[from..])?;
+    Some(u64::from_be_bytes(buffer))
+}
+
+fn read(input: &Input, at: u64, into: &mut [u8]) -> Option<()> {
+    let count = input.fill(at, into).ok()?;
+    (count == into.len()).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::source::Reader;
+
+    struct Bytes(Vec<u8>);
+
+    impl Reader for Bytes {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<usize> {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
+            let count = into.len().min(self.0.len() - from);
+            into[..count].copy_from_slice(&self.0[from..from + count]);
+            Ok(count)
+        }
+    }
+
+    fn part(name: &[u8; 4], payload: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(payload.len() + 8).expect("small").to_be_bytes().to_vec();
+        bytes.extend(name);
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    /// A film on a clock of 1000 ticks with one track on one of 48000.
+    fn film(length: u32, track: u32, edits: &[[u32; 2]]) -> Vec<u8> {
+        let media = [
+            part(b"mdhd", &words(&[0, 0, 0, 48_000, track, 0])),
+            part(b"hdlr", &[words(&[0, 0]), b"soun".to_vec()].concat()),
+        ]
+        .concat();
+        let list: Vec<u32> = [0, u32::try_from(edits.len()).expect("few")]
+            .into_iter()
+            .chain(edits.iter().flat_map(|[lasts, start]| [*lasts, *start, 0x0001_0000]))
+            .collect();
+        let edited = part(b"edts", &part(b"elst", &words(&list)));
+        let track = [
+            if edits.is_empty() { Vec::new() } else { edited },
+            part(b"mdia", &media),
+        ]
+        .concat();
+        let parts = [
+            part(b"mvhd", &words(&[0, 0, 0, 1000, length, 0])),
+            part(b"trak", &track),
+        ]
+        .concat();
+        [part(b"ftyp", b"isom"), part(b"mdat", b"xyz"), part(b"moov", &parts)].concat()
+    }
+
+    fn told(file: Vec<u8>) -> String {
+        let Some(index) = Index::read(&Input::new(Bytes(file))) else {
+            return "none".to_owned();
+        };
+        let tracks: Vec<_> = index.tracks.iter().map(|track| track.end).collect();
+        let corrected = index.correction.map(|correction| correction.bytes);
+        format!("{:?} {tracks:?} {corrected:?}", index.duration)
+    }
+
+    #[test]
+    fn tracks_end_where_their_edit_lists_say_and_the_film_has_room_for_all_of_them() {
+        let empty = u32::MAX;
+        let table = [
+            ("no list", told(film(5000, 240_000, &[]))),
+            ("all of it", told(film(5000, 240_000, &[[5000, 0]]))),
+            ("without the first second", told(film(4000, 240_000, &[[4000, 48_000]]))),
+            ("a second later", told(film(6000, 240_000, &[[1000, empty], [5000, 0]]))),
+            ("to its end", told(film(4000, 240_000, &[[0, 48_000]]))),
+            ("no length", told(film(0, 240_000, &[]))),
+        ]
+        .map(|(what, told)| format!("{what}: {told}"))
+        .join("\n");
+        insta::assert_snapshot!(table, @r"
+        no list: 5s [5s] None
+        all of it: 5s [5s] None
+        without the first second: 4s [4s] Some([0, 0, 19, 137])
+        a second later: 6s [6s] None
+        to its end: 4s [4s] Some([0, 0, 19, 137])
+        no length: none
+        ");
+    }
+
+    #[test]
+    fn damage_anywhere_in_an_index_is_no_index_or_another_but_never_a_panic() {
+        let whole = film(4000, 240_000, &[[1000, u32::MAX], [4000, 48_000]]);
+        for at in 0..whole.len() {
+            for value in [0, 1, 7, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                told(damaged);
+            }
+            told(whole[..at].to_vec());
+        }
+    }
+}
