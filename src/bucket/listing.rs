@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::beneath::open_beneath;
 use super::local::{Place, file_type, identity};
-use super::{BucketError, Lister};
+use super::{BucketError, Lister, patience};
 use crate::object::{Directory, Object, ObjectKey, is_hidden};
 
 /// Objects in a page.
@@ -82,7 +82,7 @@ impl Lister for Listing {
             return Ok(Vec::new());
         };
         let read = move || walk.page().map(|page| (page, walk));
-        let (page, walk) = self.place.patience.wait(&self.place.name, read).await?;
+        let (page, walk) = self.place.patience.wait(&self.place.name, patience::PAGE, read).await?;
         if !page.is_empty() {
             self.walk = Some(walk);
         }

@@ -15,7 +15,7 @@ use super::beneath::{open_beneath, open_root};
 use super::lease::{Writers, writers};
 use super::listing::Listing;
 use super::marker::{self, Known};
-use super::patience::Patience;
+use super::patience::{ANSWER, Patience};
 use super::{Bucket, BucketError, Lister, Opened, Resolved, mounts};
 use crate::object::{BucketName, Directory, Identity, ObjectKey};
 
@@ -64,7 +64,7 @@ impl LocalBucket {
         work: impl FnOnce(&Place) -> Result<T, BucketError> + Send + 'static,
     ) -> Result<T, BucketError> {
         let place = self.0.clone();
-        self.0.patience.wait(&self.0.name, move || work(&place)).await
+        self.0.patience.wait(&self.0.name, ANSWER, move || work(&place)).await
     }
 }
 

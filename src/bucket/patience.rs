@@ -15,44 +15,40 @@ use crate::object::BucketName;
 
 /// Threads of one bucket.
 const AT_ONCE: usize = 4;
-/// How long a call may take.
-const ANSWER: Duration = Duration::from_secs(20);
+/// How long a call about one file may take.
+pub(super) const ANSWER: Duration = Duration::from_secs(20);
+/// How long a page of a listing may take: a directory of millions on a slow server is read whole.
+pub(super) const PAGE: Duration = Duration::from_mins(5);
 
 /// How the calls of one bucket stand.
 #[derive(Debug)]
 pub(super) struct Patience {
     threads: Arc<Semaphore>,
     working: Arc<Mutex<Working>>,
-    answer: Duration,
 }
 
-/// Calls that a thread works on, and since when.
+/// Calls that a thread works on, and when each should have answered.
 #[derive(Debug, Default)]
 struct Working {
-    since: BTreeMap<u64, Instant>,
+    due: BTreeMap<u64, Instant>,
     number: u64,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self::of(ANSWER)
+        Self {
+            threads: Arc::new(Semaphore::new(AT_ONCE)),
+            working: Arc::default(),
+        }
     }
 }
 
 impl Patience {
-    /// Where a call may take so long.
-    fn of(answer: Duration) -> Self {
-        Self {
-            threads: Arc::new(Semaphore::new(AT_ONCE)),
-            working: Arc::default(),
-            answer,
-        }
-    }
-
-    /// Does work that may wait.
+    /// Does work that may wait, but not for longer than this.
     pub(super) async fn wait<T: Send + 'static>(
         &self,
         bucket: &BucketName,
+        longest: Duration,
         work: impl FnOnce() -> Result<T, BucketError> + Send + 'static,
     ) -> Result<T, BucketError> {
         let permit = loop {
@@ -60,19 +56,19 @@ impl Patience {
                 return Err(silent(bucket));
             }
             // A long queue that moves is no reason to give up.
-            if let Ok(Ok(permit)) = timeout(self.answer, self.threads.clone().acquire_owned()).await {
+            if let Ok(Ok(permit)) = timeout(ANSWER, self.threads.clone().acquire_owned()).await {
                 break permit;
             }
         };
         let working = self.working.clone();
         let thread = tokio::task::spawn_blocking(move || {
-            let number = begin(&working);
+            let number = begin(&working, longest);
             let done = work();
-            held(&working).since.remove(&number);
+            held(&working).due.remove(&number);
             drop(permit);
             done
         });
-        match timeout(self.answer, thread).await {
+        match timeout(longest, thread).await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => Err(BucketError::transient(
                 format!("bucket {bucket}: a call was broken off"),
@@ -83,8 +79,8 @@ impl Patience {
     }
 
     fn hangs(&self) -> bool {
-        let working = held(&self.working);
-        working.since.values().any(|since| since.elapsed() >= self.answer)
+        let now = Instant::now();
+        held(&self.working).due.values().any(|due| *due <= now)
     }
 }
 
@@ -92,11 +88,11 @@ fn held(working: &Mutex<Working>) -> MutexGuard<'_, Working> {
     working.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn begin(working: &Mutex<Working>) -> u64 {
+fn begin(working: &Mutex<Working>, longest: Duration) -> u64 {
     let mut working = held(working);
     working.number += 1;
     let number = working.number;
-    working.since.insert(number, Instant::now());
+    working.due.insert(number, Instant::now() + longest);
     number
 }
 
@@ -114,15 +110,18 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_hangs_has_others_refused_until_it_is_back() {
         let bucket: BucketName = "nas".parse().unwrap();
-        let patience = Patience::of(Duration::from_millis(50));
+        let patience = Patience::default();
+        let short = Duration::from_millis(50);
         let (answer, hanging) = mpsc::channel::<()>();
-        let hung = patience.wait(&bucket, move || Ok(hanging.recv().is_ok())).await;
+        let hung = patience.wait(&bucket, short, move || Ok(hanging.recv().is_ok())).await;
         assert!(hung.unwrap_err().to_string().contains("does not answer"));
-        let refused = patience.wait(&bucket, || -> Result<(), BucketError> { panic!("no thread is spent") });
+        let refused = patience.wait(&bucket, ANSWER, || -> Result<(), BucketError> {
+            panic!("no thread is spent")
+        });
         assert!(refused.await.unwrap_err().to_string().contains("does not answer"));
         answer.send(()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        while patience.wait(&bucket, || Ok(())).await.is_err() {
+        while patience.wait(&bucket, ANSWER, || Ok(())).await.is_err() {
             assert!(Instant::now() < deadline, "it never came back");
             tokio::task::yield_now().await;
         }
@@ -132,7 +131,7 @@ mod tests {
     async fn more_calls_than_threads_take_turns() {
         let bucket: BucketName = "nas".parse().unwrap();
         let patience = Patience::default();
-        let calls = (0..50).map(|number| patience.wait(&bucket, move || Ok(number)));
+        let calls = (0..50).map(|number| patience.wait(&bucket, ANSWER, move || Ok(number)));
         let mut sum = 0;
         for call in calls {
             sum += call.await.unwrap();
