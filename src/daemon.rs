@@ -179,11 +179,7 @@ async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()
     Ok(())
 }
 
-fn start(
-    mill: &Arc<Mill>,
-    tokens: &Tokens,
-    services: &mut JoinSet<&'static str>,
-) -> anyhow::Result<()> {
+fn start(mill: &Arc<Mill>, tokens: &Tokens, services: &mut JoinSet<&'static str>) -> anyhow::Result<()> {
     let listener = api::listen(&mill.config.state)?;
     let app = App { mill: mill.clone() };
     let rest = || tokens.rest.clone();

@@ -66,6 +66,7 @@ fn a_crash_at_each_step_of_publishing_loses_and_doubles_nothing() {
     let mut house = House::new(&[("crash", RULE)]);
     house.start();
     let mut names = Vec::new();
+    let mut rolled = 0;
     for step in [
         "sealed",
         "listed",
@@ -89,6 +90,21 @@ fn a_crash_at_each_step_of_publishing_loses_and_doubles_nothing() {
         );
         house.start();
         house.wait_for_jobs(names.len());
+        // Once the list is written and as long as it is not dropped, the work is not done again.
+        let forward = house
+            .log()
+            .matches("publishing finished that a crash had cut off")
+            .count();
+        rolled += usize::from(
+            ["listed", "placed", "synced"]
+                .iter()
+                .any(|begun| step.starts_with(begun)),
+        );
+        assert!(
+            forward >= rolled,
+            "{step}: {forward} of {rolled} rolled forward\n{}",
+            house.log()
+        );
     }
     assert_all_done(&house, &names);
 }
@@ -110,18 +126,26 @@ fn kills_at_random_instants_lose_and_double_nothing() {
     house.start();
     let mut names = Vec::new();
     for round in 0..rounds {
-        let name = format!("clip{round}.mp4");
-        house.drop_file(&film(), &name);
-        names.push(name);
+        // Two a round, so that there is nearly always a job at work.
+        for half in ["a", "b"] {
+            let name = format!("clip{round}{half}.mp4");
+            house.drop_file(&film(), &name);
+            names.push(name);
+        }
         // xorshift: any instant from before intake to after the end.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::sleep(Duration::from_millis(random % 1500));
+        std::thread::sleep(Duration::from_millis(150 + random % 850));
         house.kill();
         house.start_with(&[]);
     }
     house.kill();
     house.start();
     assert_all_done(&house, &names);
+    // Kills that hit nothing would prove nothing.
+    let log = house.log();
+    let hits = log.matches("jobs taken up again").count() + log.matches("a crash had cut off").count();
+    println!("{hits} of {rounds} kills hit a job at work or a publishing");
+    assert!(hits * 8 >= rounds, "only {hits} of {rounds} kills hit something");
 }
