@@ -34,6 +34,7 @@ pub fn try_rule(
         rule,
         text,
         file: file.to_path_buf(),
+        replace: out.is_none(),
         out: out.map_or_else(|| PathBuf::from("reelmill-try"), Path::to_path_buf),
     };
     let shown = trial.out.clone();

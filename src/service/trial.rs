@@ -32,6 +32,8 @@ pub struct Trial {
     pub file: PathBuf,
     /// Where results go, in the directories that the rule names.
     pub out: PathBuf,
+    /// What a former trial left in `out` may be replaced, whatever the rule says.
+    pub replace: bool,
 }
 
 /// How it went.
@@ -66,7 +68,10 @@ impl Bench {
     ///
     /// # Errors
     /// Where the file, the folder or GStreamer cannot be used.
-    pub async fn set_up(trial: Trial) -> anyhow::Result<Self> {
+    pub async fn set_up(mut trial: Trial) -> anyhow::Result<Self> {
+        if trial.replace {
+            trial.text = replacing(&trial.text)?;
+        }
         let now = Timestamp::now();
         let id = JobId::new(now, rand::random());
         let folder = Folder(std::env::temp_dir().join(format!("reelmill-try-{id}")));
@@ -175,6 +180,13 @@ async fn accept(store: &dyn Store, trial: &Trial, id: &JobId, object: Object, no
     };
     store.accept(vec![wish], now).await?;
     Ok(())
+}
+
+/// The rule's text, with leave to write over what is there.
+fn replacing(text: &str) -> anyhow::Result<String> {
+    let mut document: toml_edit::DocumentMut = text.parse()?;
+    document["output"]["overwrite"] = toml_edit::value(true);
+    Ok(document.to_string())
 }
 
 /// A place that outlives the trial, for GStreamer's registry.

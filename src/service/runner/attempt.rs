@@ -104,10 +104,12 @@ impl Attempt<'_> {
             (Err(Break::Failed(failure)), _) | (_, Err(Break::Failed(failure))) => Some(failure),
             (Ok(()), Ok(())) => None,
         };
+        let left_out = Failure::new(ErrorKind::Internal, "the run ended without a word on this task");
+        let of_run = failure.unwrap_or(left_out);
         let unfinished = ids.into_iter().filter_map(|id| {
             let own = desk.failures.remove(&id);
-            let of_run = || failure.clone().filter(|_| !desk.handed.contains(&id));
-            own.or_else(of_run).map(|failure| (id.clone(), failure))
+            let none = || (!desk.handed.contains(&id)).then(|| of_run.clone());
+            own.or_else(none).map(|failure| (id.clone(), failure))
         });
         Ok(Outcome::Worked(unfinished.collect()))
     }
@@ -406,7 +408,13 @@ impl Attempt<'_> {
     }
 
     fn phase(&self, job: &Job, phase: &'static str) {
-        self.mill.running.update(&job.id, |known| known.phase = phase);
+        let now = Timestamp::now();
+        self.mill.running.update(&job.id, |known| {
+            known.phase = phase;
+            if phase == "working" {
+                known.since = now;
+            }
+        });
     }
 }
 

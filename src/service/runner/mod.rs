@@ -16,7 +16,7 @@ use super::mill::Mill;
 use crate::diagnostic::SourceFile;
 use crate::job::retry::{Retry, after_failure};
 use crate::job::state::Event;
-use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord, TaskState};
+use crate::job::{ErrorKind, Failure, Job, JobId, LeaseNumber, TaskRecord, TaskState};
 use crate::rule::check::check;
 use crate::rule::{Rule, TaskId};
 use crate::store::StoreError;
@@ -61,6 +61,7 @@ enum Parting {
 /// Works on a claimed job until it ends or is let go.
 pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: CancellationToken) {
     let id = job.id.clone();
+    let _entry = Entry { mill: &mill, id: &id };
     let Some(lease) = job.lease.as_ref().map(|lease| lease.number) else {
         return;
     };
@@ -90,13 +91,27 @@ pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: Cancell
             Some(Event::Cancelled { reason })
         }
     };
-    if let Some(event) = event
-        && let Err(error) = mill.store.apply(&id, Some(lease), &[event], Timestamp::now()).await
-    {
-        tracing::error!(job = %id, error = %chain(&error), "the job's lease will run out instead");
+    let Some(event) = event else { return };
+    match mill.store.apply(&id, Some(lease), &[event], Timestamp::now()).await {
+        Ok(_) => {}
+        // What was being published when it was let go may have been its end.
+        Err(StoreError::Illegal(_) | StoreError::LeaseLost(_)) => tracing::info!(job = %id, "job had ended by then"),
+        Err(error) => tracing::error!(job = %id, error = %chain(&error), "the job's lease will run out instead"),
     }
-    mill.running.remove(&id);
-    mill.queue_changed.notify_one();
+}
+
+/// A job's line among those that run here. It goes away however the work ends, a panic included: a line that stayed
+/// would keep the lease alive for ever.
+struct Entry<'a> {
+    mill: &'a Mill,
+    id: &'a JobId,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.mill.running.remove(self.id);
+        self.mill.queue_changed.notify_one();
+    }
 }
 
 async fn stages(
@@ -121,8 +136,8 @@ async fn stages(
         let group = ready_together(&job.tasks);
         if group.is_empty() {
             return Ok(Parting::GiveBack {
-                reason: "waits for its next attempt".to_owned(),
-                not_before: None,
+                reason: "none of its tasks can run".to_owned(),
+                not_before: Some(Timestamp::now() + OFFLINE_PAUSE),
             });
         }
         let attempt = Attempt {
