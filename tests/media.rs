@@ -741,3 +741,88 @@ async fn figures() {
         worker.stop().await;
     }
 }
+
+/// Numbers that look random and are the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        // Knuth's multiplier; the high bits are good enough here.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % sides
+    }
+
+    /// Flips bytes here and there, or near the beginning where indexes lie, or cuts the end off, or does all of it.
+    fn damage(&mut self, bytes: &mut Vec<u8>) {
+        let kind = self.roll(4);
+        if kind != 2 {
+            let within = match kind {
+                0 => bytes.len(),
+                _ => bytes.len().min(6_000),
+            };
+            for _ in 0..=self.roll(60) {
+                let at = self.roll(within);
+                bytes[at] = u8::try_from(self.roll(256)).expect("byte");
+            }
+        }
+        if kind >= 2 {
+            let kept = self.roll(bytes.len());
+            bytes.truncate(kept);
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_damaged_ends_with_a_result_or_a_clean_error() {
+    const CLEAN: [ErrorKind; 6] = [
+        ErrorKind::Corrupt,
+        ErrorKind::Unsupported,
+        ErrorKind::NoSuchStream,
+        ErrorKind::BadOutput,
+        ErrorKind::Pipeline,
+        ErrorKind::Plan,
+    ];
+    let all = std::env::var("REELMILL_TESTS").is_ok_and(|tests| tests == "all");
+    let folder = tempfile::tempdir().expect("folder");
+    let mut wrong = Vec::new();
+    for seed in 0..if all { 200 } else { 40 } {
+        let name = ["plain.mp4", "plain.mkv", "plain.ts", "vp9.webm"][seed % 4];
+        let mut bytes = std::fs::read(media().join(name)).expect("source");
+        Dice(seed as u64).damage(&mut bytes);
+        let path = folder.path().join(name);
+        std::fs::write(&path, &bytes).expect("damaged");
+        let scratch = tempfile::tempdir().expect("scratch");
+        let began = std::time::Instant::now();
+        let mut worker = worker(&path, scratch.path()).await;
+        let mut failures = Vec::new();
+        match worker.probe().await {
+            Err(failure) => failures.push(failure),
+            // Plans are not made for pictures of no size.
+            Ok(info)
+                if info
+                    .video()
+                    .is_some_and(|video| video.width == 0 || video.height == 0) => {}
+            Ok(info) => {
+                let mut works = vec![("web", transcode(&info, "web.mp4", Some(120), None))];
+                if info.video().is_some() {
+                    works.push(("jpg", stills(&info, "s", &[0.0, 2.5], ImageFormat::Jpg)));
+                }
+                let heard = carry_out(&mut worker, plan(Some(info), works)).await;
+                failures.extend(heard.failed.into_iter().map(|(_, failure)| failure));
+                failures.extend(heard.end);
+            }
+        }
+        worker.stop().await;
+        let unclean = failures
+            .iter()
+            .filter(|failure| !CLEAN.contains(&failure.kind));
+        wrong.extend(unclean.map(|failure| format!("seed {seed}, {name}: {failure:?}")));
+        if began.elapsed() > Duration::from_secs(30) {
+            wrong.push(format!("seed {seed}, {name}: took {:?}", began.elapsed()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
