@@ -125,7 +125,7 @@ pub fn declared_end(tags: &gst::TagListRef) -> Option<Duration> {
     let comments = tags.iter_tag_generic(gst::tags::ExtendedComment::TAG_NAME);
     comments
         .filter_map(|comment| clock_time(text(comment)?.strip_prefix("DURATION=")?))
-        .last()
+        .max()
 }
 
 /// Text of a tag. Media bring bytes that are no UTF-8, and the bindings panic over them.

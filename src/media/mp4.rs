@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    fn part(name: &[u8; 4], payload: &[u8]) -> Vec<u8> {
+    fn part(name: &[u8], payload: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(payload.len() + 8)
             .expect("small")
             .to_be_bytes()
