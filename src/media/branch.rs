@@ -142,6 +142,7 @@ fn video(
     chain.push(filter(&wanted.build())?);
 
     let encoder = element("x264enc")?;
+    let parser = element("h264parse")?;
     encoder.set_property_from_str("speed-preset", &spec.preset);
     encoder.set_property("threads", threads);
     match spec.rate {
@@ -160,9 +161,6 @@ fn video(
                     .clamp(1, 2_048_000),
             );
             encoder.set_property("vbv-buf-capacity", 2_000_u32);
-            if let Some(pad) = encoder.static_pad("sink").filter(|_| spec.fps.is_none()) {
-                forget_rate(&pad);
-            }
         }
     }
     encoder.set_property("qp-min", 0_u32);
@@ -182,7 +180,7 @@ fn video(
         }
     }
     chain.push(encoder);
-    chain.push(element("h264parse")?);
+    chain.push(parser);
     Ok(chain)
 }
 
@@ -197,20 +195,6 @@ fn set_quality(encoder: &gst::Element, crf: f64) {
         let more = (between / 6.0).exp2();
         encoder.set_property("option-string", format!("zones=0,{},b={more:.4}", i32::MAX));
     }
-}
-
-/// Has the encoder go by the times of frames: those that a stream declares may be wrong, and then so is the bitrate.
-fn forget_rate(pad: &gst::Pad) {
-    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
-        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
-            && let gst::EventView::Caps(caps) = event.view()
-        {
-            let mut caps = caps.caps_owned();
-            caps.make_mut().set("framerate", gst::Fraction::new(0, 1));
-            *event = gst::event::Caps::new(&caps);
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 /// Asks the encoder for a key frame at least this often, whatever the distance of frames.

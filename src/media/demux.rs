@@ -18,6 +18,9 @@ use crate::job::{ErrorKind, Failure};
 /// How long streams may take to show themselves once the first is known.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long nothing at all may be read while no packet has come.
+const SILENCE: Duration = Duration::from_secs(5);
+
 const VIDEO: u8 = 0;
 const AUDIO: u8 = 1;
 const OTHER: u8 = 2;
@@ -141,8 +144,13 @@ impl Demuxer {
             .ok_or_else(|| internal("a pipeline without a bus"))?;
         let mut since = None;
         let mut last = None;
+        // Some demuxers end on damage without a word.
+        let mut quiet = (0, Instant::now());
         loop {
             tick();
+            if input.is_reading() || quiet.0 != input.bytes_read() {
+                quiet = (input.bytes_read(), Instant::now());
+            }
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
                 match message.view() {
                     gst::MessageView::Error(error) => {
@@ -165,6 +173,11 @@ impl Demuxer {
                 // A medium can end before any stream was found.
                 if last.is_some_and(|at: Instant| at.elapsed() > PATIENCE) {
                     break;
+                }
+                if quiet.1.elapsed() > SILENCE {
+                    drop(seen);
+                    self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+                    return Err(not_media(kind(typefind).as_ref(), input));
                 }
                 continue;
             }
@@ -381,7 +394,7 @@ fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
     {
         Some(name) if name.starts_with("video/") || name.starts_with("audio/") => Failure::new(
             ErrorKind::Corrupt,
-            format!("the medium is damaged beyond use: it looks like {name}, but no stream was found in it"),
+            format!("the medium is damaged beyond use: it looks like {name}, but no packet was found in it"),
         ),
         Some(name) => Failure::new(
             ErrorKind::Unsupported,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gst::tags::Tag;
+
 use super::demux::{Demuxer, Stream};
 use super::failure::plain;
 use crate::plan::{AudioStream, Chapter, StreamInfo, StreamKind, VideoStream};
@@ -29,9 +31,8 @@ pub fn stream(index: usize, stream: &Stream, medium: &Demuxer) -> StreamInfo {
             .get::<gst::tags::Bitrate>()
             .map(|tag| u64::from(tag.get()))
             .filter(|rate| *rate > 0),
-        language: tags
-            .get::<gst::tags::LanguageCode>()
-            .map(|tag| plain(tag.get()).chars().take(16).collect()),
+        language: first_text(tags, gst::tags::LanguageCode::TAG_NAME)
+            .map(|code| plain(&code).chars().take(16).collect()),
         kind: kind(stream),
     }
 }
@@ -118,10 +119,27 @@ pub fn audio(fields: &gst::StructureRef) -> AudioStream {
 
 /// When a stream ends, where its tags say so: writers of Matroska do, as `DURATION=00:00:05.021000000`.
 pub fn declared_end(tags: &gst::TagListRef) -> Option<Duration> {
-    let comments = tags.iter_tag::<gst::tags::ExtendedComment>();
+    let comments = tags.iter_tag_generic(gst::tags::ExtendedComment::TAG_NAME);
     comments
-        .filter_map(|comment| clock_time(comment.get().strip_prefix("DURATION=")?))
-        .next_back()
+        .filter_map(|comment| clock_time(text(comment)?.strip_prefix("DURATION=")?))
+        .max()
+}
+
+/// Text of a tag. Media bring bytes that are no UTF-8, and the bindings panic over them.
+fn text(value: &gst::glib::Value) -> Option<String> {
+    if value.type_() != gst::glib::Type::STRING {
+        return None;
+    }
+    // SAFETY: the value holds a string or null, as was just asked, and lives longer than the copy takes.
+    let bytes = unsafe {
+        let text = gst::glib::gobject_ffi::g_value_get_string(value.as_ptr());
+        (!text.is_null()).then(|| std::ffi::CStr::from_ptr(text))
+    };
+    bytes.map(|bytes| bytes.to_string_lossy().into_owned())
+}
+
+fn first_text(tags: &gst::TagListRef, name: &gst::glib::GStr) -> Option<String> {
+    tags.iter_tag_generic(name).find_map(|value| text(value))
 }
 
 fn clock_time(text: &str) -> Option<Duration> {
@@ -160,9 +178,7 @@ pub fn tags(list: &gst::TagListRef) -> Vec<(String, String)> {
         .filter(|(name, _)| !TECHNICAL.contains(&name.as_str()))
         .flat_map(|(name, values)| {
             values.filter_map(move |value| {
-                let text = value
-                    .get::<String>()
-                    .ok()
+                let text = text(value)
                     .or_else(|| {
                         value
                             .get::<gst::DateTime>()
@@ -201,7 +217,8 @@ fn collect(entry: &gst::TocEntryRef, into: &mut Vec<Chapter>) {
             end: time(stop),
             title: entry
                 .tags()
-                .and_then(|tags| tags.get::<gst::tags::Title>().map(|title| plain(title.get())))
+                .and_then(|tags| first_text(&tags, gst::tags::Title::TAG_NAME))
+                .map(|title| plain(&title))
                 .unwrap_or_default(),
         });
     }

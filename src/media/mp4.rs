@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    fn part(name: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    fn part(name: &[u8], payload: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(payload.len() + 8).expect("small").to_be_bytes().to_vec();
         bytes.extend(name);
         bytes.extend(payload);
@@ -270,26 +270,26 @@ mod tests {
     /// A film on a clock of 1000 ticks with one track on one of 48000.
     fn film(length: u32, track: u32, edits: &[[u32; 2]]) -> Vec<u8> {
         let media = [
-            part(*b"mdhd", &words(&[0, 0, 0, 48_000, track, 0])),
-            part(*b"hdlr", &[words(&[0, 0]), b"soun".to_vec()].concat()),
+            part(b"mdhd", &words(&[0, 0, 0, 48_000, track, 0])),
+            part(b"hdlr", &[words(&[0, 0]), b"soun".to_vec()].concat()),
         ]
         .concat();
         let list: Vec<u32> = [0, u32::try_from(edits.len()).expect("few")]
             .into_iter()
             .chain(edits.iter().flat_map(|[lasts, start]| [*lasts, *start, 0x0001_0000]))
             .collect();
-        let edited = part(*b"edts", &part(*b"elst", &words(&list)));
+        let edited = part(b"edts", &part(b"elst", &words(&list)));
         let track = [
             if edits.is_empty() { Vec::new() } else { edited },
-            part(*b"mdia", &media),
+            part(b"mdia", &media),
         ]
         .concat();
         let parts = [
-            part(*b"mvhd", &words(&[0, 0, 0, 1000, length, 0])),
-            part(*b"trak", &track),
+            part(b"mvhd", &words(&[0, 0, 0, 1000, length, 0])),
+            part(b"trak", &track),
         ]
         .concat();
-        [part(*b"ftyp", b"isom"), part(*b"mdat", b"xyz"), part(*b"moov", &parts)].concat()
+        [part(b"ftyp", b"isom"), part(b"mdat", b"xyz"), part(b"moov", &parts)].concat()
     }
 
     fn told(file: Vec<u8>) -> String {

@@ -56,6 +56,7 @@ impl Reader for FileReader {
 pub struct Input {
     reader: Box<dyn Reader>,
     bytes_read: AtomicU64,
+    reads_open: AtomicU64,
 }
 
 impl Input {
@@ -64,6 +65,7 @@ impl Input {
         Arc::new(Self {
             reader: Box::new(reader),
             bytes_read: AtomicU64::new(0),
+            reads_open: AtomicU64::new(0),
         })
     }
 
@@ -77,11 +79,23 @@ impl Input {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody waits for bytes right now.
+    pub fn is_reading(&self) -> bool {
+        self.reads_open.load(Ordering::Relaxed) > 0
+    }
+
     /// Fills the whole slice, or as much as there is before the end.
     ///
     /// # Errors
     /// Where the reader fails, or ends before its size.
     pub fn fill(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.reads_open.fetch_add(1, Ordering::Relaxed);
+        let filled = self.fill_slice(offset, into);
+        self.reads_open.fetch_sub(1, Ordering::Relaxed);
+        filled
+    }
+
+    fn fill_slice(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.size().saturating_sub(offset)).unwrap_or(usize::MAX);
         let want = left.min(into.len());
         let mut done = 0;

@@ -128,6 +128,17 @@ fn known<'a>(wanted: &Wanted<'a>) -> Result<&'a MediaInfo, Failure> {
     wanted.media.map_err(Clone::clone)
 }
 
+/// The film of the medium, where its pictures have a size.
+fn film(media: &MediaInfo) -> Result<Option<&VideoStream>, Failure> {
+    match media.video() {
+        Some(video) if video.width == 0 || video.height == 0 => Err(Failure::new(
+            ErrorKind::Corrupt,
+            "no picture of the video could be decoded, so nobody knows its size",
+        )),
+        video => Ok(video),
+    }
+}
+
 fn of_one(output: PlannedOutput, work: impl FnOnce(String) -> Work) -> PlannedTask {
     PlannedTask {
         work: work(output.file.clone()),
@@ -173,7 +184,7 @@ fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode) -> Result
     let picture = settings
         .video
         .as_ref()
-        .and(media.video())
+        .and(film(media)?)
         .map(|video| picture_size(&settings.size, video));
     let gop_frames = match (&settings.video, media.video()) {
         (Some(spec), Some(video)) => gop_frames(spec, video),
@@ -216,7 +227,7 @@ fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode) -> Result
 
 fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<PlannedTask, Failure> {
     let media = known(wanted)?;
-    let Some(video) = media.video() else {
+    let Some(video) = film(media)? else {
         return Err(Failure::new(ErrorKind::NoSuchStream, "the medium has no video"));
     };
     let picture = picture_size(&settings.size, video);

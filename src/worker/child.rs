@@ -23,6 +23,11 @@ use crate::rule::TaskId;
 /// Runs the worker until the daemon lets it go; with `build_registry` only writes the plugin registry.
 #[must_use]
 pub fn main(build_registry: bool) -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // In one line: see below.
+        let said = panic.to_string().replace('\n', " ");
+        let _ = writeln!(std::io::stderr(), "{said}");
+    }));
     let ended = if build_registry { registry::build() } else { work() };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
