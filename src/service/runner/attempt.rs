@@ -1,20 +1,19 @@
 //! One attempt at tasks that are ready together: a worker, its run, and the publishing of what it makes.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::super::mill::Mill;
-use super::super::publishing::{Made, Target, Trouble, blocking, publish_task, root};
+use super::super::publishing::{Made, Target, blocking, publish_task, root};
 use super::Workshop;
+use super::desk::{Desk, Unfinished};
 use crate::bucket::BucketError;
 use crate::job::state::Event;
-use crate::job::{ErrorKind, Failure, Finding, FindingKind, Job, LeaseNumber, TaskRecord};
+use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
 use crate::plan::{MediaInfo, PlannedRun, Wanted, needs_media, plan, verify};
 use crate::publish::Scratch;
 use crate::rule::{Rule, TaskId};
@@ -35,7 +34,7 @@ pub struct Attempt<'a> {
 #[derive(Debug)]
 pub enum Outcome {
     /// These tasks did not get done; all others of the group did, or have failed for good.
-    Worked(Vec<(TaskId, Failure)>),
+    Worked(Vec<Unfinished>),
     /// The source is another one now, or gone.
     SourceChanged(String),
     /// A newer version of the source was accepted.
@@ -46,7 +45,7 @@ pub enum Outcome {
 
 /// Why an attempt ends before its time.
 #[derive(Debug)]
-enum Break {
+pub enum Break {
     Failed(Failure),
     Leave(Outcome),
     Store(StoreError),
@@ -64,28 +63,11 @@ impl From<Failure> for Break {
     }
 }
 
-/// What is known of the tasks of a run while it works.
-struct Desk {
-    /// Verified files by task, until they are published.
-    made: BTreeMap<TaskId, Vec<Made>>,
-    findings: BTreeMap<TaskId, Vec<Finding>>,
-    failures: BTreeMap<TaskId, Failure>,
-    /// Handed to publishing, or done.
-    handed: BTreeSet<TaskId>,
-    publishing: JoinSet<(TaskId, Result<Job, Trouble>)>,
-}
-
 impl Attempt<'_> {
     /// Works the tasks of `group`, all of them queued.
     pub async fn work(&self, job: &Job, group: &[TaskRecord]) -> Result<Outcome, StoreError> {
         let ids: Vec<TaskId> = group.iter().map(|task| task.id.clone()).collect();
-        let mut desk = Desk {
-            made: BTreeMap::new(),
-            findings: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            handed: BTreeSet::new(),
-            publishing: JoinSet::new(),
-        };
+        let mut desk = Desk::new(self.rule.strict);
         let started = Event::RunStarted { tasks: ids.clone() };
         let now = Timestamp::now();
         let job = self
@@ -95,7 +77,7 @@ impl Attempt<'_> {
             .await?;
         let ended = self.stage(&job, group, &mut desk).await;
         // A publishing that has begun is brought to its end, whatever became of the run.
-        let published = self.finish_publishing(&mut desk).await;
+        let published = desk.finish_publishing().await;
         let failure = match (ended, published) {
             (Err(Break::Store(error)), _) | (_, Err(Break::Store(error))) => return Err(error),
             (Err(Break::Leave(outcome)), _) | (_, Err(Break::Leave(outcome))) => {
@@ -106,11 +88,7 @@ impl Attempt<'_> {
         };
         let left_out = Failure::new(ErrorKind::Internal, "the run ended without a word on this task");
         let of_run = failure.unwrap_or(left_out);
-        let unfinished = ids.into_iter().filter_map(|id| {
-            let own = desk.failures.remove(&id);
-            let none = || (!desk.handed.contains(&id)).then(|| of_run.clone());
-            own.or_else(none).map(|failure| (id.clone(), failure))
-        });
+        let unfinished = ids.into_iter().filter_map(|id| desk.unfinished(id, &of_run));
         Ok(Outcome::Worked(unfinished.collect()))
     }
 
@@ -157,7 +135,7 @@ impl Attempt<'_> {
                 None => self.start(job, number).await?,
             };
             let ended = self.run(job, run, media, worker, &scratch, desk).await;
-            let published = self.finish_publishing(desk).await;
+            let published = desk.finish_publishing().await;
             scratch.remove();
             ended?;
             published?;
@@ -278,7 +256,7 @@ impl Attempt<'_> {
             }
         }
         self.phase(job, "publishing");
-        self.finish_publishing(desk).await
+        desk.finish_publishing().await
     }
 
     async fn follow(
@@ -294,7 +272,7 @@ impl Attempt<'_> {
             let message = tokio::select! {
                 () = self.stop.cancelled() => return Err(Break::Leave(Outcome::Stopped)),
                 Some(done) = desk.publishing.join_next() => {
-                    settle_publishing(done, &mut desk.failures)?;
+                    desk.published(done)?;
                     continue;
                 }
                 message = worker.next() => message?,
@@ -310,7 +288,7 @@ impl Attempt<'_> {
                     });
                 }
                 FromWorker::Finding { task, finding } => {
-                    self.note(run, task.as_ref(), &finding, desk);
+                    desk.note(&run.plan.tasks, task.as_ref(), &finding);
                 }
                 FromWorker::TaskFailed { task, failure } => {
                     desk.failures.entry(task).or_insert(failure);
@@ -325,13 +303,17 @@ impl Attempt<'_> {
                         let strange = format!("the worker reported a file that nobody asked for: {file:?}");
                         return Err(Failure::new(ErrorKind::Protocol, strange).into());
                     };
+                    if desk.has(&task, &file) {
+                        let twice = format!("the worker reported a file twice: {file:?}");
+                        return Err(Failure::new(ErrorKind::Protocol, twice).into());
+                    }
                     match verify(planned, size, &report, media) {
                         Err(failure) => {
                             desk.failures.entry(task.clone()).or_insert(failure);
                         }
                         Ok(findings) => {
                             for finding in findings {
-                                self.note(run, Some(&task), &finding, desk);
+                                desk.note(&run.plan.tasks, Some(&task), &finding);
                             }
                             let key = planned.key.clone();
                             desk.made
@@ -350,30 +332,6 @@ impl Attempt<'_> {
                 FromWorker::Hello { .. } | FromWorker::Media { .. } => {
                     return Err(Failure::new(ErrorKind::Protocol, "the worker spoke out of turn").into());
                 }
-            }
-        }
-    }
-
-    /// Keeps a finding with its task, or with every task of the run that reads the medium; a strict rule makes
-    /// damage a failure.
-    fn note(&self, run: &PlannedRun, task: Option<&TaskId>, finding: &Finding, desk: &mut Desk) {
-        let tasks = run.plan.tasks.iter().filter(|planned| match task {
-            Some(one) => &planned.task == one,
-            None => planned.work.reads_streams(),
-        });
-        for planned in tasks {
-            let known = desk.findings.entry(planned.task.clone()).or_default();
-            if !known.contains(finding) {
-                known.push(finding.clone());
-            }
-            let kind = match finding.kind {
-                FindingKind::Truncated => ErrorKind::Truncated,
-                FindingKind::Corrupt => ErrorKind::Corrupt,
-                _ => continue,
-            };
-            if self.rule.strict {
-                let failure = Failure::new(kind, finding.message.clone());
-                desk.failures.entry(planned.task.clone()).or_insert(failure);
             }
         }
     }
@@ -399,14 +357,6 @@ impl Attempt<'_> {
         });
     }
 
-    async fn finish_publishing(&self, desk: &mut Desk) -> Result<(), Break> {
-        let mut result = Ok(());
-        while let Some(done) = desk.publishing.join_next().await {
-            result = result.and(settle_publishing(done, &mut desk.failures));
-        }
-        result
-    }
-
     fn phase(&self, job: &Job, phase: &'static str) {
         let now = Timestamp::now();
         self.mill.running.update(&job.id, |known| {
@@ -415,33 +365,5 @@ impl Attempt<'_> {
                 known.since = now;
             }
         });
-    }
-}
-
-/// Takes in how the publishing of a task went.
-fn settle_publishing(
-    done: Result<(TaskId, Result<Job, Trouble>), tokio::task::JoinError>,
-    failures: &mut BTreeMap<TaskId, Failure>,
-) -> Result<(), Break> {
-    let (task, result) = match done {
-        Ok(done) => done,
-        Err(error) => {
-            let broken = format!("publishing broke off: {error}");
-            return Err(Failure::new(ErrorKind::Internal, broken).into());
-        }
-    };
-    match result {
-        Ok(job) => {
-            tracing::info!(%task, job = %job.id, "task published");
-            Ok(())
-        }
-        Err(Trouble::Failed(failure)) => {
-            failures.insert(task, failure);
-            Ok(())
-        }
-        Err(Trouble::SourceChanged(reason)) => Err(Break::Leave(Outcome::SourceChanged(reason))),
-        Err(Trouble::Superseded) => Err(Break::Leave(Outcome::Superseded)),
-        Err(Trouble::LeaseLost(job)) => Err(StoreError::LeaseLost(job).into()),
-        Err(Trouble::Store(error)) => Err(error.into()),
     }
 }

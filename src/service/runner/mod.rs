@@ -4,6 +4,7 @@
 //! this module turns how that went into events of the job's state machine.
 
 mod attempt;
+mod desk;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +18,12 @@ use crate::diagnostic::SourceFile;
 use crate::job::retry::{Retry, after_failure};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, JobId, LeaseNumber, TaskRecord, TaskState};
+use crate::rule::Rule;
 use crate::rule::check::check;
-use crate::rule::{Rule, TaskId};
 use crate::store::StoreError;
 use crate::worker::spawn::WorkerSettings;
 use attempt::{Attempt, Outcome};
+use desk::Unfinished;
 
 /// How soon a job is looked at again whose bucket is offline.
 const OFFLINE_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -205,13 +207,18 @@ async fn settle(
     job: &Job,
     lease: LeaseNumber,
     rule: &Rule,
-    failures: Vec<(TaskId, Failure)>,
+    unfinished: Vec<Unfinished>,
     fused: bool,
 ) -> Result<Option<Parting>, StoreError> {
     let mut events = Vec::new();
     let mut again: Option<(Duration, Failure)> = None;
     let mut uncounted = false;
-    for (id, failure) in failures {
+    for Unfinished {
+        task: id,
+        failure,
+        findings,
+    } in unfinished
+    {
         let Some(task) = job
             .tasks
             .iter()
@@ -229,7 +236,7 @@ async fn settle(
             Retry::Fail => events.push(Event::TaskFailed {
                 task: id,
                 failure,
-                findings: Vec::new(),
+                findings,
             }),
             Retry::Again { wait, split, counted } => {
                 if counted {

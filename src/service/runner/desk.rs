@@ -1,0 +1,124 @@
+//! What is known of the tasks of a run while it works.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::task::{JoinError, JoinSet};
+
+use super::super::publishing::{Made, Trouble};
+use super::attempt::{Break, Outcome};
+use crate::job::{ErrorKind, Failure, Finding, FindingKind, Job};
+use crate::plan::TaskPlan;
+use crate::rule::TaskId;
+use crate::store::StoreError;
+
+/// A task that did not get done.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub task: TaskId,
+    pub failure: Failure,
+    pub findings: Vec<Finding>,
+}
+
+/// The tasks of a run.
+pub struct Desk {
+    /// Verified files by task, until they are published.
+    pub made: BTreeMap<TaskId, Vec<Made>>,
+    pub findings: BTreeMap<TaskId, Vec<Finding>>,
+    pub failures: BTreeMap<TaskId, Failure>,
+    /// Handed to publishing, or done.
+    pub handed: BTreeSet<TaskId>,
+    pub publishing: JoinSet<(TaskId, Result<Job, Trouble>)>,
+    strict: bool,
+}
+
+impl Desk {
+    pub fn new(strict: bool) -> Self {
+        Self {
+            made: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            handed: BTreeSet::new(),
+            publishing: JoinSet::new(),
+            strict,
+        }
+    }
+
+    /// Whether a file of a task was reported already.
+    pub fn has(&self, task: &TaskId, file: &str) -> bool {
+        self.handed.contains(task)
+            || self
+                .made
+                .get(task)
+                .is_some_and(|made| made.iter().any(|one| one.file == file))
+    }
+
+    /// Keeps a finding with its task, or with every task of the run that reads the medium; a strict rule makes
+    /// damage a failure.
+    pub fn note(&mut self, tasks: &[TaskPlan], task: Option<&TaskId>, finding: &Finding) {
+        let concerned = tasks.iter().filter(|planned| match task {
+            Some(one) => &planned.task == one,
+            None => planned.work.reads_streams(),
+        });
+        for planned in concerned {
+            let known = self.findings.entry(planned.task.clone()).or_default();
+            if !known.contains(finding) {
+                known.push(finding.clone());
+            }
+            let kind = match finding.kind {
+                FindingKind::Truncated => ErrorKind::Truncated,
+                FindingKind::Corrupt => ErrorKind::Corrupt,
+                _ => continue,
+            };
+            if self.strict {
+                let failure = Failure::new(kind, finding.message.clone());
+                self.failures.entry(planned.task.clone()).or_insert(failure);
+            }
+        }
+    }
+
+    /// Takes in how the publishing of a task went.
+    pub fn published(&mut self, done: Result<(TaskId, Result<Job, Trouble>), JoinError>) -> Result<(), Break> {
+        let (task, result) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                let broken = format!("publishing broke off: {error}");
+                return Err(Failure::new(ErrorKind::Internal, broken).into());
+            }
+        };
+        match result {
+            Ok(job) => {
+                tracing::info!(%task, job = %job.id, "task published");
+                Ok(())
+            }
+            Err(Trouble::Failed(failure)) => {
+                self.failures.insert(task, failure);
+                Ok(())
+            }
+            Err(Trouble::SourceChanged(reason)) => Err(Break::Leave(Outcome::SourceChanged(reason))),
+            Err(Trouble::Superseded) => Err(Break::Leave(Outcome::Superseded)),
+            Err(Trouble::LeaseLost(job)) => Err(StoreError::LeaseLost(job).into()),
+            Err(Trouble::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Waits for every publishing that has begun.
+    pub async fn finish_publishing(&mut self) -> Result<(), Break> {
+        let mut result = Ok(());
+        while let Some(done) = self.publishing.join_next().await {
+            result = result.and(self.published(done));
+        }
+        result
+    }
+
+    /// What is left of a task that did not get done: its own failure, or that of the whole run.
+    pub fn unfinished(&mut self, task: TaskId, of_run: &Failure) -> Option<Unfinished> {
+        let own = self.failures.remove(&task);
+        let failure = own.or_else(|| (!self.handed.contains(&task)).then(|| of_run.clone()))?;
+        let findings = self.findings.remove(&task).unwrap_or_default();
+        Some(Unfinished {
+            task,
+            failure,
+            findings,
+        })
+    }
+}
