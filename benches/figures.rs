@@ -172,11 +172,18 @@ fn cost() {
     for round in 0..5 {
         let mut house = House::new(&[("web", WEB)]);
         house.start();
+        // The copy is made before, and asking the daemon would cost what is to be measured.
+        let (hidden, inbox) = (house.path("inbox/.film"), house.path("inbox/film.mp4"));
+        fs::copy(&film, &hidden).unwrap();
+        let published = house.path("published/film_web.mp4");
         let begin = Instant::now();
-        house.drop_file(&film, "film.mp4");
-        let jobs = house.wait_for_jobs(1);
+        fs::rename(hidden, inbox).unwrap();
+        while !published.exists() {
+            assert!(begin.elapsed() < Duration::from_mins(10), "{}", house.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let ours = begin.elapsed();
-        assert_eq!(jobs[0]["state"], "succeeded", "{:#}", jobs[0]);
+        house.stop();
         let out = house.path("bare.mp4");
         let begin = Instant::now();
         bare(&film, &out);

@@ -645,57 +645,6 @@ async fn stills_and_turned_films_keep_their_colours_and_stand_upright() {
     }
 }
 
-#[tokio::test]
-#[ignore = "figures for people: run with --ignored --nocapture"]
-async fn figures() {
-    let folder = PathBuf::from(std::env::var("OUT").expect("OUT"));
-    std::fs::create_dir_all(&folder).expect("out");
-    settings().await;
-    let mut ready = Vec::new();
-    for _ in 0..15 {
-        let began = std::time::Instant::now();
-        let worker = worker(&media().join("plain.mp4"), &folder).await;
-        ready.push(began.elapsed());
-        worker.stop().await;
-    }
-    ready.sort();
-    println!("spawn to hello: median {:?}, worst {:?}", ready[7], ready[14]);
-    let mut first = Vec::new();
-    for _ in 0..9 {
-        let began = std::time::Instant::now();
-        let mut worker = worker(&media().join("plain.mp4"), &folder).await;
-        let info = worker.probe().await.expect("probe");
-        let probed = began.elapsed();
-        let work = stills(&info, "first", &[0.0], ImageFormat::Jpg);
-        let heard = carry_out(&mut worker, plan(Some(info), vec![("s", work)])).await;
-        assert_eq!(heard.outputs.len(), 1);
-        first.push((began.elapsed(), probed));
-        worker.stop().await;
-    }
-    first.sort();
-    println!("spawn to first still read back (and to probed): {:?}", first[4]);
-    for name in ["turned.mp4", "ten-bit.mkv", "full-colour.mp4", "interlaced.ts"] {
-        let mut worker = worker(&media().join(name), &folder).await;
-        let info = worker.probe().await.expect("probe");
-        let works = vec![
-            ("web", transcode(&info, &format!("{name}.mp4"), None, None)),
-            ("s", stills(&info, &format!("{name}-"), &[1.5], ImageFormat::Jpg)),
-        ];
-        carry_out(&mut worker, plan(Some(info), works)).await;
-        worker.stop().await;
-    }
-    if let Ok(film) = std::env::var("FILM") {
-        let mut worker = worker(Path::new(&film), &folder).await;
-        let info = worker.probe().await.expect("probe");
-        let work = transcode(&info, "film.mp4", None, None);
-        carry_out(&mut worker, plan(Some(info), vec![("web", work)])).await;
-        let usage = std::fs::read_to_string(format!("/proc/{}/stat", worker.pid())).expect("stat");
-        let fields: Vec<&str> = usage.rsplit(") ").next().expect("fields").split(' ').collect();
-        println!("cpu ticks of the worker: user {} system {}", fields[11], fields[12]);
-        worker.stop().await;
-    }
-}
-
 /// Numbers that look random and are the same every time.
 struct Dice(u64);
 

@@ -161,7 +161,7 @@ impl Player {
         media: &MediaInfo,
         pulse: &mut Pulse<'_>,
     ) -> Result<Vec<crate::job::Finding>, Failure> {
-        let mut can_jump = media.seekable;
+        let mut can_jump = media.seekable && self.has_index();
         let mut first = true;
         while let Some(at) = stills.wanted() {
             let here = stills.last().map_or(Duration::ZERO, |frame| frame.at);
@@ -188,6 +188,13 @@ impl Player {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Streams without an index are entered by guessing from the bit rate, and GStreamer counts their time from
+    /// there: the frames would carry times that are up to a second off.
+    fn has_index(&self) -> bool {
+        let name = self.medium.container.structure(0).map(|caps| caps.name().as_str());
+        !matches!(name, Some("video/mpegts" | "video/mpeg"))
     }
 
     /// The first frame that is whole: in media without an index a jump can land between key frames.
