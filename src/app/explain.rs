@@ -4,7 +4,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::status::with_causes;
 use super::view::{JobView, key_texts};
 use super::{App, AppError};
 use crate::bucket::Resolved;
@@ -13,6 +12,7 @@ use crate::object::{BucketName, Identity, ObjectKey};
 use crate::rule::book::{ArmingMode, LiveRule};
 use crate::rule::matching::is_ignored;
 use crate::rule::{Rule, matching};
+use crate::service::with_causes;
 use crate::store::{JobFilter, LedgerEntry, OutputRecord};
 
 /// Everything about one key.

@@ -192,7 +192,7 @@ impl App {
 
 /// A bucket's refusal in a surface's words.
 fn bucket_error(error: &BucketError) -> AppError {
-    let text = super::status::with_causes(error);
+    let text = crate::service::with_causes(error);
     match error {
         BucketError::NotFound(_) => AppError::NotFound(text),
         BucketError::Permanent { .. } => AppError::Conflict(text),

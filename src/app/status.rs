@@ -322,15 +322,3 @@ fn by_state(counts: &[JobCount], rule: Option<&RuleName>) -> BTreeMap<String, u6
     }
     sums
 }
-
-/// An error with its causes in one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

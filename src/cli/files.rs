@@ -119,7 +119,7 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
     };
     LocalBucket::new(name.clone(), &bucket.path, &config.state.join("buckets"))
         .accept()
-        .map_err(|error| Trouble::new(Code::CannotCreate, crate::app::status::with_causes(&error)))?;
+        .map_err(|error| Trouble::new(Code::CannotCreate, crate::service::with_causes(&error)))?;
     if json {
         output::print_json(&json!({ "bucket": name, "path": bucket.path.to_string_lossy(), "accepted": true }));
     } else {

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
 use super::rescue::LEASE;
-use super::runner::{Workshop, chain, drive};
+use super::runner::{Workshop, drive};
+use super::with_causes;
 
 /// The queue is looked at this often even if nobody says that it changed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -23,7 +24,7 @@ pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: Can
         let pause = match fill(&mill, &shop, &holder, &halt, &mut runs).await {
             Ok(pause) => pause,
             Err(error) => {
-                tracing::error!(error = %chain(&error), "cannot take jobs from the queue");
+                tracing::error!(error = %with_causes(&error), "cannot take jobs from the queue");
                 LOOK
             }
         };

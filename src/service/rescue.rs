@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
-use super::runner::chain;
+use super::with_causes;
 use crate::store::StoreError;
 
 /// How long a lease is believed without a sign of life.
@@ -26,7 +26,7 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
         let now = Timestamp::now();
         let (ok, message) = match tick(&mill, now).await {
             Ok(()) => (true, "writes".to_owned()),
-            Err(error) => (false, chain(&error)),
+            Err(error) => (false, with_causes(&error)),
         };
         if mill.health.set("database", ok, message.as_str(), now) && !ok {
             tracing::error!(message, "the database does not take writes");

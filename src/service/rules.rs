@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
+use super::with_causes;
 use crate::config::{RuleFiles, read_rules};
 use crate::object::{BucketName, ObjectKey};
 use crate::rule::book::{Arming, LiveRule, RuleRecord};
@@ -46,18 +47,11 @@ pub enum LoadError {
 pub async fn load(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
     let outcome = load_quietly(mill, now).await;
     if let Err(error) = &outcome
-        && mill.health.set("rules", false, with_cause(error), now)
+        && mill.health.set("rules", false, with_causes(error), now)
     {
-        tracing::error!(error = with_cause(error), "rules are not loaded");
+        tracing::error!(error = with_causes(error), "rules are not loaded");
     }
     outcome
-}
-
-fn with_cause(error: &LoadError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
 use super::publishing::{Made, Target, Trouble, blocking, destination, publish_note, root};
-use super::runner::chain;
+use super::with_causes;
 use crate::job::{Generation, Job, LeaseNumber};
 use crate::publish::Scratch;
 use crate::rule::{OnFailure, Rule, names};
@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
     loop {
         if let Err(error) = tick(&mill, Timestamp::now()).await {
-            tracing::error!(error = %chain(&error), "cannot tidy up");
+            tracing::error!(error = %with_causes(&error), "cannot tidy up");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::Hint;
 use super::mill::Mill;
+use super::with_causes;
 use crate::diagnostic::SourceFile;
 use crate::job::retry::{Retry, after_failure};
 use crate::job::state::Event;
@@ -71,7 +72,7 @@ pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: Cancell
         Ok(parting) => parting,
         Err(StoreError::LeaseLost(_)) => Parting::Lost,
         Err(error) => {
-            tracing::error!(job = %id, error = %chain(&error), "the database failed this job; it will be taken up again");
+            tracing::error!(job = %id, error = %with_causes(&error), "the database failed this job; it will be taken up again");
             Parting::GiveBack {
                 reason: "the database did not answer".to_owned(),
                 not_before: Some(Timestamp::now() + OFFLINE_PAUSE),
@@ -98,7 +99,7 @@ pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: Cancell
         Ok(_) => {}
         // What was being published when it was let go may have been its end.
         Err(StoreError::Illegal(_) | StoreError::LeaseLost(_)) => tracing::info!(job = %id, "job had ended by then"),
-        Err(error) => tracing::error!(job = %id, error = %chain(&error), "the job's lease will run out instead"),
+        Err(error) => tracing::error!(job = %id, error = %with_causes(&error), "the job's lease will run out instead"),
     }
 }
 
@@ -321,16 +322,4 @@ fn log_end(job: &Job) {
         job = %job.id, rule = %job.rule, bucket = %job.object.bucket, key = %job.object.key,
         state = job.state.as_str(), reason = job.reason.as_deref(), seconds = took, "job ended"
     );
-}
-
-/// An error with all its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
