@@ -318,3 +318,62 @@ fn outputs_that_a_later_version_does_not_have_are_removed() {
         (house.published() == ["a_keep_1.jpg"]).then_some(())
     });
 }
+
+#[test]
+fn a_rule_is_tried_on_a_file_without_a_daemon() {
+    let house = House::new(&[("web", WEB)]);
+    let (rule, film) = (house.path("rules/web.toml"), film());
+    let tried = |file: &std::path::Path, out: &[&str]| {
+        let mut words = vec!["try", rule.to_str().unwrap(), file.to_str().unwrap(), "--json"];
+        words.extend(out);
+        house.command(&words).current_dir(house.root.path()).output().unwrap()
+    };
+    let out = house.path("look");
+    let first = tried(&film, &["--out", out.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&first.stderr);
+    assert!(first.status.success(), "{said}");
+    let job: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
+    assert_eq!(job["state"], "succeeded");
+    assert_plays(&out.join("out/film-v1_web.mp4"));
+    assert!(out.join("out/film-v1_poster.jpg").exists() && !out.join(".reelmill").exists());
+    // A folder of the user's own is not written over; the one for trials is.
+    let again = tried(&film, &["--out", out.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("name_taken"));
+    assert!(tried(&film, &[]).status.success() && tried(&film, &[]).status.success());
+    let text = house.path("text.mp4");
+    fs::write(&text, "only words").unwrap();
+    assert_eq!(tried(&text, &[]).status.code(), Some(1));
+    assert!(house.published().is_empty() && !house.path("state/reelmill.db").exists());
+}
+
+#[test]
+fn a_daemon_that_is_stopped_gives_its_job_back_and_takes_it_up_again() {
+    let mut house = House::new(&[("web", &WEB.replace("height = 120", "video = { preset = \"placebo\" }"))]);
+    house.start();
+    let long = house.path("long.mp4");
+    let source = film();
+    let words = [
+        "-nostdin",
+        "-v",
+        "error",
+        "-stream_loop",
+        "30",
+        "-i",
+        source.to_str().unwrap(),
+    ];
+    harness::tool(
+        "ffmpeg",
+        &[&words[..], &["-c", "copy", long.to_str().unwrap()]].concat(),
+    );
+    house.drop_file(&long, "in/long.mp4");
+    house.wait_until("the worker works", || {
+        let jobs = house.jobs();
+        (jobs.first()?["progress"].as_f64()? > 0.0).then_some(())
+    });
+    assert_eq!(house.stop(), Some(0));
+    assert!(house.log().contains("job given back"), "{}", house.log());
+    house.start();
+    let jobs = house.wait_for_jobs(1);
+    assert_eq!(jobs[0]["state"], "succeeded", "{:#}", jobs[0]);
+    assert_eq!(jobs[0]["attempt"], 1, "the attempt that was broken off does not count");
+}
