@@ -112,9 +112,9 @@ fn a_crash_at_each_step_of_publishing_loses_and_doubles_nothing() {
 #[test]
 fn kills_at_random_instants_lose_and_double_nothing() {
     let rounds = if std::env::var("REELMILL_TESTS").is_ok_and(|which| which == "all") {
-        60
+        100
     } else {
-        25
+        36
     };
     let seed: u64 = std::env::var("REELMILL_SEED")
         .ok()

@@ -457,7 +457,7 @@ async fn reloading_wakes_whoever_reads_the_rules() {
     let house = House::new().await;
     house.ask("/v1/reload", Some(json!({}))).await.unwrap();
     let woken = house.mill.rules_changed.notified();
-    tokio::time::timeout(Duration::from_secs(5), woken).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), woken).await.unwrap();
 }
 
 #[tokio::test]

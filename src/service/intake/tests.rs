@@ -26,7 +26,7 @@ async fn hint(mill: &Mill, name: &str, event: Option<Timestamp>) {
 /// Ticks until nothing waits.
 async fn drain(mill: &Mill) {
     let hints = mill.hints.of(&bucket());
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !hints.is_empty() {
         assert!(Instant::now() < deadline, "hints remain");
         tokio::time::timeout_at(deadline, hints.ready()).await.unwrap();

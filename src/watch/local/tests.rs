@@ -72,7 +72,7 @@ impl Watched {
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&mut Heard) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !self.ear.with(&holds) {
             assert!(
                 Instant::now() < deadline,
@@ -90,7 +90,7 @@ impl Watched {
 
     async fn end(mut self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(5), self.loops.join_next())
+        tokio::time::timeout(Duration::from_mins(1), self.loops.join_next())
             .await
             .unwrap();
     }
