@@ -125,6 +125,7 @@ fn kills_at_random_instants_lose_and_double_nothing() {
     let mut house = House::new(&[("crash", RULE)]);
     house.start();
     let mut names = Vec::new();
+    let mut seen = 0;
     for round in 0..rounds {
         // Two a round, so that there is nearly always a job at work.
         for half in ["a", "b"] {
@@ -132,11 +133,17 @@ fn kills_at_random_instants_lose_and_double_nothing() {
             house.drop_file(&film(), &name);
             names.push(name);
         }
-        // xorshift: any instant from before intake to after the end.
+        // Every other kill comes while a job works, however slow the machine is; the others at any instant since the start.
+        let started = || house.log().matches("job started").count();
+        if round % 2 == 0 {
+            house.wait_until("a job is started", || (started() > seen).then_some(()));
+        }
+        // xorshift
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::sleep(Duration::from_millis(150 + random % 850));
+        std::thread::sleep(Duration::from_millis(random % if round % 2 == 0 { 300 } else { 1000 }));
+        seen = started();
         house.kill();
         house.start_with(&[]);
     }
