@@ -348,7 +348,7 @@ fn a_rule_is_tried_on_a_file_without_a_daemon() {
 
 #[test]
 fn a_daemon_that_is_stopped_gives_its_job_back_and_takes_it_up_again() {
-    let mut house = House::new(&[("web", &WEB.replace("height = 120", "video = { preset = \"placebo\" }"))]);
+    let mut house = House::new(&[("web", &WEB.replace("height = 120", "video = { preset = \"veryslow\" }"))]);
     house.start();
     let long = house.path("long.mp4");
     let source = film();
