@@ -357,7 +357,7 @@ fn a_daemon_that_is_stopped_gives_its_job_back_and_takes_it_up_again() {
         "-v",
         "error",
         "-stream_loop",
-        "30",
+        "12",
         "-i",
         source.to_str().unwrap(),
     ];
