@@ -212,3 +212,29 @@ async fn measure_the_queue() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_full_file_is_a_passing_failure() {
+    let file = File::new();
+    let store = file.store().await;
+    let limit = |pages: u32| {
+        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(&store.writer)
+    };
+    limit(1).await.unwrap();
+    let mut refused = 0;
+    for number in 0..2000 {
+        let answer = store
+            .accept(vec![wish(&format!("clip{number}.mp4"), 1, 0)], at(1))
+            .await;
+        if let Err(error) = answer {
+            assert!(matches!(error, StoreError::Transient(_)), "{error:?}");
+            refused += 1;
+            if refused == 3 {
+                break;
+            }
+        }
+    }
+    assert_eq!(refused, 3, "the file was never full");
+    store.writer.acquire().await.unwrap().close().await.unwrap();
+    accept(&store, wish("after.mp4", 1, 0), at(2)).await;
+}
