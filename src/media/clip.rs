@@ -192,6 +192,7 @@ mod tests {
 
     #[test]
     fn a_part_begins_at_zero_wherever_the_medium_begins() {
+        gst::init().unwrap();
         // Presentation times begin at 100 s, where the medium is at 0 s; the part starts at 7 s.
         let whole = segment(100, 0);
         let part = shifted(&whole, Duration::from_secs(7)).unwrap();
