@@ -108,18 +108,7 @@ impl App {
     /// # Errors
     /// Where there is no such bucket, or the store does not answer.
     pub async fn explain(&self, bucket: &str, key: &ObjectKey) -> Result<ExplainView, AppError> {
-        let found = bucket
-            .parse::<BucketName>()
-            .ok()
-            .and_then(|name| self.mill.buckets.get_key_value(&name));
-        let Some((name, place)) = found else {
-            let names: Vec<_> = self.mill.buckets.keys().map(BucketName::as_str).collect();
-            return Err(AppError::NotFound(format!(
-                "the config has no bucket \"{}\"; it has {}",
-                bucket.escape_debug(),
-                names.join(", ")
-            )));
-        };
+        let (name, place) = self.known_bucket(bucket)?;
         let (object, identity) = match place.resolve(key).await {
             Ok(resolved) => describe(&resolved),
             Err(error) => (ObjectView::plain("offline", &with_causes(&error)), None),

@@ -107,6 +107,12 @@ pub enum JobsCommand {
         /// Its id, or at least 3 letters of its beginning or end
         id: String,
     },
+    /// Show jobs at work, with bars on a terminal, until they have ended
+    Watch {
+        /// Only these, and until they have ended: ids, or at least 3 letters of their beginnings or ends
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+    },
     /// Make a new job for the object of one that ended
     Retry {
         /// Its id, or at least 3 letters of its beginning or end
@@ -134,6 +140,15 @@ pub struct JobsList {
     /// Only of this rule
     #[arg(long)]
     pub rule: Option<String>,
+    /// Only of objects in this bucket
+    #[arg(long)]
+    pub bucket: Option<String>,
+    /// Only of this key: the object's path below the bucket's directory
+    #[arg(long, allow_hyphen_values = true)]
+    pub key: Option<OsString>,
+    /// Only those made since then: "2d", "90m", "2026-05-17" or a whole time
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,

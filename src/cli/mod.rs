@@ -10,14 +10,18 @@ mod exit;
 mod explain;
 mod files;
 mod jobs;
+mod live;
 mod output;
 mod progress;
 pub mod report;
 mod rules;
 mod run;
+mod since;
 mod status;
 mod table;
+mod terminal;
 mod trying;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

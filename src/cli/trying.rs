@@ -62,14 +62,16 @@ pub fn try_rule(
 
 async fn work(trial: Trial) -> anyhow::Result<JobView> {
     let out = trial.out.clone();
+    let file = trial.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let size = std::fs::metadata(&trial.file).map_or(0, |about| about.len());
     let bench = Bench::set_up(trial).await?;
-    let bar = Bar::new();
+    let mut bar = Bar::new(file, size);
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let run = bench.run(stop.clone(), |mill, id| {
         if let Some(running) = mill.running.get(id) {
-            bar.set(&WorkView::new(&running, Timestamp::now()));
+            bar.set(&WorkView::new(&running, &[], Timestamp::now()));
         }
     });
     tokio::pin!(run);
