@@ -7,6 +7,7 @@ pub mod explain;
 mod requests;
 pub mod status;
 pub mod view;
+mod waiting;
 pub mod watch;
 
 use std::collections::HashMap;
@@ -203,7 +204,10 @@ fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
         (None, []) => "there is none at all".to_owned(),
         (None, [only]) => format!("there is only \"{only}\""),
         (None, some) if some.len() <= 12 => format!("there are {}", some.join(", ")),
-        (None, many) => format!("there are {} others; `reelmill status` and `reelmill rules` list them", many.len()),
+        (None, many) => format!(
+            "there are {} others; `reelmill status` and `reelmill rules` list them",
+            many.len()
+        ),
     };
     format!("there is no {what} \"{}\"; {hint}", name.escape_debug())
 }

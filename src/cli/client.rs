@@ -97,11 +97,10 @@ impl<'a> Client<'a> {
         let socket = socket::path(&self.config.state);
         let socket = socket.display();
         match error.kind() {
-            ErrorKind::PermissionDenied => Trouble::new(
-                Code::Permission,
-                format!("you may not talk to the daemon at {socket}"),
-            )
-            .help(self.who_may()),
+            ErrorKind::PermissionDenied => {
+                Trouble::new(Code::Permission, format!("you may not talk to the daemon at {socket}"))
+                    .help(self.who_may())
+            }
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Trouble::new(
                 Code::Unavailable,
                 format!("the daemon is not running: nobody listens at {socket}"),

@@ -129,6 +129,7 @@ pub fn table(jobs: &[JobView], now: Timestamp) {
         .coloured(1)
         .yielding(2, 8)
         .yielding(5, 14)
+        .prose(5)
         .expendable(&[4, 2, 5]);
     for job in jobs {
         table.row(&[
@@ -146,7 +147,7 @@ pub fn table(jobs: &[JobView], now: Timestamp) {
 /// How far a job is, how long it took, or why it failed or waits.
 fn detail(job: &JobView, now: Timestamp) -> String {
     match job.state {
-        JobState::Running => says(job),
+        JobState::Running => says(job).trim_start().to_owned(),
         JobState::Queued => match (&job.not_before, &job.reason) {
             (Some(due), Some(why)) => format!("{}: {why}", ago(*due, now)),
             (Some(due), None) => ago(*due, now),
@@ -191,11 +192,15 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
         "identity",
         format!("{}, generation {}", tame(&job.identity), job.generation),
     );
-    line("rule", format!("{}, version {}", tame(&job.rule), tame(&job.rule_version)));
+    line(
+        "rule",
+        format!("{}, version {}", tame(&job.rule), tame(&job.rule_version)),
+    );
     line("priority", job.priority.to_string());
     line("created", both(job.created));
     if let Some(started) = job.started {
-        line("started", format!("{}, attempt {}", both(started), job.attempt));
+        let runs = counted(u64::from(job.attempt), "run");
+        line("started", format!("{}, {runs}", both(started)));
     }
     if let Some(ended) = job.ended {
         let took = took(job).map_or_else(String::new, |took| format!(", after {took}"));

@@ -119,7 +119,8 @@ mod tests {
         let lines = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         live.draw(&[], &lines(&["one", "two"]), (20, 10)).expect("drawn");
         assert_eq!(said(&mut live), "one\r\ntwo");
-        live.draw(&lines(&["done"]), &lines(&["three"]), (20, 10)).expect("drawn");
+        live.draw(&lines(&["done"]), &lines(&["three"]), (20, 10))
+            .expect("drawn");
         assert_eq!(said(&mut live), "\r\x1b[1A\x1b[Jdone\r\nthree");
         live.clear((20, 10)).expect("cleared");
         assert_eq!(said(&mut live), "\r\x1b[J");

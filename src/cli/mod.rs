@@ -62,7 +62,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Check => files::check(config, json),
         Command::Status => status::status(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
-        Command::Explain { bucket, key } => explain::explain(config, bucket, key, json),
+        Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
         Command::Bucket {

@@ -86,7 +86,12 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.diagnostic.file, &self.diagnostic.span) {
             // Without a place in the text the file would not be named at all.
-            (Some(file), None) => write!(f, "{}: {}", tame(&file.path.to_string_lossy()), tame(&self.diagnostic.message)),
+            (Some(file), None) => write!(
+                f,
+                "{}: {}",
+                tame(&file.path.to_string_lossy()),
+                tame(&self.diagnostic.message)
+            ),
             _ => f.write_str(&tame(&self.diagnostic.message)),
         }
     }

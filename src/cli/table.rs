@@ -3,7 +3,10 @@
 
 use super::output::{self, Paint};
 pub use super::terminal::columns;
-use super::terminal::{cut, pad, tame};
+use super::terminal::{cut, cut_end, pad, tame};
+
+/// What the flexible column keeps as long as others can give way.
+const COMFORT: usize = 28;
 
 /// Columns between two cells.
 const GAP: usize = 2;
@@ -15,6 +18,8 @@ pub struct Table {
     flexible: Vec<(usize, usize)>,
     /// Which columns may go, the first to go first.
     expendable: Vec<usize>,
+    /// Which column holds sentences: their end goes where there is no room.
+    prose: Option<usize>,
     /// Which column is coloured by the word in it.
     coloured: Option<usize>,
     rows: Vec<Vec<String>>,
@@ -25,8 +30,9 @@ impl Table {
     pub fn new(heads: &[&'static str], flexible: usize) -> Self {
         Self {
             heads: heads.to_vec(),
-            flexible: vec![(flexible, 12)],
+            flexible: vec![(flexible, 16)],
             expendable: Vec::new(),
+            prose: None,
             coloured: None,
             rows: Vec::new(),
         }
@@ -53,6 +59,13 @@ impl Table {
         self
     }
 
+    /// This column holds sentences, not names.
+    #[must_use]
+    pub fn prose(mut self, column: usize) -> Self {
+        self.prose = Some(column);
+        self
+    }
+
     /// Adds a row; cells are made harmless.
     pub fn row(&mut self, cells: &[String]) {
         self.rows.push(cells.iter().map(|cell| tame(cell)).collect());
@@ -70,9 +83,9 @@ impl Table {
     fn lines(&self, limit: Option<usize>, paint: &Paint) -> Vec<String> {
         let shown = self.layout(limit);
         let heads: Vec<String> = self.heads.iter().map(|head| (*head).to_owned()).collect();
-        let mut lines = vec![paint.bold(&line(&heads, &shown, |_, cell| cell))];
+        let mut lines = vec![paint.bold(&self.line(&heads, &shown, |_, cell| cell))];
         for row in &self.rows {
-            lines.push(line(row, &shown, |column, cell| {
+            lines.push(self.line(row, &shown, |column, cell| {
                 if self.coloured == Some(column) {
                     paint.state(&row[column], &cell)
                 } else {
@@ -101,12 +114,20 @@ impl Table {
             own.map_or(width, |(_, least)| width.min(*least))
         };
         for column in &self.expendable {
-            let needed: Vec<_> = shown.iter().map(|(column, width)| (0, least(*column, *width))).collect();
+            let needed: Vec<_> = shown
+                .iter()
+                .map(|(column, width)| (0, least(*column, *width)))
+                .collect();
             if total(&needed) <= limit {
                 break;
             }
             shown.retain(|(shown, _)| shown != column);
         }
+        let first = self.flexible.first().map_or(0, |(column, _)| *column);
+        narrow(&mut shown, limit, |column, width| match column == first {
+            true => width.min(COMFORT),
+            false => least(column, width),
+        });
         narrow(&mut shown, limit, least);
         // Nothing but columns that do not give way: they have to.
         narrow(&mut shown, limit, |_, width| width.min(3));
@@ -114,6 +135,25 @@ impl Table {
             shown.pop();
         }
         shown
+    }
+
+    fn line(&self, cells: &[String], shown: &[(usize, usize)], finish: impl Fn(usize, String) -> String) -> String {
+        let mut text = String::new();
+        for (at, (column, width)) in shown.iter().enumerate() {
+            let whole = cells.get(*column).map_or("", String::as_str);
+            let cell = match self.prose == Some(*column) {
+                true => cut_end(whole, *width),
+                false => cut(whole, *width),
+            };
+            let padding = pad(&cell, *width).split_off(cell.len());
+            text.push_str(&finish(*column, cell));
+            if at + 1 < shown.len() {
+                text.push_str(&padding);
+                text.push_str(&" ".repeat(GAP));
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text
     }
 }
 
@@ -124,27 +164,14 @@ fn total(shown: &[(usize, usize)]) -> usize {
 /// Takes columns off whichever is the widest of those that may still give way.
 fn narrow(shown: &mut [(usize, usize)], limit: usize, least: impl Fn(usize, usize) -> usize) {
     while total(shown) > limit {
-        let may = shown.iter_mut().filter(|(column, width)| *width > least(*column, *width));
+        let may = shown
+            .iter_mut()
+            .filter(|(column, width)| *width > least(*column, *width));
         let Some((_, width)) = may.max_by_key(|(_, width)| *width) else {
             return;
         };
         *width -= 1;
     }
-}
-
-fn line(cells: &[String], shown: &[(usize, usize)], finish: impl Fn(usize, String) -> String) -> String {
-    let mut text = String::new();
-    for (at, (column, width)) in shown.iter().enumerate() {
-        let cell = cut(cells.get(*column).map_or("", String::as_str), *width);
-        let padding = pad(&cell, *width).split_off(cell.len());
-        text.push_str(&finish(*column, cell));
-        if at + 1 < shown.len() {
-            text.push_str(&padding);
-            text.push_str(&" ".repeat(GAP));
-        }
-    }
-    text.truncate(text.trim_end().len());
-    text
 }
 
 #[cfg(test)]
@@ -155,9 +182,16 @@ mod tests {
         let mut table = Table::new(&["ID", "OBJECT", "STATE", "AGE", "WHY"], 1)
             .coloured(2)
             .yielding(4, 8)
+            .prose(4)
             .expendable(&[3, 4]);
         for (id, object, state, age, why) in [
-            ("1", "a/short.mp4", "failed", "3 min ago", "the disk is full and stays so"),
+            (
+                "1",
+                "a/short.mp4",
+                "failed",
+                "3 min ago",
+                "the disk is full and stays so",
+            ),
             ("22", "视频/a very long name of a film.mkv", "queued", "just now", ""),
             ("3", "two\nlines e\u{301}", "running", "2 h ago", ""),
             ("4", "🎬🎬 日本.mp4", "running", "2 h ago", ""),

@@ -62,7 +62,12 @@ pub fn try_rule(
 
 async fn work(trial: Trial) -> anyhow::Result<JobView> {
     let out = trial.out.clone();
-    let file = trial.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = trial
+        .file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let size = std::fs::metadata(&trial.file).map_or(0, |about| about.len());
     let bench = Bench::set_up(trial).await?;
     let mut bar = Bar::new(file, size);

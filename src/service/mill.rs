@@ -193,7 +193,10 @@ impl Running {
         let departures = self.departures();
         let fresh = usize::try_from(departures.count.saturating_sub(known)).unwrap_or(usize::MAX);
         let skipped = departures.jobs.len().saturating_sub(fresh);
-        (departures.count, departures.jobs.iter().skip(skipped).cloned().collect())
+        (
+            departures.count,
+            departures.jobs.iter().skip(skipped).cloned().collect(),
+        )
     }
 
     fn departures(&self) -> std::sync::MutexGuard<'_, Departures> {

@@ -35,7 +35,11 @@ impl Pace {
             return;
         }
         self.told.push_back((at, position_ns));
-        while self.told.get(1).is_some_and(|(then, _)| at.duration_since(*then) >= WINDOW) {
+        while self
+            .told
+            .get(1)
+            .is_some_and(|(then, _)| at.duration_since(*then) >= WINDOW)
+        {
             self.told.pop_front();
         }
     }
@@ -75,7 +79,11 @@ mod tests {
         let mut position = start;
         for step in (from * 4)..=(to * 4) {
             let passed = (step - from * 4) as f64 / 4.0;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "small and positive"
+            )]
             let there = start + (passed * speed * 1e9) as u64;
             position = there;
             pace.note(at(step * 250), there);
@@ -121,7 +129,10 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.speed(at(0)), None);
         go(&mut pace, 0, 1, SECOND, 2.0);
-        assert_eq!((pace.speed(at(1000)), pace.remaining(SECOND * 9, at(1000))), (None, None));
+        assert_eq!(
+            (pace.speed(at(1000)), pace.remaining(SECOND * 9, at(1000))),
+            (None, None)
+        );
     }
 
     #[test]

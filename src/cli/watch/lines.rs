@@ -28,16 +28,22 @@ pub fn ended(job: &JobView, width: Option<usize>, paint: &Paint) -> String {
         JobState::Running => ("running", String::new()),
     };
     let (rule, key, tail) = (cut(&tame(&job.rule), RULE), tame(&job.key), tame(&tail));
-    let used = 9 + 2 + columns(&rule) + 2 + 2;
+    let used = 10 + 2 + columns(&rule) + 2 + 2;
     let key = match width {
         None => key,
-        Some(width) => cut(&key, (width.saturating_sub(used) / 2).max(width.saturating_sub(used + columns(&tail)))),
+        Some(width) => cut(
+            &key,
+            (width.saturating_sub(used) / 2).max(width.saturating_sub(used + columns(&tail))),
+        ),
     };
     let tail = match width {
         None => tail,
         Some(width) => cut_end(&tail, width.saturating_sub(used + columns(&key))),
     };
-    let line = format!("{}  {rule}  {key}  {tail}", paint.state(job.state.as_str(), &pad(word, 9)));
+    let line = format!(
+        "{}  {rule}  {key}  {tail}",
+        paint.state(job.state.as_str(), &pad(word, 10))
+    );
     line.trim_end().to_owned()
 }
 
@@ -101,8 +107,11 @@ pub fn at_work(rows: &[Row], width: usize, tick: usize, paint: &Paint) -> Vec<St
     };
     let rule = widest(&|row| columns(&row.rule)).min(if width < 55 { 0 } else { RULE.min(width / 6) });
     let gaps = if rule > 0 { 6 } else { 4 };
-    let tail = widest(&|row| columns(&row.says)).min(width.saturating_sub(rule + bar + gaps + 8));
-    let key = width.saturating_sub(rule + bar + gaps + tail).min(widest(&|row| columns(&row.key)));
+    let key = widest(&|row| columns(&row.key)).min(width / 4);
+    let tail = widest(&|row| columns(&row.says)).min(width.saturating_sub(rule + bar + gaps + key));
+    let key = width
+        .saturating_sub(rule + bar + gaps + tail)
+        .min(widest(&|row| columns(&row.key)));
     rows.iter()
         .map(|row| {
             let mut line = String::new();
@@ -137,7 +146,10 @@ fn gauge(part: Option<f64>, width: usize, tick: usize) -> String {
 pub fn says(job: &JobView) -> String {
     match &job.work {
         Some(work) => of_work(work, job.size),
-        None => joined(job.state.as_str(), &job.reason.as_deref().map_or_else(String::new, tame)),
+        None => joined(
+            job.state.as_str(),
+            &job.reason.as_deref().map_or_else(String::new, tame),
+        ),
     }
 }
 
@@ -155,7 +167,10 @@ fn of_work(work: &WorkView, object: u64) -> String {
         ("working", Some(part)) => {
             words.push(format!("{:>3.0} %", (part * 100.0).min(99.0)));
             words.extend(work.speed.map(|speed| format!("{speed:.1}x")));
-            words.push(work.eta.map_or_else(|| "…".to_owned(), |eta| format!("{} left", left(eta))));
+            words.push(
+                work.eta
+                    .map_or_else(|| "…".to_owned(), |eta| format!("{} left", left(eta))),
+            );
         }
         ("working", None) if work.position > 0.0 => {
             words.push(format!("at {}", length(work.position)));
@@ -170,7 +185,7 @@ fn of_work(work: &WorkView, object: u64) -> String {
         (phase, _) => words.push(format!("{phase}, {}", length(work.elapsed))),
     }
     if work.later > 0 {
-        words.push(format!("then {} more", counted(u64::from(work.later), "task")));
+        words.push(format!("then {}", counted(u64::from(work.later), "task")));
     }
     words.join("  ")
 }
@@ -210,7 +225,12 @@ mod tests {
                 "running",
                 work("working", 1.0, Some(100.0), &json!({ "later": 2 })),
             ),
-            job("web", "日本の映画.mkv", "running", work("probing", 0.0, None, &json!({}))),
+            job(
+                "web",
+                "日本の映画.mkv",
+                "running",
+                work("probing", 0.0, None, &json!({})),
+            ),
             job(
                 "web",
                 "live.ts",
@@ -223,7 +243,12 @@ mod tests {
                 "running",
                 work("working", 0.0, None, &json!({ "bytes_read": 1_200_000_000 })),
             ),
-            job("web", "b.mp4", "running", work("finishing", 100.0, Some(100.0), &json!({}))),
+            job(
+                "web",
+                "b.mp4",
+                "running",
+                work("finishing", 100.0, Some(100.0), &json!({})),
+            ),
         ]
     }
 
@@ -244,7 +269,8 @@ mod tests {
     #[test]
     fn ended_jobs_are_one_line_each() {
         let mut failed = job("web", "holiday/clip.mp4", "failed", Value::Null);
-        failed.reason = Some("the medium is cut off: \u{1b}[31mred\u{1b}[0m words of a stranger that go on and on".to_owned());
+        failed.reason =
+            Some("the medium is cut off: \u{1b}[31mred\u{1b}[0m words of a stranger that go on and on".to_owned());
         let mut again = job("web", "holiday/clip.mp4", "queued", Value::Null);
         again.reason = Some("the bucket published is offline".to_owned());
         let jobs = [

@@ -104,7 +104,12 @@ impl Seen {
         }
         if first || self.jobs.len() > 10_000 {
             // Only those at work can be met again.
-            let at_work: Vec<&str> = view.running.iter().chain(&view.named).map(|job| job.id.as_str()).collect();
+            let at_work: Vec<&str> = view
+                .running
+                .iter()
+                .chain(&view.named)
+                .map(|job| job.id.as_str())
+                .collect();
             self.jobs.retain(|id, _| at_work.contains(&id.as_str()));
         }
         self.view = Some(view);
@@ -143,9 +148,8 @@ impl<'a> Watch<'a> {
     }
 
     async fn run(mut self) -> Result<ExitCode, Trouble> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Trouble::io("cannot listen for signals", &error, Code::Internal))
-        };
+        let listen =
+            |kind| signal(kind).map_err(|error| Trouble::io("cannot listen for signals", &error, Code::Internal));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let mut resized = listen(SignalKind::window_change())?;
         loop {
@@ -198,7 +202,11 @@ impl<'a> Watch<'a> {
 
     /// The exit code, once all named jobs have ended.
     fn verdict(&self) -> Option<ExitCode> {
-        let view = self.seen.view.as_ref().filter(|_| !self.named.is_empty() && self.seen.away.is_none())?;
+        let view = self
+            .seen
+            .view
+            .as_ref()
+            .filter(|_| !self.named.is_empty() && self.seen.away.is_none())?;
         if view.named.iter().any(|job| !job.state.is_final()) {
             return None;
         }
@@ -234,7 +242,7 @@ impl<'a> Watch<'a> {
                     .filter_map(|one| match one {
                         News::Left(job) if wanted(job) => Some(lines::ended(job, Some(width), paint)),
                         News::Left(_) | News::Works(_) => None,
-                        News::Away(why) => Some(cut_end(&format!("The daemon is away: {}", tame(why)), width)),
+                        News::Away(why) => Some(cut_end(&format!("Waiting: {}", tame(why)), width)),
                         News::Back(restarted) => Some(back(*restarted).to_owned()),
                     })
                     .collect();
@@ -248,10 +256,10 @@ impl<'a> Watch<'a> {
                         News::Left(job) if wanted(job) => lines::ended(job, None, &Paint::plain()),
                         News::Works(job) if wanted(job) => {
                             let phase = job.work.as_ref().map_or("running", |work| work.phase.as_str());
-                            format!("{phase:<9}  {}  {}", tame(&job.rule), tame(&job.key))
+                            format!("{phase:<10}  {}  {}", tame(&job.rule), tame(&job.key))
                         }
                         News::Left(_) | News::Works(_) => continue,
-                        News::Away(why) => format!("The daemon is away: {}", tame(why)),
+                        News::Away(why) => format!("Waiting: {}", tame(why)),
                         News::Back(restarted) => back(*restarted).to_owned(),
                     };
                     writeln!(out, "{:.0}  {line}", Timestamp::now())?;
@@ -367,7 +375,13 @@ fn events(
         written.insert(String::new(), queue);
     }
     let mut present = vec![""];
-    for job in view.left.iter().chain(&view.running).chain(&view.named).filter(|job| wanted(job)) {
+    for job in view
+        .left
+        .iter()
+        .chain(&view.running)
+        .chain(&view.named)
+        .filter(|job| wanted(job))
+    {
         present.push(&job.id);
         // What only says the same of a later moment is no change.
         let mut bare = job.clone();

@@ -103,10 +103,18 @@ pub async fn jobs_are_found_by_either_end_of_their_ids(place: &dyn Place) {
         assert_eq!(found(&text[6..], 3).await, std::slice::from_ref(id), "by its end");
         assert_eq!(found(text, 0).await, std::slice::from_ref(id));
     }
-    assert_eq!(found(&ids[0].as_str()[6..], 2).await, [], "by its end among the newest only");
+    assert_eq!(
+        found(&ids[0].as_str()[6..], 2).await,
+        [],
+        "by its end among the newest only"
+    );
     assert_eq!(found("zzz", 9).await, []);
     let many = found(&ids[0].as_str()[..3], 3).await;
-    assert_eq!(many, [ids[2].clone(), ids[1].clone()], "newest first, so many and no more");
+    assert_eq!(
+        many,
+        [ids[2].clone(), ids[1].clone()],
+        "newest first, so many and no more"
+    );
     let outputs = store.outputs_of(&ids).await.unwrap();
     assert_eq!(outputs, []);
 }

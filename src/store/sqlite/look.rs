@@ -151,12 +151,7 @@ pub async fn outputs_of(db: &mut SqliteConnection, ids: &[JobId]) -> Result<Vec<
 }
 
 /// Ids that begin with a part, from the index on ids; and those among the newest jobs that end with it.
-pub async fn ids(
-    db: &mut SqliteConnection,
-    part: &str,
-    newest: u32,
-    limit: u32,
-) -> Result<Vec<JobId>, StoreError> {
+pub async fn ids(db: &mut SqliteConnection, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError> {
     // Ids are of letters and digits: nothing that begins with the part comes after the part and a brace.
     let found: Vec<String> = sqlx::query_scalar(
         "SELECT id FROM jobs WHERE id >= ?1 AND id < ?1 || '{' UNION \
