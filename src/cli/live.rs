@@ -4,6 +4,7 @@
 //! below. When the terminal is made narrower it breaks the old lines itself; that is reckoned with, so a new size
 //! leaves nothing behind.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use super::terminal::columns;
@@ -69,7 +70,7 @@ impl<W: Write> Live<W> {
             text.push('\r');
             let up = (rows - 1).min(height.saturating_sub(1));
             if up > 0 {
-                text.push_str(&format!("\x1b[{up}A"));
+                write!(text, "\x1b[{up}A").ok();
             }
             text.push_str("\x1b[J");
         }

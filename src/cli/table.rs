@@ -124,9 +124,12 @@ impl Table {
             shown.retain(|(shown, _)| shown != column);
         }
         let first = self.flexible.first().map_or(0, |(column, _)| *column);
-        narrow(&mut shown, limit, |column, width| match column == first {
-            true => width.min(COMFORT),
-            false => least(column, width),
+        narrow(&mut shown, limit, |column, width| {
+            if column == first {
+                width.min(COMFORT)
+            } else {
+                least(column, width)
+            }
         });
         narrow(&mut shown, limit, least);
         // Nothing but columns that do not give way: they have to.
@@ -141,9 +144,10 @@ impl Table {
         let mut text = String::new();
         for (at, (column, width)) in shown.iter().enumerate() {
             let whole = cells.get(*column).map_or("", String::as_str);
-            let cell = match self.prose == Some(*column) {
-                true => cut_end(whole, *width),
-                false => cut(whole, *width),
+            let cell = if self.prose == Some(*column) {
+                cut_end(whole, *width)
+            } else {
+                cut(whole, *width)
             };
             let padding = pad(&cell, *width).split_off(cell.len());
             text.push_str(&finish(*column, cell));
@@ -176,6 +180,8 @@ fn narrow(shown: &mut [(usize, usize)], limit: usize, least: impl Fn(usize, usiz
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn table() -> Table {
@@ -210,10 +216,10 @@ mod tests {
     fn where_there_is_no_room_columns_give_way_and_then_go() {
         let mut shown = String::new();
         for limit in [80, 60, 40, 30, 20, 8] {
-            shown.push_str(&format!("{limit}\n"));
+            writeln!(shown, "{limit}").ok();
             for line in table().lines(Some(limit), &Paint::plain()) {
                 assert!(columns(&line) <= limit, "{line:?}");
-                shown.push_str(&format!("{line}\n"));
+                writeln!(shown, "{line}").ok();
             }
         }
         insta::assert_snapshot!(shown);

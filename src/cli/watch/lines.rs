@@ -101,7 +101,7 @@ pub fn at_work(rows: &[Row], width: usize, tick: usize, paint: &Paint) -> Vec<St
     let widest = |of: &dyn Fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0);
     let bar = match width {
         100.. => 24,
-        75..100 => 14,
+        75..100 => 10,
         55..75 => 8,
         _ => 1,
     };
@@ -166,11 +166,11 @@ fn of_work(work: &WorkView, object: u64) -> String {
     match (work.phase.as_str(), work.part()) {
         ("working", Some(part)) => {
             words.push(format!("{:>3.0} %", (part * 100.0).min(99.0)));
-            words.extend(work.speed.map(|speed| format!("{speed:.1}x")));
             words.push(
                 work.eta
                     .map_or_else(|| "…".to_owned(), |eta| format!("{} left", left(eta))),
             );
+            words.extend(work.speed.map(|speed| format!("{speed:.1}x")));
         }
         ("working", None) if work.position > 0.0 => {
             words.push(format!("at {}", length(work.position)));
@@ -192,10 +192,13 @@ fn of_work(work: &WorkView, object: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fmt::Write as _;
+
     use serde_json::{Value, json};
 
-    fn job(rule: &str, key: &str, state: &str, work: Value) -> JobView {
+    use super::*;
+
+    fn job(rule: &str, key: &str, state: &str, work: &Value) -> JobView {
         serde_json::from_value(json!({
             "id": "000000000000000", "rule": rule, "rule_version": "1", "bucket": "inbox", "key": key,
             "identity": "1-1", "size": 4_500_000_000_u64, "generation": 1, "state": state, "reason": null, "priority": 0,
@@ -218,36 +221,36 @@ mod tests {
     fn several() -> Vec<JobView> {
         let fast = json!({ "speed": 3.24, "eta": 71.2 });
         vec![
-            job("web", "clip.mp4", "running", work("working", 45.0, Some(100.0), &fast)),
+            job("web", "clip.mp4", "running", &work("working", 45.0, Some(100.0), &fast)),
             job(
                 "camera upload to archive",
                 "2026/spring/the long way home, take 12.mov",
                 "running",
-                work("working", 1.0, Some(100.0), &json!({ "later": 2 })),
+                &work("working", 1.0, Some(100.0), &json!({ "later": 2 })),
             ),
             job(
                 "web",
                 "日本の映画.mkv",
                 "running",
-                work("probing", 0.0, None, &json!({})),
+                &work("probing", 0.0, None, &json!({})),
             ),
             job(
                 "web",
                 "live.ts",
                 "running",
-                work("working", 75.0, None, &json!({ "speed": 0.8 })),
+                &work("working", 75.0, None, &json!({ "speed": 0.8 })),
             ),
             job(
                 "keep",
                 "x\u{1b}[2J\u{202e}.mp4",
                 "running",
-                work("working", 0.0, None, &json!({ "bytes_read": 1_200_000_000 })),
+                &work("working", 0.0, None, &json!({ "bytes_read": 1_200_000_000 })),
             ),
             job(
                 "web",
                 "b.mp4",
                 "running",
-                work("finishing", 100.0, Some(100.0), &json!({})),
+                &work("finishing", 100.0, Some(100.0), &json!({})),
             ),
         ]
     }
@@ -257,10 +260,10 @@ mod tests {
         let jobs: Vec<Row> = several().iter().map(Row::new).collect();
         let mut shown = String::new();
         for width in [120, 80, 60, 40] {
-            shown.push_str(&format!("{width}\n"));
+            writeln!(shown, "{width}").ok();
             for line in at_work(&jobs, width, 3, &Paint::plain()) {
                 assert!(columns(&line) <= width, "{line}");
-                shown.push_str(&format!("{line}\n"));
+                writeln!(shown, "{line}").ok();
             }
         }
         insta::assert_snapshot!(shown);
@@ -268,14 +271,14 @@ mod tests {
 
     #[test]
     fn ended_jobs_are_one_line_each() {
-        let mut failed = job("web", "holiday/clip.mp4", "failed", Value::Null);
+        let mut failed = job("web", "holiday/clip.mp4", "failed", &Value::Null);
         failed.reason =
             Some("the medium is cut off: \u{1b}[31mred\u{1b}[0m words of a stranger that go on and on".to_owned());
-        let mut again = job("web", "holiday/clip.mp4", "queued", Value::Null);
+        let mut again = job("web", "holiday/clip.mp4", "queued", &Value::Null);
         again.reason = Some("the bucket published is offline".to_owned());
         let jobs = [
-            job("web", "clip.mp4", "succeeded", Value::Null),
-            job("web", &"very ".repeat(20), "succeeded", Value::Null),
+            job("web", "clip.mp4", "succeeded", &Value::Null),
+            job("web", &"very ".repeat(20), "succeeded", &Value::Null),
             failed,
             again,
         ];
@@ -284,7 +287,7 @@ mod tests {
             for job in &jobs {
                 let line = ended(job, Some(width), &Paint::plain());
                 assert!(columns(&line) <= width, "{line}");
-                shown.push_str(&format!("{line}\n"));
+                writeln!(shown, "{line}").ok();
             }
         }
         shown.push_str(&ended(&jobs[2], None, &Paint::plain()));

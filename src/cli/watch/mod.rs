@@ -6,6 +6,7 @@
 mod lines;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub fn watch(client: &Client, ids: &[String], json: bool) -> Result<ExitCode, Tr
         Some(live) => Show::Terminal(live, Paint::new()),
         None => Show::Lines,
     };
-    client.block_on(Watch::new(client, named, show)?.run())
+    client.block_on(Watch::new(client, named, show).run())
 }
 
 /// How it is shown.
@@ -136,15 +137,15 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(client: &'a Client<'a>, named: Vec<String>, show: Show) -> Result<Self, Trouble> {
-        Ok(Self {
+    fn new(client: &'a Client<'a>, named: Vec<String>, show: Show) -> Self {
+        Self {
             client,
             named,
             show,
             seen: Seen::default(),
             tick: 0,
             written: BTreeMap::new(),
-        })
+        }
     }
 
     async fn run(mut self) -> Result<ExitCode, Trouble> {
@@ -155,7 +156,7 @@ impl<'a> Watch<'a> {
         loop {
             let asked = tokio::select! {
                 asked = self.ask() => Some(asked),
-                code = ending(&mut interrupt, &mut terminate) => return self.leave(code),
+                code = ending(&mut interrupt, &mut terminate) => return Ok(self.leave(code)),
             };
             let news = match asked {
                 None => Vec::new(),
@@ -179,7 +180,7 @@ impl<'a> Watch<'a> {
                 tokio::select! {
                     () = &mut next => break,
                     _ = resized.recv() => self.tell(&[]).unwrap_or_default(),
-                    code = ending(&mut interrupt, &mut terminate) => return self.leave(code),
+                    code = ending(&mut interrupt, &mut terminate) => return Ok(self.leave(code)),
                 }
             }
             self.tick += 1;
@@ -192,7 +193,7 @@ impl<'a> Watch<'a> {
             path.truncate("/v1/watch?".len());
         }
         if let Some(view) = &self.seen.view {
-            path.push_str(&format!("&cursor={}", view.cursor));
+            write!(path, "&cursor={}", view.cursor).ok();
         }
         match tokio::time::timeout(ANSWER, self.client.fetch(&path)).await {
             Ok(answer) => read(answer?),
@@ -218,9 +219,9 @@ impl<'a> Watch<'a> {
         })
     }
 
-    fn leave(&mut self, code: u8) -> Result<ExitCode, Trouble> {
+    fn leave(&mut self, code: u8) -> ExitCode {
         self.clear();
-        Ok(ExitCode::from(code))
+        ExitCode::from(code)
     }
 
     fn clear(&mut self) {
