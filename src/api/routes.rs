@@ -152,7 +152,7 @@ pub async fn cancel(State(app): State<App>, Path(id): Path<String>, body: Bytes)
 #[serde(deny_unknown_fields)]
 pub struct WatchQuery {
     /// What the last answer said.
-    cursor: Option<u64>,
+    cursor: Option<String>,
     /// Whole ids, parted by commas.
     jobs: Option<String>,
 }
@@ -165,7 +165,7 @@ pub async fn watch(
     let Query(query) = query?;
     let named = query.jobs.iter().flat_map(|text| text.split(','));
     let named = named.map(JobId::parse).collect::<Result<Vec<_>, _>>()?;
-    Ok(Json(app.watch(query.cursor, &named).await?).into_response())
+    Ok(Json(app.watch(query.cursor.as_deref(), &named).await?).into_response())
 }
 
 /// The question of `GET /v1/explain`.

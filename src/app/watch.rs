@@ -16,8 +16,8 @@ use crate::store::{JobFilter, StoreError};
 pub struct WatchView {
     /// When the daemon started: another time is another daemon.
     pub started: Timestamp,
-    /// To be handed in with the next question.
-    pub cursor: u64,
+    /// To be handed in with the next question as it is.
+    pub cursor: String,
     /// Runs at once.
     pub slots: u32,
     /// Jobs by state.
@@ -35,8 +35,18 @@ impl App {
     ///
     /// # Errors
     /// Where the store does not answer.
-    pub async fn watch(&self, cursor: Option<u64>, named: &[JobId]) -> Result<WatchView, AppError> {
-        let (now, departed) = self.mill.running.departed(cursor.unwrap_or(u64::MAX));
+    pub async fn watch(&self, cursor: Option<&str>, named: &[JobId]) -> Result<WatchView, AppError> {
+        let epoch = self.mill.started.as_millisecond();
+        let known = match cursor {
+            None => u64::MAX,
+            // What another daemon said is no news of this one: all that it did is.
+            Some(text) => text
+                .split_once('-')
+                .filter(|(of, _)| of.parse() == Ok(epoch))
+                .and_then(|(_, count)| count.parse().ok())
+                .unwrap_or(0),
+        };
+        let (now, departed) = self.mill.running.departed(known);
         let filter = JobFilter {
             states: vec![JobState::Running],
             limit: MOST_JOBS,
@@ -47,7 +57,7 @@ impl App {
         let counts = self.mill.store.counts().await?;
         Ok(WatchView {
             started: self.mill.started,
-            cursor: now,
+            cursor: format!("{epoch}-{now}"),
             slots: self.mill.config.workers.slots,
             queue: by_state(&counts, None),
             running,

@@ -225,10 +225,10 @@ impl Store for FakeStore {
         not_here()
     }
     async fn outputs_of(&self, _: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
-        unimplemented!()
+        not_here()
     }
     async fn ids(&self, _: &str, _: u32, _: u32) -> Result<Vec<JobId>, StoreError> {
-        unimplemented!()
+        not_here()
     }
     async fn outputs_to_remove(&self, _: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
         not_here()

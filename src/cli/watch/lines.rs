@@ -102,10 +102,10 @@ pub fn at_work(rows: &[Row], width: usize, tick: usize, paint: &Paint) -> Vec<St
     let bar = match width {
         100.. => 24,
         75..100 => 10,
-        55..75 => 8,
+        50..75 => 6,
         _ => 1,
     };
-    let rule = widest(&|row| columns(&row.rule)).min(if width < 55 { 0 } else { RULE.min(width / 6) });
+    let rule = widest(&|row| columns(&row.rule)).min(if width < 64 { 0 } else { RULE.min(width / 6) });
     let gaps = if rule > 0 { 6 } else { 4 };
     let key = widest(&|row| columns(&row.key)).min(width / 4);
     let tail = widest(&|row| columns(&row.says)).min(width.saturating_sub(rule + bar + gaps + key));
