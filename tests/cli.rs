@@ -415,4 +415,14 @@ fn errors_say_what_is_wrong_and_what_would_be_right() {
     let mut lost = house.command(&["status"]);
     let lost = lost.arg("--config").arg("/nowhere/reelmill.toml").output().unwrap();
     assert_eq!(lost.status.code(), Some(78), "{}", said(&lost));
+    assert!(
+        said(&lost).contains("there is no config file /nowhere/reelmill.toml"),
+        "{}",
+        said(&lost)
+    );
+    refused(
+        &["try", "nothing.toml", film().to_str().unwrap()],
+        66,
+        &["nothing.toml: it is not there"],
+    );
 }

@@ -82,9 +82,8 @@ impl<'a> Client<'a> {
         use std::os::unix::fs::MetadataExt as _;
         match std::fs::metadata(socket::path(&self.config.state)) {
             Ok(about) => format!(
-                "it belongs to user {} and group {}: ask to be put into that group, or use sudo",
-                about.uid(),
-                about.gid()
+                "it belongs to the group {}: ask to be put into that group, or use sudo",
+                named("/etc/group", about.gid())
             ),
             Err(_) => format!(
                 "{} is closed to you: ask to be put into the group that owns it, or use sudo",
@@ -115,6 +114,17 @@ impl<'a> Client<'a> {
             ),
         }
     }
+}
+
+/// The name that a list of accounts has for a number, or the number.
+fn named(list: &str, number: u32) -> String {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let name = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number.to_string()).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| number.to_string())
 }
 
 /// A path as one word for a shell.

@@ -100,7 +100,12 @@ impl Trouble {
             std::io::ErrorKind::PermissionDenied => Code::Permission,
             _ => otherwise,
         };
-        Self::new(code, format!("{what}: {error}"))
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::new(code, format!("{what}: it is not there")),
+            std::io::ErrorKind::PermissionDenied => Self::new(code, format!("{what}: permission denied"))
+                .help("use another user or sudo, or change its mode"),
+            _ => Self::new(code, format!("{what}: {error}")),
+        }
     }
 
     /// Says it, and answers the exit code.

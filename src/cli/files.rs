@@ -24,12 +24,23 @@ fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
     })
 }
 
+/// The path of a config file, where there is one.
+fn there(path: PathBuf) -> Result<PathBuf, Trouble> {
+    match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let words = format!("there is no config file {}", path.display());
+            Err(Trouble::new(Code::Config, words).help("name the right one with --config FILE or REELMILL_CONFIG"))
+        }
+        _ => Ok(path),
+    }
+}
+
 /// The checked config; warnings are shown.
 ///
 /// # Errors
 /// Where there is none or it is wrong.
 pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
-    let path = find_config(said)?;
+    let path = there(find_config(said)?)?;
     let (config, diagnostics) = crate::config::read(&path);
     match config {
         Some(config) => {
@@ -48,7 +59,7 @@ pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
 
 /// `reelmill check`
 pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
-    let path = find_config(said)?;
+    let path = there(find_config(said)?)?;
     let (config, mut diagnostics) = crate::config::read(&path);
     let (mut rules, mut enabled) = (0, 0);
     if let Some(config) = &config {

@@ -117,18 +117,18 @@ fn list(jobs: &Vec<JobView>, wanted: &JobsList) {
         output::print_wrapped("", words);
         return;
     }
-    table(jobs, Timestamp::now());
+    table(jobs, Some(Timestamp::now()));
     if let Some(last) = jobs.last().filter(|_| jobs.len() as u64 == u64::from(wanted.limit)) {
         output::say(&format!("(older ones: --before {})", last.id));
     }
 }
 
-/// Jobs as a table.
-pub fn table(jobs: &[JobView], now: Timestamp) {
+/// Jobs as a table; with their age where it is told what time it is.
+pub fn table(jobs: &[JobView], now: Option<Timestamp>) {
     let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "CREATED", "DETAIL"], 3)
         .coloured(1)
         .yielding(2, 8)
-        .yielding(5, 14)
+        .yielding(5, 18)
         .prose(5)
         .expendable(&[4, 2, 5]);
     for job in jobs {
@@ -137,21 +137,20 @@ pub fn table(jobs: &[JobView], now: Timestamp) {
             job.state.as_str().to_owned(),
             job.rule.clone(),
             format!("{}/{}", job.bucket, job.key),
-            ago(job.created, now),
-            detail(job, now),
+            now.map_or_else(String::new, |now| ago(job.created, now)),
+            detail(job),
         ]);
     }
     table.print();
 }
 
 /// How far a job is, how long it took, or why it failed or waits.
-fn detail(job: &JobView, now: Timestamp) -> String {
+fn detail(job: &JobView) -> String {
     match job.state {
         JobState::Running => says(job).trim_start().to_owned(),
-        JobState::Queued => match (&job.not_before, &job.reason) {
-            (Some(due), Some(why)) => format!("{}: {why}", ago(*due, now)),
-            (Some(due), None) => ago(*due, now),
-            (None, _) => why(job),
+        JobState::Queued => match job.not_before {
+            Some(due) => format!("{}: {}", ago(due, Timestamp::now()), why(job)),
+            None => why(job),
         },
         JobState::Succeeded => took(job).map_or_else(String::new, |took| format!("in {took}")),
         JobState::Failed | JobState::Cancelled => why(job),

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::client::Client;
 use super::exit::{Code, Trouble};
-use super::output::{self, Paint, ago, length, print_wrapped, tame};
+use super::output::{self, Paint, length, print_wrapped, tame};
 use super::table::Table;
 use super::{files, jobs};
-use crate::app::status::{BrokenView, StatusView};
+use crate::app::status::{BrokenView, PartView, StatusView};
 use crate::diagnostic::quantity::counted;
 
 /// Says how the daemon stands.
@@ -77,7 +77,7 @@ fn show(status: &StatusView) {
     buckets(status);
     if !status.running.is_empty() {
         output::print("");
-        jobs::table(&status.running, now);
+        jobs::table(&status.running, None);
     }
     troubles(status, &paint, now);
     broken(&status.rules.broken, &paint);
@@ -125,17 +125,20 @@ fn buckets(status: &StatusView) {
 /// Parts that do not work as they should, in full. Broken rule files speak for themselves.
 fn troubles(status: &StatusView, paint: &Paint, now: Timestamp) {
     let broken = !status.rules.broken.is_empty();
-    let mut told: Vec<&str> = Vec::new();
-    for (name, part) in status.parts.iter().filter(|(_, part)| !part.ok) {
-        // Several parts may suffer from the same thing.
-        if (name == "rules" && broken) || told.contains(&part.message.as_str()) {
+    let failing = || status.parts.iter().filter(|(_, part)| !part.ok);
+    for (name, part) in failing() {
+        // Several parts may suffer from the same thing: whoever says it shortest speaks for all.
+        let said = |(other, one): (&String, &PartView)| {
+            let shorter = one.message.len() < part.message.len();
+            other != name && part.message.contains(&one.message) && (shorter || other < name)
+        };
+        if (name == "rules" && broken) || failing().any(said) {
             continue;
         }
-        told.push(&part.message);
         output::print("");
-        let since = ago(part.since, now);
+        let time = length(now.duration_since(part.since).as_secs_f64());
         output::print(&format!(
-            "{} {}, since {since}",
+            "{} {}, for {time}",
             paint.state("failed", "trouble"),
             tame(&name.replacen(':', " ", 1))
         ));
