@@ -112,7 +112,7 @@ pub async fn tick(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -
                 tracing::debug!(%bucket, objects, seconds = took, "listed");
             }
             let words = format!(
-                "listed {objects} objects at {now:.0} in {took:.1} s: {hinted} new or changed, {gone} gone, {back} back"
+                "listed {} at {now:.0} in {took:.1} s: {hinted} new or changed, {gone} gone, {back} back"
             );
             mill.health.set(&part, true, words, now);
         }
