@@ -5,6 +5,7 @@
 mod kinds;
 mod tasks;
 mod together;
+mod transcode;
 
 use std::fmt::Write as _;
 use std::time::Duration;
