@@ -31,7 +31,7 @@ pub use lines::{Row, at_work, says, why};
 const BEAT: Duration = Duration::from_millis(400);
 
 /// How long an answer may take before the daemon counts as away.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Shows jobs at work until those of these ids have ended; none named: until it is interrupted.
 pub fn watch(client: &Client, ids: &[String], json: bool) -> Result<ExitCode, Trouble> {
@@ -74,6 +74,8 @@ enum News {
 #[derive(Default)]
 struct Seen {
     view: Option<WatchView>,
+    /// When the last answer came.
+    answered: Option<Timestamp>,
     /// Since when the daemon is away.
     away: Option<Timestamp>,
     /// By id: as it was told last.
@@ -82,7 +84,8 @@ struct Seen {
 
 impl Seen {
     /// Takes in an answer; what is new in it.
-    fn take(&mut self, view: WatchView) -> Vec<News> {
+    fn take(&mut self, view: WatchView, now: Timestamp) -> Vec<News> {
+        self.answered = Some(now);
         let mut news = Vec::new();
         let restarted = self.view.as_ref().is_some_and(|before| before.started != view.started);
         if self.away.take().is_some() || restarted {
@@ -117,11 +120,11 @@ impl Seen {
         news
     }
 
-    fn lose(&mut self, trouble: &Trouble, now: Timestamp) -> Vec<News> {
+    fn lose(&mut self, trouble: &Trouble) -> Vec<News> {
         if self.away.is_some() {
             return Vec::new();
         }
-        self.away = Some(now);
+        self.away = self.answered;
         vec![News::Away(trouble.message.clone())]
     }
 }
@@ -154,17 +157,23 @@ impl<'a> Watch<'a> {
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let mut resized = listen(SignalKind::window_change())?;
         loop {
-            let asked = tokio::select! {
-                asked = self.ask() => Some(asked),
-                code = ending(&mut interrupt, &mut terminate) => return Ok(self.leave(code)),
+            let question = ask(self.client, self.question());
+            tokio::pin!(question);
+            let asked = loop {
+                let heard = tokio::select! {
+                    asked = &mut question => break asked,
+                    () = tokio::time::sleep(BEAT) => self.turn(),
+                    _ = resized.recv() => self.tell(&[]),
+                    code = ending(&mut interrupt, &mut terminate) => return Ok(self.leave(code)),
+                };
+                if heard.is_err() {
+                    return Ok(ExitCode::SUCCESS);
+                }
             };
             let news = match asked {
-                None => Vec::new(),
-                Some(Ok(view)) => self.seen.take(view),
-                Some(Err(trouble)) if self.seen.view.is_some() && passes(&trouble) => {
-                    self.seen.lose(&trouble, Timestamp::now())
-                }
-                Some(Err(trouble)) => return Err(trouble),
+                Ok(view) => self.seen.take(view, Timestamp::now()),
+                Err(trouble) if self.seen.view.is_some() && passes(&trouble) => self.seen.lose(&trouble),
+                Err(trouble) => return Err(trouble),
             };
             if self.tell(&news).is_err() {
                 // Nobody reads any more.
@@ -187,18 +196,21 @@ impl<'a> Watch<'a> {
         }
     }
 
-    async fn ask(&self) -> Result<WatchView, Trouble> {
-        let mut path = format!("/v1/watch?jobs={}", self.named.join(","));
-        if self.named.is_empty() {
-            path.truncate("/v1/watch?".len());
+    fn question(&self) -> String {
+        let mut path = "/v1/watch?".to_owned();
+        if !self.named.is_empty() {
+            write!(path, "jobs={}&", self.named.join(",")).ok();
         }
         if let Some(view) = &self.seen.view {
-            write!(path, "&cursor={}", view.cursor).ok();
+            write!(path, "cursor={}", escape(&view.cursor)).ok();
         }
-        match tokio::time::timeout(ANSWER, self.client.fetch(&path)).await {
-            Ok(answer) => read(answer?),
-            Err(_) => Err(Trouble::new(Code::Temporary, "the daemon does not answer")),
-        }
+        path
+    }
+
+    /// Nothing is new, but what turns goes on turning.
+    fn turn(&mut self) -> std::io::Result<()> {
+        self.tick += 1;
+        self.tell(&[])
     }
 
     /// The exit code, once all named jobs have ended.
@@ -276,6 +288,13 @@ impl<'a> Watch<'a> {
                 out.flush()
             }
         }
+    }
+}
+
+async fn ask(client: &Client<'_>, path: String) -> Result<WatchView, Trouble> {
+    match tokio::time::timeout(ANSWER, client.fetch(&path)).await {
+        Ok(answer) => read(answer?),
+        Err(_) => Err(Trouble::new(Code::Temporary, "the daemon does not answer")),
     }
 }
 
@@ -397,4 +416,82 @@ fn events(
     }
     written.retain(|id, _| present.contains(&id.as_str()));
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: &str, state: &str, attempt: u32, phase: Option<&str>) -> JobView {
+        let work =
+            phase.map(|phase| json!({ "phase": phase, "position": 1.0, "duration": null, "speed": null, "eta": null }));
+        serde_json::from_value(json!({
+            "id": id, "rule": "web", "rule_version": "1", "bucket": "inbox", "key": "a.mp4", "identity": "1-1",
+            "size": 1, "generation": 1, "state": state, "reason": null, "priority": 0, "attempt": attempt,
+            "created": "2026-01-01T00:00:00Z", "started": null, "ended": null, "progress": null, "work": work,
+            "tasks": [],
+        }))
+        .expect("a job")
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn view(started: i64, running: &[JobView], left: &[JobView]) -> WatchView {
+        WatchView {
+            started: at(started),
+            cursor: "1-1".to_owned(),
+            slots: 2,
+            queue: BTreeMap::new(),
+            running: running.to_vec(),
+            left: left.to_vec(),
+            named: Vec::new(),
+        }
+    }
+
+    fn told(news: &[News]) -> Vec<String> {
+        news.iter()
+            .map(|one| match one {
+                News::Away(why) => format!("away: {why}"),
+                News::Back(restarted) => format!("back {restarted}"),
+                News::Works(job) => format!("{} {}", job.id, job.work.as_ref().map_or("", |work| &work.phase)),
+                News::Left(job) => format!("{} {}", job.id, job.state.as_str()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let mut seen = Seen::default();
+        let working = job("a", "running", 1, Some("working"));
+        let probing = job("a", "running", 1, Some("probing"));
+        assert_eq!(told(&seen.take(view(1, &[probing], &[]), at(5))), ["a probing"]);
+        let both = [working.clone()];
+        assert_eq!(told(&seen.take(view(1, &both, &[]), at(6))), ["a working"]);
+        assert_eq!(told(&seen.take(view(1, &both, &[]), at(7))), [""; 0]);
+        let again = job("a", "queued", 1, None);
+        assert_eq!(told(&seen.take(view(1, &[], &[again]), at(8))), ["a queued"]);
+        let end = [job("a", "succeeded", 2, None), job("b", "failed", 1, None)];
+        assert_eq!(told(&seen.take(view(1, &[], &end), at(9))), ["a succeeded", "b failed"]);
+        assert_eq!(told(&seen.take(view(1, &[], &end), at(9))), [""; 0]);
+    }
+
+    #[test]
+    fn a_daemon_that_goes_and_comes_is_told() {
+        let mut seen = Seen::default();
+        let gone = Trouble::new(Code::Unavailable, "nobody listens");
+        seen.take(view(1, &[], &[]), at(5));
+        assert_eq!(told(&seen.lose(&gone)), ["away: nobody listens"]);
+        assert_eq!(seen.away, Some(at(5)), "since the last answer");
+        assert_eq!(told(&seen.lose(&gone)), [""; 0]);
+        assert_eq!(told(&seen.take(view(1, &[], &[]), at(9))), ["back false"]);
+        seen.lose(&gone);
+        assert_eq!(told(&seen.take(view(2, &[], &[]), at(12))), ["back true"]);
+        assert_eq!(
+            told(&seen.take(view(3, &[], &[]), at(13))),
+            ["back true"],
+            "too fast to be missed"
+        );
+    }
 }
