@@ -3,6 +3,7 @@
 //! Answers are plain data ([`view`]) that serialize as they are. Nothing here keeps state: everything comes
 //! from the shared [`Mill`], and every change goes through the store.
 
+pub mod backup;
 pub mod explain;
 mod requests;
 pub mod status;
@@ -12,10 +13,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, JobState};
 use crate::service::mill::Mill;
 use crate::store::{JobFilter, StoreError};
-use view::JobView;
+use view::{JobView, SourceView};
 
 /// How many of the newest jobs are searched for a shortened id.
 const SEARCHED: u32 = 5000;
@@ -42,6 +43,9 @@ pub enum AppError {
     /// The question itself is wrong.
     #[error("{0}")]
     BadRequest(String),
+    /// The daemon may not do what was asked for.
+    #[error("{0}")]
+    Forbidden(String),
     /// Cannot be answered just now.
     #[error("{0}")]
     Unavailable(String),
@@ -58,6 +62,7 @@ impl AppError {
             Self::NotFound(_) => "not_found",
             Self::Conflict(_) => "conflict",
             Self::BadRequest(_) => "bad_request",
+            Self::Forbidden(_) => "forbidden",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -110,13 +115,12 @@ impl App {
     async fn view(&self, job: &Job) -> Result<JobView, AppError> {
         let outputs = self.mill.store.outputs(&job.id).await?;
         let running = self.mill.running.get(&job.id);
-        Ok(JobView::new(
-            job,
-            &outputs,
-            running.as_ref(),
-            &self.mill.config,
-            Timestamp::now(),
-        ))
+        let mut view = JobView::new(job, &outputs, running.as_ref(), &self.mill.config, Timestamp::now());
+        if job.after_success.is_some() && job.state == JobState::Succeeded {
+            let step = self.mill.store.source_step(&job.id).await?;
+            view.source = step.as_ref().map(SourceView::new);
+        }
+        Ok(view)
     }
 
     /// The job with this id, or the only one whose id begins or ends so.

@@ -44,6 +44,7 @@ impl IntoResponse for Refusal {
             AppError::NotFound(_) => StatusCode::NOT_FOUND,
             AppError::Conflict(_) => StatusCode::CONFLICT,
             AppError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            AppError::Forbidden(_) => StatusCode::FORBIDDEN,
             AppError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -142,6 +143,22 @@ pub async fn cancel(State(app): State<App>, Path(id): Path<String>, body: Bytes)
     let wish: CancelBody = wish(&body)?;
     let job = app.cancel(&id, wish.reason.as_deref()).await?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
+}
+
+/// The wish of `POST /v1/backup`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupBody {
+    /// Absolute; nothing may be there.
+    #[serde(default)]
+    file: String,
+}
+
+/// `POST /v1/backup`
+pub async fn backup(State(app): State<App>, body: Bytes) -> Result<Response, Refusal> {
+    let wish: BackupBody = wish(&body)?;
+    let made = app.backup(&wish.file).await?;
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 /// The question of `GET /v1/explain`.

@@ -342,7 +342,11 @@ fn about(job: &JobView) -> String {
         JobState::Running => format!("job {} works on it", job.id),
         JobState::Succeeded => {
             let count: usize = job.tasks.iter().map(|task| task.outputs.len()).sum();
-            format!("job {} did it and published {count} outputs", job.id)
+            let source = job
+                .source
+                .as_ref()
+                .map_or_else(String::new, |source| format!("; the source {}", source.words()));
+            format!("job {} did it and published {count} outputs{source}", job.id)
         }
         JobState::Failed => {
             let error = job.tasks.iter().find_map(|task| task.error.as_ref());

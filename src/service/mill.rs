@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::hints::HintBox;
+use super::room::Room;
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::job::{JobId, LeaseNumber};
@@ -32,6 +33,8 @@ pub struct Mill {
     pub running: Running,
     /// How each part stands.
     pub health: Health,
+    /// Room for what runs write.
+    pub room: Room,
     /// Somebody wants the queue looked at.
     pub queue_changed: Notify,
     /// Somebody wants the rules read again.
@@ -50,6 +53,7 @@ impl Mill {
         started: Timestamp,
     ) -> Self {
         Self {
+            room: Room::new(config.workers.min_free),
             config,
             store,
             buckets,

@@ -111,8 +111,8 @@ async fn publish(mill: &Arc<Mill>, job: &Job, rule: &Rule) -> Result<(), Trouble
     })
     .await?;
     let target = Target {
-        bucket: rule.output.bucket.clone(),
         overwrite: false,
+        ..Target::of(rule)?
     };
     let file = FILE.to_owned();
     let done = publish_note(mill, job, &target, &scratch, Made { file, size, key }).await;

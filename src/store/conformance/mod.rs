@@ -121,6 +121,7 @@ pub fn wish(key: &str, version: i64, seen: u64) -> Acceptance {
             priority: Priority::default(),
             tasks: vec![new_task("copy")],
             retry_of: None,
+            after_success: None,
         }),
     }
 }
