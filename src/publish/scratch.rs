@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, fsync, open, openat, statat};
 use sha2::{Digest, Sha256};
 
@@ -65,6 +66,24 @@ impl Scratch {
         {
             tracing::warn!(path = %self.path.display(), %error, "scratch directory stays behind");
         }
+    }
+
+    /// Every scratch directory below a bucket's root, and when something last moved in it.
+    #[must_use]
+    pub fn all(root: &Path) -> Vec<(Self, Timestamp)> {
+        let entries = std::fs::read_dir(root.join(PLACE)).into_iter().flatten().flatten();
+        let moved = |entry: &std::fs::DirEntry| {
+            let time = entry.metadata().and_then(|metadata| metadata.modified()).ok()?;
+            Timestamp::try_from(time).ok()
+        };
+        entries
+            .filter_map(|entry| {
+                let path = entry.path();
+                let inside = std::fs::read_dir(&path).into_iter().flatten().flatten();
+                let times = inside.filter_map(|inner| moved(&inner)).chain(moved(&entry));
+                Some((Self { path }, times.max()?))
+            })
+            .collect()
     }
 
     /// Removes every scratch directory below a bucket's root that holds none of the files to keep. Answers how many.

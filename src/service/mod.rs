@@ -7,6 +7,7 @@ pub mod hints;
 pub mod history;
 pub mod intake;
 pub mod mill;
+pub mod orphans;
 pub mod publishing;
 pub mod rescue;
 pub mod room;

@@ -155,6 +155,13 @@ pub async fn roll_forward(mill: &Arc<Mill>) -> Result<Vec<PathBuf>, StoreError> 
     Ok(kept)
 }
 
+/// Scratch files on publish lists that were begun and not finished.
+pub async fn listed_scratch(mill: &Mill) -> Result<Vec<PathBuf>, StoreError> {
+    let lists = mill.store.pending_publishes().await?;
+    let items = lists.iter().flat_map(|list| &list.items);
+    Ok(items.map(|item| scratch_path(&item.scratch)).collect())
+}
+
 fn success(list: &PublishList) -> Vec<Event> {
     list.task
         .iter()

@@ -381,6 +381,16 @@ pub async fn mill_on_disk(folder: &Path) -> Arc<Mill> {
     Arc::new(Mill::new(config, Arc::new(store), BTreeMap::new(), Timestamp::now()))
 }
 
+/// The same, with a bucket at `inbox` in this folder.
+pub async fn mill_in(folder: &Path, place: Arc<dyn Bucket>) -> Arc<Mill> {
+    let store = SqliteStore::open(&folder.join("reelmill.db"), Ageing::Strict)
+        .await
+        .unwrap();
+    let config = config(folder, folder.join("inbox"));
+    let buckets = BTreeMap::from([(bucket(), place)]);
+    Arc::new(Mill::new(config, Arc::new(store), buckets, Timestamp::now()))
+}
+
 fn config(folder: &Path, inbox: PathBuf) -> Config {
     let inbox = BucketConfig {
         path: inbox,
