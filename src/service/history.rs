@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// How often to look.
 const LOOK: Duration = Duration::from_mins(10);
 /// How soon after the start.
-const FIRST: Duration = Duration::from_mins(1);
+const FIRST: Duration = Duration::from_secs(5);
 /// Jobs forgotten in one transaction.
 const BATCH: u32 = 200;
 /// Between two of them.
