@@ -163,6 +163,65 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::diagnostic::SourceFile;
+    use crate::job::JobId;
+    use crate::job::testing::task;
+    use crate::object::{Identity, Object};
+    use crate::plan::testing::{audio, film, media, video};
+    use crate::plan::{Wanted, plan};
+    use crate::rule::check::check;
+
+    /// What a run of these tasks on a film of a minute in HD, with 8 Mbit/s, needs, in MiB.
+    fn need(tasks: &str) -> u64 {
+        let text = format!("[trigger]\nbucket = \"inbox\"\n[output]\nbucket = \"out\"\n{tasks}");
+        let file = SourceFile {
+            path: "web.toml".into(),
+            text: text.into(),
+        };
+        let (rule, found) = check(&file, "web", &["inbox".parse().unwrap(), "out".parse().unwrap()]);
+        let rule = rule.unwrap_or_else(|| panic!("{found:?}"));
+        let object = Object {
+            bucket: "inbox".parse().unwrap(),
+            key: "a.mov".parse().unwrap(),
+            identity: Identity::local(60_000_000, 1),
+        };
+        let mut medium = media(vec![video(film(1920, 1080)), audio(2, 48_000)]);
+        medium.duration = Some(std::time::Duration::from_secs(60));
+        let records: Vec<_> = rule.tasks.iter().map(|of| task(of.id.as_str(), &[])).collect();
+        let records: Vec<_> = records.iter().collect();
+        let planned = plan(&Wanted {
+            rule: &rule,
+            object: &object,
+            media: Ok(&medium),
+            tasks: &records,
+            job: &JobId::parse("000000000000001").unwrap(),
+            date: jiff::civil::Date::constant(2000, 1, 1),
+            threads: 1,
+        });
+        assert_eq!(planned.failures, []);
+        estimate(&planned.runs[0], object.identity.size) >> 20
+    }
+
+    #[test]
+    fn needs_follow_what_is_wanted() {
+        let web = |settings: &str| need(&format!("[task.a]\nkind = \"transcode\"\n{settings}"));
+        assert_eq!(need("[task.a]\nkind = \"copy\""), 57, "as much as the source");
+        assert_eq!(need("[task.a]\nkind = \"probe\""), 0);
+        let still = need("[task.a]\nkind = \"snapshot\"\nat = [\"1s\", \"2s\"]");
+        assert!((5..15).contains(&still), "{still}");
+        // 4 Mbit/s for a minute are 29 MiB, twice on the disk until the index is in front.
+        let rate = web("video = { codec = \"h264\", bitrate = \"4000k\" }\naudio = \"none\"");
+        assert!((57..70).contains(&rate), "{rate}");
+        let whole = web("video = { codec = \"h264\", crf = 23 }");
+        assert!((120..180).contains(&whole), "{whole}");
+        let small = web("height = 540\nvideo = { codec = \"h264\", crf = 23 }");
+        assert!(small < whole / 2, "{small}");
+        let fine = web("video = { codec = \"h264\", crf = 17 }");
+        assert!(fine > whole * 3 / 2, "{fine}");
+        let both =
+            need("[task.a]\nkind = \"copy\"\n[task.b]\nkind = \"transcode\"\nvideo = { codec = \"h264\", crf = 23 }");
+        assert_eq!(both, whole + 57);
+    }
 
     #[test]
     fn a_shortage_says_what_is_needed_and_where_the_rest_goes() {

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_mins(10);
 /// How soon after the start.
 const FIRST: Duration = Duration::from_secs(5);
 /// Jobs forgotten in one transaction.
-const BATCH: u32 = 200;
+const BATCH: u32 = 50;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(50);
 

@@ -267,6 +267,7 @@ impl Attempt<'_> {
         desk: &mut Desk,
     ) -> Result<(), Break> {
         let need = estimate(&run, job.object.identity.size);
+        tracing::debug!(job = %job.id, bytes = need, "estimated need of room");
         desk.ticket = None;
         desk.ticket = match self.mill.room.take(&scratch.path, need).await {
             Ok(ticket) => Some(Arc::new(ticket)),
