@@ -56,7 +56,11 @@ fn alone(config: &Config, to: &Path, no_daemon: &Trouble) -> Result<BackupView, 
     }
     let _lock = crate::daemon::lock(&config.state).map_err(|error| {
         let words = format!("the daemon does not answer, and the database cannot be had without it: {error:#}");
-        Trouble::new(Code::Temporary, words)
+        let denied = error
+            .root_cause()
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        Trouble::new(if denied { Code::Permission } else { Code::Temporary }, words)
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

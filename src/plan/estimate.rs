@@ -186,7 +186,7 @@ mod tests {
             identity: Identity::local(60_000_000, 1),
         };
         let mut medium = media(vec![video(film(1920, 1080)), audio(2, 48_000)]);
-        medium.duration = Some(std::time::Duration::from_secs(60));
+        medium.duration = Some(std::time::Duration::from_mins(1));
         let records: Vec<_> = rule.tasks.iter().map(|of| task(of.id.as_str(), &[])).collect();
         let records: Vec<_> = records.iter().collect();
         let planned = plan(&Wanted {

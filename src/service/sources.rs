@@ -5,10 +5,12 @@
 //! is put aside and where it goes; then it is put aside, looked at once more, and deleted or moved; then the step is
 //! done. Killed at any point, the next life of the daemon goes on where this one was.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::hints::Hint;
@@ -24,20 +26,26 @@ use crate::rule::matching;
 use crate::rule::source::AfterSuccess;
 use crate::store::{JobFilter, StoreError};
 
-/// How often to look whether a step is due.
+/// How often to look for new steps.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often to look at those again that had to wait.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Steps looked at in one round.
 const BATCH: u32 = 100;
 /// Names tried for a source whose place is taken.
 const MOST_NAMES: u32 = 1000;
 
-/// Repeats [`tick`] until `stop`.
+/// Repeats [`tick`] until `stop`: what is new soon, what had to wait now and then.
 pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
-    let mut after = 0;
+    let (mut newest, mut walked) = (0, Some(0));
+    let mut next_walk = Instant::now();
     loop {
-        match tick(&mill, after, Timestamp::now()).await {
-            Ok(last) => after = last,
-            Err(error) => tracing::error!(error = %with_causes(&error), "cannot see to sources after success"),
+        newest = tell(tick(&mill, newest, Timestamp::now()).await).map_or(newest, |last| last.max(newest));
+        if Instant::now() >= next_walk {
+            walked = tell(tick(&mill, walked.unwrap_or(0), Timestamp::now()).await);
+            if walked.is_none() {
+                next_walk = Instant::now() + AGAIN;
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -46,15 +54,20 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
     }
 }
 
-/// One round over the steps after this one; answers after which the next begins.
-pub async fn tick(mill: &Arc<Mill>, after: i64, now: Timestamp) -> Result<i64, StoreError> {
+fn tell(done: Result<Option<i64>, StoreError>) -> Option<i64> {
+    done.unwrap_or_else(|error| {
+        tracing::error!(error = %with_causes(&error), "cannot see to sources after success");
+        None
+    })
+}
+
+/// One round over due steps that come after this one; answers the last that it looked at, none where there is none.
+pub async fn tick(mill: &Arc<Mill>, after: i64, now: Timestamp) -> Result<Option<i64>, StoreError> {
     let due = mill.store.source_steps_due(after, BATCH).await?;
-    let more = u32::try_from(due.len()).unwrap_or(BATCH) >= BATCH;
-    let last = due.last().map_or(0, |step| step.seq);
     for step in &due {
         take(mill, step, now).await?;
     }
-    Ok(if more { last } else { 0 })
+    Ok(due.last().map(|step| step.seq))
 }
 
 /// How a step that is due goes on.
@@ -99,8 +112,11 @@ async fn take(mill: &Arc<Mill>, step: &SourceStep, now: Timestamp) -> Result<(),
             (StepState::Due, Some(reason))
         }
         Next::Later(reason) => {
+            if step.reason.as_deref() == Some(&reason) {
+                return Ok(());
+            }
             tracing::warn!(job = %step.job, bucket = %object.bucket, key = %object.key, %reason, "the source cannot be taken away yet");
-            return Ok(());
+            return mill.store.note_source_step(step, &reason).await;
         }
     };
     mill.store
@@ -129,6 +145,14 @@ async fn take(mill: &Arc<Mill>, step: &SourceStep, now: Timestamp) -> Result<(),
 async fn begin(mill: &Arc<Mill>, bucket: &Arc<dyn Bucket>, step: &SourceStep) -> Result<Next, StoreError> {
     let object = &step.object;
     let give_up = |reason: &str| Ok(Next::End(StepState::GivenUp, Some(reason.to_owned())));
+    let book = mill.book.get();
+    // Nothing is taken away on a word that was taken back.
+    if book
+        .get(&step.rule)
+        .is_some_and(|live| live.rule.after_success.as_ref() != Some(&step.wish))
+    {
+        return give_up("the rule was changed, and does not say so of its sources any more");
+    }
     match bucket.resolve(&object.key).await {
         Ok(Resolved::Complete(identity) | Resolved::Settling { identity, .. }) if identity == object.identity => {}
         Ok(Resolved::Complete(_) | Resolved::Settling { .. }) => {
@@ -295,8 +319,13 @@ async fn carry_out(
         }),
         Err(error) => {
             let why = with_causes(&error);
+            let never = matches!(&error, PublishError::Io { source, .. } if matches!(
+                source.kind(),
+                ErrorKind::CrossesDevices | ErrorKind::InvalidFilename | ErrorKind::NotADirectory
+            ));
             Ok(match blocking(move || place.put_back()).await {
-                Ok(()) => Next::End(StepState::GivenUp, Some(why)),
+                Ok(()) if never => Next::End(StepState::GivenUp, Some(why)),
+                Ok(()) => Next::Wait(why),
                 Err(error) => error.into(),
             })
         }

@@ -263,6 +263,9 @@ impl Store for FakeStore {
     ) -> Result<(), StoreError> {
         not_here()
     }
+    async fn note_source_step(&self, _: &SourceStep, _: &str) -> Result<(), StoreError> {
+        not_here()
+    }
     async fn forget_jobs(&self, _: Option<Timestamp>, _: Option<u64>, _: u32, _: Timestamp) -> Result<u64, StoreError> {
         not_here()
     }

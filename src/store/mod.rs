@@ -408,6 +408,9 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
+    /// Writes down why a due step cannot go on just now; what is aside stays on record.
+    async fn note_source_step(&self, step: &SourceStep, reason: &str) -> Result<(), StoreError>;
+
     // History ---------------------------------------------------------------------------------
 
     /// Forgets at most `limit` jobs, oldest end first: those that ended at or before a time, and those that are more than

@@ -118,7 +118,9 @@ fn moving() -> AfterSuccess {
 async fn a_source_waits_for_every_rule_that_wants_it_and_has_not_decided() {
     let house = House::new().await;
     house.write("in/a.mp4", "x");
-    house.rules(vec![rule("web", "in"), rule("late", "in")]);
+    let mut web = rule("web", "in");
+    Arc::make_mut(&mut web.rule).after_success = Some(AfterSuccess::Delete);
+    house.rules(vec![web, rule("late", "in")]);
     let object = house.object("in/a.mp4").await;
     let job = house.success("web", &object, Some(AfterSuccess::Delete)).await;
     house.tick().await;
@@ -243,10 +245,42 @@ async fn more_steps_than_a_round_takes_all_get_their_turn() {
         };
         jobs.push(house.success("web", &object, Some(AfterSuccess::Delete)).await);
     }
-    let after = tick(&house.mill, 0, now()).await.unwrap();
-    assert!(after > 0);
-    assert_eq!(tick(&house.mill, after, now()).await.unwrap(), 0);
+    let mut after = Some(0);
+    for _ in 0..2 {
+        after = tick(&house.mill, after.unwrap(), now()).await.unwrap();
+        assert!(after > Some(0));
+    }
+    assert_eq!(tick(&house.mill, after.unwrap(), now()).await.unwrap(), None);
     for job in &jobs {
         assert_eq!(house.step(job).await.state, StepState::GivenUp);
     }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_away_by_a_rule_that_does_not_say_so_any_more() {
+    let house = House::new().await;
+    house.write("in/a.mp4", "x");
+    house.rules(vec![rule("web", "in")]);
+    let object = house.object("in/a.mp4").await;
+    let job = house.success("web", &object, Some(AfterSuccess::Delete)).await;
+    house.tick().await;
+    let step = house.step(&job).await;
+    assert_eq!(step.state, StepState::GivenUp);
+    assert!(step.reason.unwrap().contains("the rule was changed"));
+    assert!(house.path("in/a.mp4").exists());
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_moved_to_leaves_the_source_where_it_was() {
+    let house = House::new().await;
+    house.write("in/a.mp4", "x");
+    house.write("done", "a file where a directory should be");
+    let object = house.object("in/a.mp4").await;
+    let job = house.success("archive", &object, Some(moving())).await;
+    house.tick().await;
+    let step = house.step(&job).await;
+    assert!(step.state != StepState::Done, "{step:?}");
+    assert!(step.reason.is_some());
+    assert_eq!(house.names("in"), ["a.mp4"]);
+    std::fs::remove_file(house.path("done")).unwrap();
 }

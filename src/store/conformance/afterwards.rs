@@ -76,7 +76,9 @@ pub async fn a_step_begins_only_while_nobody_works_on_its_source(place: &dyn Pla
     assert_eq!(store.source_step(&job.id).await.unwrap().unwrap().aside, None);
     store.apply(&other, None, &[cancelled()], at(3)).await.unwrap();
     assert!(store.begin_source_step(&step, &aside, Some(&target)).await.unwrap());
+    store.note_source_step(&step, "the disk is away").await.unwrap();
     let begun = store.source_step(&job.id).await.unwrap().unwrap();
+    assert_eq!(begun.reason.as_deref(), Some("the disk is away"));
     assert_eq!((&begun.aside, &begun.target), (&Some(aside), &Some(target)));
     store
         .settle_source_step(&begun, StepState::Done, None, at(4))

@@ -262,6 +262,12 @@ impl Store for SqliteStore {
         Ok(tx.commit().await?)
     }
 
+    async fn note_source_step(&self, step: &SourceStep, reason: &str) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        source::note(&mut tx, step.seq, reason).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn forget_jobs(
         &self,
         ended_by: Option<Timestamp>,

@@ -137,6 +137,16 @@ pub async fn settle(
     Ok(())
 }
 
+/// Writes down why a due step cannot go on.
+pub async fn note(db: &mut SqliteConnection, seq: i64, reason: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE source_steps SET reason = ? WHERE seq = ? AND state = 'due'")
+        .bind(reason)
+        .bind(seq)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 fn step(row: &SqliteRow) -> Result<SourceStep, StoreError> {
     let state: &str = row.try_get("state")?;
     let job: &str = row.try_get("job")?;
