@@ -208,6 +208,9 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
     if let Some(due) = job.not_before {
         line("waits", format!("until {}", both(due)));
     }
+    if let Some(source) = &job.source {
+        line("source", tame(&source.words()));
+    }
     if let Some(old) = &job.retry_of {
         line("repeats", format!("job {}", tame(old)));
     }
