@@ -1,0 +1,589 @@
+//! Every form that a task can make, by the real binary on real media, judged by ffmpeg: what it shows and hears, how
+//! long it is, and that it decodes to its end without a word of complaint.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+#[allow(clippy::disallowed_methods, reason = "a test runs programs")]
+fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+fn media(name: &str) -> PathBuf {
+    static MEDIA: OnceLock<PathBuf> = OnceLock::new();
+    let folder = MEDIA.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .parent()
+            .unwrap()
+            .join("test-media-v1");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media/make.sh");
+        let made = command(script.to_str().unwrap()).arg(&folder).status().unwrap();
+        assert!(made.success(), "test media could not be made");
+        folder
+    });
+    folder.join(name)
+}
+
+/// What one task made of one source.
+struct Made {
+    folder: tempfile::TempDir,
+    tried: Output,
+}
+
+impl Made {
+    /// Tries a rule with this one task.
+    fn of(source: &Path, task: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rule = folder.path().join("rule.toml");
+        let text = format!("enabled = true\n[trigger]\nbucket = \"inbox\"\nformats = \"*\"\n[task.t]\n{task}\n");
+        std::fs::write(&rule, text).unwrap();
+        let tried = command(env!("CARGO_BIN_EXE_reelmill"))
+            .args(["try", "--json"])
+            .args([&rule, source])
+            .arg("--out")
+            .arg(folder.path().join("out"))
+            .output()
+            .unwrap();
+        Self { folder, tried }
+    }
+
+    fn said(&self) -> String {
+        let [out, err] = [&self.tried.stdout, &self.tried.stderr].map(|text| String::from_utf8_lossy(text));
+        format!("{out}{err}")
+    }
+
+    fn file(&self) -> PathBuf {
+        assert!(self.tried.status.success(), "{}", self.said());
+        let mut files = std::fs::read_dir(self.folder.path().join("out")).unwrap();
+        let file = files.next().unwrap().unwrap().path();
+        assert!(files.next().is_none(), "one file only");
+        file
+    }
+}
+
+/// `h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s`, as ffprobe sees it; frames are counted by decoding.
+fn described(file: &Path) -> String {
+    let probed = command("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-count_frames",
+            "-show_streams",
+            "-show_format",
+            "-of",
+            "json",
+        ])
+        .arg(file)
+        .output()
+        .unwrap();
+    let all: Value = serde_json::from_slice(&probed.stdout).unwrap();
+    let mut words = Vec::new();
+    for stream in all["streams"].as_array().unwrap() {
+        let codec = stream["codec_name"].as_str().unwrap();
+        if stream["codec_type"] == "video" {
+            let frames = stream["nb_read_frames"].as_str().unwrap();
+            let rotation = stream["side_data_list"][0]["rotation"].as_i64();
+            let rotation = rotation.map_or_else(String::new, |by| format!(" turned {by}"));
+            words.push(format!(
+                "{codec} {}x{}{rotation} {frames} frames",
+                stream["width"], stream["height"]
+            ));
+        } else {
+            let rate = stream["sample_rate"].as_str().unwrap();
+            words.push(format!("{codec} {rate} Hz x{}", stream["channels"]));
+        }
+    }
+    let length: f64 = all["format"]["duration"]
+        .as_str()
+        .map_or(-1.0, |text| text.parse().unwrap());
+    words.push(format!("{length:.1} s"));
+    words.join(", ")
+}
+
+/// What ffmpeg says while it decodes the file to its end: nothing, where it is right.
+fn complaints(file: &Path) -> String {
+    let ran = command("ffmpeg")
+        .args(["-nostdin", "-v", "warning", "-xerror", "-i"])
+        .arg(file)
+        .args(["-fps_mode", "passthrough", "-f", "null", "-"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let said: Vec<_> = said
+        .lines()
+        // About every WAV of one or two channels, its own too.
+        .filter(|line| !line.starts_with("Guessed Channel Layout"))
+        .collect();
+    format!(
+        "{}{}",
+        said.join("\n"),
+        if ran.status.success() { "" } else { " failed" }
+    )
+}
+
+/// Makes each and holds what came of it against what should; tells all that differ.
+fn hold(table: &[(&str, &str, &str)]) {
+    let mut wrong = Vec::new();
+    for (source, task, expected) in table {
+        let made = Made::of(
+            &media(source),
+            &format!("kind = \"transcode\"\n{}", task.replace("; ", "\n")),
+        );
+        if !made.tried.status.success() {
+            wrong.push(format!("{source}: {task}: {}", made.said()));
+            continue;
+        }
+        let file = made.file();
+        let (found, said) = (described(&file), complaints(&file));
+        if &found != expected || !said.is_empty() {
+            wrong.push(format!(
+                "{source}: {task}\n  wanted {expected}\n  found  {found}\n  {said}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_container_plays_with_what_it_holds_by_default() {
+    hold(&[
+        ("plain.mp4", "", "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s"),
+        (
+            "plain.mp4",
+            "container = 'mov'",
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "container = 'mkv'",
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "container = 'webm'",
+            "vp9 640x360 150 frames, opus 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "container = 'ts'",
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        ("plain.mp4", "container = 'm4a'", "aac 48000 Hz x2, 5.0 s"),
+        ("plain.mp4", "container = 'mp3'", "mp3 48000 Hz x2, 5.1 s"),
+        ("plain.mp4", "container = 'ogg'", "opus 48000 Hz x2, 5.0 s"),
+        ("plain.mp4", "container = 'flac'", "flac 48000 Hz x2, 5.0 s"),
+        ("plain.mp4", "container = 'wav'", "pcm_s16le 48000 Hz x2, 5.0 s"),
+    ]);
+}
+
+#[test]
+fn codecs_go_where_they_fit() {
+    hold(&[
+        (
+            "plain.mp4",
+            "container = 'webm'; video = { codec = 'vp8', preset = 'ultrafast' }; height = 180",
+            "vp8 320x180 150 frames, opus 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "container = 'mkv'; video = { codec = 'vp8', bitrate = '400k' }; audio = { codec = 'flac' }; height = 180",
+            "vp8 320x180 150 frames, flac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "container = 'mkv'; video = { codec = 'vp9', crf = 45, preset = 'fast', gop = 30 }; audio = { codec = 'pcm' }; height = 90",
+            "vp9 160x90 150 frames, pcm_s16le 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "video = { codec = 'vp9' }; audio = { codec = 'opus', bitrate = '64k' }; height = 90",
+            "vp9 160x90 150 frames, opus 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "container = 'mov'; audio = { codec = 'pcm' }; video = { fps = 10 }; height = 90",
+            "h264 160x90 50 frames, pcm_s16le 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "container = 'ts'; audio = { codec = 'mp3' }; height = 90",
+            "h264 160x90 150 frames, mp3 48000 Hz x2, 5.1 s",
+        ),
+        (
+            "variable.mkv",
+            "container = 'webm'; height = 90",
+            "vp9 160x90 102 frames, opus 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "variable.mkv",
+            "container = 'ts'; height = 90",
+            "h264 160x90 102 frames, aac 48000 Hz x1, 5.0 s",
+        ),
+    ]);
+}
+
+#[test]
+fn sound_has_the_channels_rate_and_bitrate_that_were_asked_for() {
+    hold(&[
+        ("surround.mp4", "container = 'm4a'", "aac 48000 Hz x6, 5.0 s"),
+        ("surround.mp4", "container = 'ogg'", "opus 48000 Hz x6, 5.0 s"),
+        ("surround.mp4", "container = 'flac'", "flac 48000 Hz x6, 5.0 s"),
+        ("surround.mp4", "container = 'wav'", "pcm_s16le 48000 Hz x6, 5.0 s"),
+        ("surround.mp4", "container = 'mp3'", "mp3 48000 Hz x2, 5.0 s"),
+        (
+            "sound.wav",
+            "container = 'mp3'; audio = { channels = 1, rate = 22050, bitrate = '32k' }",
+            "mp3 22050 Hz x1, 5.1 s",
+        ),
+        (
+            "sound.flac",
+            "container = 'wav'; audio = { channels = 2, rate = 96000 }",
+            "pcm_s16le 96000 Hz x2, 5.0 s",
+        ),
+        (
+            "sound.mp3",
+            "container = 'm4a'; audio = { channels = 2, rate = 44100, bitrate = '96k' }",
+            "aac 44100 Hz x2, 5.1 s",
+        ),
+        ("cover.mp3", "container = 'flac'", "flac 48000 Hz x1, 5.0 s"),
+    ]);
+    let sizes = ["64k", "256k"].map(|bitrate| {
+        let task = format!("kind = 'transcode'\ncontainer = 'mp3'\naudio = {{ bitrate = '{bitrate}' }}");
+        Made::of(&media("sound.wav"), &task).file().metadata().unwrap().len() * 8 / 5
+    });
+    assert!(
+        sizes[0].abs_diff(64_000) < 4_000 && sizes[1].abs_diff(256_000) < 12_000,
+        "{sizes:?}"
+    );
+}
+
+#[test]
+fn an_mp3_says_truly_how_long_it_is_and_keeps_its_title() {
+    let made = Made::of(
+        &media("longer.mp4"),
+        "kind = 'transcode'\ncontainer = 'mp3'\naudio = { bitrate = '96k' }",
+    );
+    let file = made.file();
+    let decoded = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(&file)
+        .args(["-f", "s16le", "-ac", "1", "-ar", "8000", "-"])
+        .output()
+        .unwrap();
+    let heard = decoded.stdout.len() as f64 / 16_000.0;
+    assert!((heard - 20.0).abs() < 0.1, "{heard}");
+    // The header says so; nobody had to guess from the bitrate.
+    let header = std::fs::read(&file).unwrap();
+    let tagged = |mark: &[u8]| header[..4096].windows(mark.len()).any(|at| at == mark);
+    assert!(tagged(b"Xing") || tagged(b"Info"), "no header tells the length");
+    let titled = Made::of(&media("sound.mp3"), "kind = 'transcode'\ncontainer = 'mp3'").file();
+    let title = command("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "format_tags=title,artist",
+            "-of",
+            "csv=p=0",
+        ])
+        .arg(titled)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&title.stdout).trim(), "A tone,Nobody");
+}
+
+#[test]
+fn streams_are_copied_as_they_are() {
+    let both = "video = 'copy'; audio = 'copy'; container = ";
+    let copied = |to: &str| format!("{both}'{to}'");
+    hold(&[
+        (
+            "plain.mp4",
+            &copied("mkv"),
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            &copied("ts"),
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            &copied("mov"),
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.ts",
+            &copied("mp4"),
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.mkv",
+            &copied("mp4"),
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "plain.flv",
+            &copied("mp4"),
+            "h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "vp9.webm",
+            &copied("webm"),
+            "vp9 640x360 150 frames, opus 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "ten-bit.mkv",
+            &copied("mp4"),
+            "hevc 640x360 150 frames, aac 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "turned.mp4",
+            &copied("mp4"),
+            "h264 640x360 turned 90 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "old.avi",
+            &copied("mkv"),
+            "mpeg4 640x360 150 frames, mp3 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "sound.mp3",
+            "audio = 'copy'; container = 'mp3'",
+            "mp3 48000 Hz x1, 5.1 s",
+        ),
+        (
+            "plain.mp4",
+            "audio = 'copy'; container = 'm4a'",
+            "aac 48000 Hz x2, 5.0 s",
+        ),
+        (
+            "sound.opus",
+            "audio = 'copy'; container = 'ogg'",
+            "opus 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "sound.flac",
+            "audio = 'copy'; container = 'flac'",
+            "flac 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "sound.wav",
+            "audio = 'copy'; container = 'wav'",
+            "pcm_s16le 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "video = 'copy'; audio = { codec = 'mp3' }; container = 'mkv'",
+            "h264 640x360 150 frames, mp3 48000 Hz x2, 5.1 s",
+        ),
+        (
+            "plain.mp4",
+            "audio = { codec = 'copy' }; height = 90",
+            "h264 160x90 150 frames, aac 48000 Hz x2, 5.0 s",
+        ),
+    ]);
+    // Not one packet is another.
+    let packets = |file: &Path| {
+        let hashed = command("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-i"])
+            .arg(file)
+            .args([
+                "-map",
+                "0:v",
+                "-c",
+                "copy",
+                "-bsf:v",
+                "h264_mp4toannexb",
+                "-f",
+                "md5",
+                "-",
+            ])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&hashed.stdout).into_owned()
+    };
+    let copy = Made::of(
+        &media("plain.mp4"),
+        &format!("kind = 'transcode'\n{}", copied("mov").replace("; ", "\n")),
+    );
+    assert_eq!(packets(&copy.file()), packets(&media("plain.mp4")));
+}
+
+#[test]
+fn what_a_container_cannot_hold_is_not_copied_into_it() {
+    let made = Made::of(&media("vp8.webm"), "kind = 'transcode'\nvideo = 'copy'\naudio = 'none'");
+    assert!(!made.tried.status.success());
+    assert!(made.said().contains("VP8 cannot be copied into mp4"), "{}", made.said());
+    let made = Made::of(&media("plain.ts"), "kind = 'transcode'\nvideo = 'copy'\nstart = '2s'");
+    assert!(made.said().contains("has no index"), "{}", made.said());
+}
+
+#[test]
+fn parts_begin_and_end_where_they_should() {
+    hold(&[
+        (
+            "longer.mp4",
+            "start = '5s'; end = '-10s'; height = 90",
+            "h264 160x90 150 frames, aac 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "longer.mp4",
+            "start = '75%'; height = 90",
+            "h264 160x90 150 frames, aac 48000 Hz x1, 5.0 s",
+        ),
+        (
+            "longer.mp4",
+            "end = '1s'; height = 90",
+            "h264 160x90 30 frames, aac 48000 Hz x1, 1.0 s",
+        ),
+        (
+            "longer.mkv",
+            "start = '18.5s'; end = '60s'; height = 90",
+            "h264 160x90 45 frames, aac 48000 Hz x1, 1.5 s",
+        ),
+        (
+            "plain.ts",
+            "start = '1s'; end = '3s'; height = 90",
+            "h264 160x90 60 frames, aac 48000 Hz x2, 2.0 s",
+        ),
+        (
+            "longer.mp4",
+            "container = 'wav'; start = '1.25s'; end = '1.5s'",
+            "pcm_s16le 48000 Hz x1, 0.2 s",
+        ),
+        (
+            "longer.mp4",
+            "container = 'mp3'; start = '-2s'",
+            "mp3 48000 Hz x1, 2.1 s",
+        ),
+        (
+            "late-sound.mp4",
+            "start = '2s'; end = '4s'; height = 90",
+            "h264 160x90 60 frames, aac 48000 Hz x2, 2.0 s",
+        ),
+    ]);
+    let made = Made::of(&media("plain.mp4"), "kind = 'transcode'\nstart = '10s'");
+    assert!(
+        made.said().contains("starts at 10 s, and the medium is 5"),
+        "{}",
+        made.said()
+    );
+    // Copied pictures begin at the key frame before: one every two seconds.
+    let task = "kind = 'transcode'\nvideo = 'copy'\naudio = 'copy'\nstart = '5s'\nend = '9s'";
+    let copy = Made::of(&media("longer.mp4"), task).file();
+    assert_eq!(complaints(&copy), "");
+    let found = described(&copy);
+    assert!(found.ends_with("5.1 s") || found.ends_with("5.0 s"), "{found}");
+}
+
+/// Brightness of a pixel in a frame at this time of a file, 0 to 255, and of every one of the row.
+fn row(file: &Path, at: &str, y: u32, width: u32) -> Vec<u8> {
+    let shown = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-ss", at, "-i"])
+        .arg(file)
+        .args(["-frames:v", "1", "-vf"])
+        .arg(format!("crop={width}:1:0:{y}"))
+        .args(["-pix_fmt", "gray", "-f", "rawvideo", "-"])
+        .output()
+        .unwrap();
+    shown.stdout
+}
+
+#[test]
+fn a_part_shows_the_frames_of_that_part() {
+    let source = media("longer.mp4");
+    for (name, start) in [("longer.mp4", "7.3s"), ("longer.mkv", "7.3s")] {
+        let task = format!("kind = 'transcode'\nstart = '{start}'\nend = '9s'\nvideo = {{ crf = 5 }}\naudio = 'none'");
+        let part = Made::of(&media(name), &task).file();
+        // The test picture counts its frames in its upper left corner.
+        let (found, wanted) = (row(&part, "0.5", 40, 120), row(&source, "7.8", 40, 120));
+        let other = row(&source, "7.9", 40, 120);
+        let apart = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        assert_eq!(found.len(), 120);
+        assert!(
+            apart(&found, &wanted) * 2 < apart(&found, &other),
+            "{name}: {} {}",
+            apart(&found, &wanted),
+            apart(&found, &other)
+        );
+    }
+}
+
+#[test]
+fn pictures_fit_their_frames() {
+    let square = |fit: &str| format!("width = 320; height = 320; fit = '{fit}'; audio = 'none'");
+    let table: Vec<(&str, String, &str)> = vec![
+        ("plain.mp4", square("contain"), "h264 320x180 150 frames, 5.0 s"),
+        ("plain.mp4", square("pad"), "h264 320x320 150 frames, 5.0 s"),
+        ("plain.mp4", square("cover"), "h264 320x320 150 frames, 5.0 s"),
+        ("plain.mp4", square("stretch"), "h264 320x320 150 frames, 5.0 s"),
+        ("turned.mp4", square("contain"), "h264 180x320 150 frames, 5.0 s"),
+        ("wide-pixels.mp4", square("cover"), "h264 320x320 75 frames, 3.0 s"),
+        (
+            "turned.mp4",
+            "long_side = 320; audio = 'none'".to_owned(),
+            "h264 180x320 150 frames, 5.0 s",
+        ),
+        (
+            "turned.mp4",
+            "short_side = 90; audio = 'none'".to_owned(),
+            "h264 90x160 150 frames, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "height = 720; audio = 'none'".to_owned(),
+            "h264 640x360 150 frames, 5.0 s",
+        ),
+        (
+            "plain.mp4",
+            "height = 480; upscale = true; audio = 'none'".to_owned(),
+            "h264 854x480 150 frames, 5.0 s",
+        ),
+    ];
+    let table: Vec<_> = table
+        .iter()
+        .map(|(source, task, wanted)| (*source, task.as_str(), *wanted))
+        .collect();
+    hold(&table);
+    // Bars are black, a cut picture has none, and a stretched one shows all from edge to edge.
+    let seen = |fit: &str| {
+        let task = format!("kind = 'transcode'\n{}", square(fit).replace("; ", "\n"));
+        let file = Made::of(&media("plain.mp4"), &task).file();
+        let brightest = |y| row(&file, "1", y, 320).into_iter().max().unwrap();
+        (brightest(20), brightest(160))
+    };
+    let (bar, middle) = seen("pad");
+    assert!(bar < 24 && middle > 100, "{bar} {middle}");
+    assert!(seen("cover").0 > 100 && seen("stretch").0 > 100);
+}
+
+#[test]
+fn a_pipeline_in_the_rules_own_words_does_what_it_says() {
+    let task = |launch: &str| format!("kind = 'pipeline'\nextension = 'wav'\nlaunch = '{launch}'");
+    let wav = task("{input} ! decodebin ! audioconvert ! audioresample ! audio/x-raw,rate=8000 ! wavenc ! {output}");
+    assert_eq!(
+        described(&Made::of(&media("sound.mp3"), &wav).file()),
+        "pcm_s16le 8000 Hz x1, 5.0 s"
+    );
+    for (launch, reason) in [
+        ("{input} ! nosuchthing ! {output}", "no element"),
+        ("{input} ! ! {output}", "syntax error"),
+        ("{input} ! fakesink videotestsrc num-buffers=0 ! {output}", "empty"),
+        ("{input} ! oggdemux ! {output}", "cannot"),
+    ] {
+        let made = Made::of(&media("sound.mp3"), &task(launch));
+        assert!(!made.tried.status.success(), "{launch}");
+        println!("{launch}: {}", made.said());
+        assert!(
+            made.said().contains(reason) || reason == "cannot",
+            "{launch}: {}",
+            made.said()
+        );
+    }
+}
