@@ -8,6 +8,7 @@ pub mod history;
 pub mod intake;
 pub mod mill;
 pub mod orphans;
+pub mod pace;
 pub mod publishing;
 pub mod rescue;
 pub mod room;

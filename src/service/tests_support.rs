@@ -225,6 +225,12 @@ impl Store for FakeStore {
     async fn outputs(&self, _: &JobId) -> Result<Vec<OutputRecord>, StoreError> {
         not_here()
     }
+    async fn outputs_of(&self, _: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
+        not_here()
+    }
+    async fn ids(&self, _: &str, _: u32, _: u32) -> Result<Vec<JobId>, StoreError> {
+        not_here()
+    }
     async fn outputs_to_remove(&self, _: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
         not_here()
     }
@@ -243,7 +249,7 @@ impl Store for FakeStore {
     async fn source_steps_on(&self, _: &BucketName, _: &ObjectKey) -> Result<Vec<SourceStep>, StoreError> {
         not_here()
     }
-    async fn source_step(&self, _: &JobId) -> Result<Option<SourceStep>, StoreError> {
+    async fn source_steps_of(&self, _: &[JobId]) -> Result<Vec<SourceStep>, StoreError> {
         not_here()
     }
     async fn begin_source_step(

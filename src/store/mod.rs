@@ -251,6 +251,8 @@ pub struct JobFilter {
     pub bucket: Option<BucketName>,
     /// Only of this key.
     pub key: Option<ObjectKey>,
+    /// Only jobs made then or later.
+    pub since: Option<Timestamp>,
     /// Only jobs older than this one (keyset paging over (created, id)).
     pub before: Option<JobId>,
     /// At most so many, 1 ..= 1000.
@@ -371,6 +373,8 @@ pub trait Store: Send + Sync {
     async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError>;
     /// Outputs of a job, in any state.
     async fn outputs(&self, job: &JobId) -> Result<Vec<OutputRecord>, StoreError>;
+    /// Outputs of all these jobs, in any state, by job.
+    async fn outputs_of(&self, jobs: &[JobId]) -> Result<Vec<OutputRecord>, StoreError>;
     /// Superseded outputs whose grace is over.
     async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError>;
     /// The file is gone, or is not ours any more.
@@ -390,7 +394,11 @@ pub trait Store: Send + Sync {
     /// Steps of this key that are due.
     async fn source_steps_on(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Vec<SourceStep>, StoreError>;
     /// The step of a job, in any state.
-    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError>;
+    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError> {
+        Ok(self.source_steps_of(std::slice::from_ref(job)).await?.pop())
+    }
+    /// The steps of these jobs, in any state; nothing for jobs without one.
+    async fn source_steps_of(&self, jobs: &[JobId]) -> Result<Vec<SourceStep>, StoreError>;
     /// Writes down the names that a source will have on its way, before it gets the first. False, and nothing written,
     /// where the step is not due or a job on the same identity has not ended.
     async fn begin_source_step(
@@ -430,6 +438,9 @@ pub trait Store: Send + Sync {
 
     /// One job.
     async fn job(&self, id: &JobId) -> Result<Job, StoreError>;
+    /// Ids of jobs that begin with `part`, and of those among the `newest` jobs that end with it, newest first; at most
+    /// `limit` of them.
+    async fn ids(&self, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError>;
     /// Jobs, newest first.
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
     /// How many jobs there are, by rule and state.

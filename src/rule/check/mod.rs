@@ -7,6 +7,7 @@ mod kinds;
 mod source;
 mod tasks;
 mod together;
+mod transcode;
 
 use std::fmt::Write as _;
 use std::time::Duration;

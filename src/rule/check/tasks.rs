@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::kinds::{LATER_OF_TASKS, snapshot, transcode};
+use super::kinds::{LATER_OF_TASKS, pipeline, snapshot};
 use super::or_default;
+use super::transcode::transcode;
 use crate::diagnostic::did_you_mean;
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{Task, TaskId, TaskKind, When};
 
-const LATER_KINDS: [&str; 9] = [
+const LATER_KINDS: [&str; 8] = [
     "adaptive",
     "sprite",
     "animation",
@@ -17,7 +18,6 @@ const LATER_KINDS: [&str; 9] = [
     "inspect",
     "recognize",
     "review",
-    "pipeline",
 ];
 
 /// A task whose `after` is still as written.
@@ -165,16 +165,26 @@ fn draft(id: Option<TaskId>, mut table: Table<'_>) -> Draft<'_> {
         )
     });
     let kind = table
-        .require("kind", "one of \"transcode\", \"snapshot\", \"probe\", \"copy\"")
+        .require(
+            "kind",
+            "one of \"transcode\", \"snapshot\", \"probe\", \"copy\", \"pipeline\"",
+        )
         .and_then(|value| {
             value.one_of(
-                &[("transcode", 't'), ("snapshot", 's'), ("probe", 'p'), ("copy", 'c')],
+                &[
+                    ("transcode", 't'),
+                    ("snapshot", 's'),
+                    ("probe", 'p'),
+                    ("copy", 'c'),
+                    ("pipeline", 'l'),
+                ],
                 &LATER_KINDS,
             )
         });
     let kind = match kind {
         Some('t') => transcode(table),
         Some('s') => snapshot(table),
+        Some('l') => pipeline(table),
         Some(plain) => {
             table.finish(&LATER_OF_TASKS);
             Some(if plain == 'p' { TaskKind::Probe } else { TaskKind::Copy })

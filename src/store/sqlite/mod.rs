@@ -206,6 +206,10 @@ impl Store for SqliteStore {
         look::outputs(&mut *self.read().await?, job).await
     }
 
+    async fn outputs_of(&self, jobs: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
+        look::outputs_of(&mut *self.read().await?, jobs).await
+    }
+
     async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
         look::outputs_to_remove(&mut *self.read().await?, now).await
     }
@@ -234,8 +238,8 @@ impl Store for SqliteStore {
         source::due_on(&mut *self.read().await?, bucket, key).await
     }
 
-    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError> {
-        source::of_job(&mut *self.read().await?, job).await
+    async fn source_steps_of(&self, jobs: &[JobId]) -> Result<Vec<SourceStep>, StoreError> {
+        source::of_jobs(&mut *self.read().await?, jobs).await
     }
 
     async fn begin_source_step(
@@ -287,6 +291,10 @@ impl Store for SqliteStore {
 
     async fn job(&self, id: &JobId) -> Result<Job, StoreError> {
         Ok(job::load(&mut *self.read().await?, id).await?.job)
+    }
+
+    async fn ids(&self, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        look::ids(&mut *self.read().await?, part, newest, limit).await
     }
 
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
