@@ -148,22 +148,6 @@ pub async fn cancel(State(app): State<App>, Path(id): Path<String>, body: Bytes)
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 
-/// The wish of `POST /v1/backup`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BackupBody {
-    /// Absolute; nothing may be there.
-    #[serde(default)]
-    file: String,
-}
-
-/// `POST /v1/backup`
-pub async fn backup(State(app): State<App>, body: Bytes) -> Result<Response, Refusal> {
-    let wish: BackupBody = wish(&body)?;
-    let made = app.backup(&wish.file).await?;
-    Ok((StatusCode::CREATED, Json(made)).into_response())
-}
-
 /// The question of `GET /v1/watch`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -183,6 +167,22 @@ pub async fn watch(
     let named = query.jobs.iter().flat_map(|text| text.split(','));
     let named = named.map(JobId::parse).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(app.watch(query.cursor.as_deref(), &named).await?).into_response())
+}
+
+/// The wish of `POST /v1/backup`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupBody {
+    /// Absolute; nothing may be there.
+    #[serde(default)]
+    file: String,
+}
+
+/// `POST /v1/backup`
+pub async fn backup(State(app): State<App>, body: Bytes) -> Result<Response, Refusal> {
+    let wish: BackupBody = wish(&body)?;
+    let made = app.backup(&wish.file).await?;
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 /// The question of `GET /v1/explain`.

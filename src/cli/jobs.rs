@@ -118,7 +118,8 @@ fn list(jobs: &Vec<JobView>, wanted: &JobsList) {
         return;
     }
     table(jobs, Some(Timestamp::now()));
-    if let Some(last) = jobs.last().filter(|_| jobs.len() as u64 == u64::from(wanted.limit)) {
+    let full = jobs.len() as u64 == u64::from(wanted.limit) && output::width().is_some();
+    if let Some(last) = jobs.last().filter(|_| full) {
         output::say(&format!("(older ones: --before {})", last.id));
     }
 }

@@ -3,8 +3,8 @@
 //! Estimates lean to the large side: a job that waits in vain is seen and understood, a disk that is full in the middle of
 //! the night is not.
 
-use super::{MediaInfo, PlannedRun, StreamInfo, TranscodePlan, Work};
-use crate::rule::{Container, Track, VideoRate};
+use super::{MediaInfo, PlannedRun, TranscodePlan, Work};
+use crate::rule::{Track, VideoRate};
 
 /// What a PNG or a JPEG takes for each pixel, in bytes, at the worst.
 const BYTES_A_PIXEL: u64 = 3;
@@ -12,12 +12,14 @@ const BYTES_A_PIXEL: u64 = 3;
 const JSON: u64 = 64 << 10;
 /// What every container takes beside its streams.
 const CONTAINER: u64 = 256 << 10;
-/// Bits for each pixel that even an easy film takes in the usual quality.
+/// Bits for each pixel that even an easy film takes at `crf = 23`.
 const BITS_A_PIXEL: f64 = 0.07;
 /// Steps of `crf` that double the size.
 const CRF_STEP: f64 = 6.0;
-/// Bits of a sample of sound that is kept without loss.
-const LOSSLESS_BITS: f64 = 24.0;
+/// The usual `crf`, from which others are reckoned.
+const CRF_USUAL: f64 = 23.0;
+/// Of sound that is not compressed, in every channel.
+const BITS_A_SAMPLE: f64 = 16.0;
 /// What a file gets for safety.
 const MARGIN: f64 = 1.1;
 
@@ -29,68 +31,67 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
         .tasks
         .iter()
         .map(|task| match &task.work {
-            Work::Copy { .. } => source,
             Work::Probe { .. } => JSON,
             Work::Snapshot(plan) => {
                 let (width, height) = plan.picture.size;
                 let image = u64::from(width) * u64::from(height) * BYTES_A_PIXEL;
                 image.saturating_mul(plan.stills.len() as u64)
             }
-            Work::Transcode(plan) => transcode(plan, media, source).saturating_mul(copies(plan.settings.container)),
-            // Nobody knows what a pipeline of the rule's own words does.
-            Work::Pipeline(_) => source.saturating_add(CONTAINER),
+            Work::Transcode(plan) if plan.settings.container.has_index_in_front() => {
+                // The muxer writes the media twice before it is done.
+                transcode(plan, media, source).saturating_mul(2)
+            }
+            Work::Transcode(plan) => transcode(plan, media, source),
+            // What a pipeline makes nobody can know; most make something smaller.
+            Work::Copy { .. } | Work::Pipeline(_) => source,
         })
         .fold(0, u64::saturating_add)
 }
 
-/// Where the index comes in front, the muxer writes the media twice before it is done.
-fn copies(container: Container) -> u64 {
-    match container {
-        Container::Mp4 | Container::Mov | Container::M4a => 2,
-        _ => 1,
-    }
-}
-
 fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u64 {
-    let Some((media, whole)) = media.and_then(|media| Some((media, media.duration?.as_secs_f64()))) else {
+    let Some((media, length)) = media.and_then(|media| Some((media, media.duration?))) else {
         return source.saturating_add(CONTAINER);
     };
-    let end = plan.span.end.map_or(whole, |end| end.as_secs_f64().min(whole));
-    let seconds = (end - plan.span.start.as_secs_f64()).max(0.0);
-    let of_source = source as f64 * 8.0 / whole.max(0.1);
-    let video = match (&plan.settings.video, plan.picture) {
-        (Track::None, _) => 0.0,
-        (Track::Encode(spec), Some(picture)) => match spec.rate {
-            VideoRate::Bitrate(rate) => rate as f64,
-            VideoRate::Crf(crf) => by_quality(crf - spec.codec.crf().1, picture.size, spec.fps, media, of_source),
-        },
-        (Track::Copy | Track::Encode(_), _) => declared(media.video_stream(), of_source),
-    };
-    let audio = match &plan.settings.audio {
-        Track::None => 0.0,
-        Track::Encode(spec) if spec.bitrate > 0 => spec.bitrate as f64,
-        Track::Encode(_) => {
-            let (channels, rate) = (plan.channels.unwrap_or(2), plan.rate.unwrap_or(48_000));
-            f64::from(channels) * f64::from(rate) * LOSSLESS_BITS
+    let whole = source as f64 * 8.0 / length.as_secs_f64().max(0.1);
+    let end = plan.span.end.map_or(length, |end| end.min(length));
+    let seconds = end.saturating_sub(plan.span.start).as_secs_f64();
+    let mut bits = 0.0;
+    let mut copied = false;
+    match (&plan.settings.video, plan.picture) {
+        (Track::Encode(spec), Some(picture)) => {
+            bits += match spec.rate {
+                VideoRate::Bitrate(rate) => rate as f64,
+                VideoRate::Crf(crf) => {
+                    // What the codec calls its usual quality is about as large as that of others.
+                    let usual = crf - spec.codec.crf().1 + CRF_USUAL;
+                    by_quality(usual, picture.size, spec.fps, media, whole)
+                }
+            };
         }
-        // Where the film is taken over, too, all of the source is in it already.
-        Track::Copy if matches!(plan.settings.video, Track::Copy) && media.video().is_some() => 0.0,
-        Track::Copy => declared(media.audio_stream(), of_source),
-    };
-    bytes((video + audio) * seconds / 8.0 * MARGIN).saturating_add(CONTAINER)
-}
-
-/// Bits a second of a stream as the container declares it; else those of the whole source.
-fn declared(stream: Option<&StreamInfo>, of_source: f64) -> f64 {
-    match stream {
-        None => 0.0,
-        Some(stream) => stream.bitrate.map_or(of_source, |rate| rate as f64),
+        (Track::Copy, _) => copied = true,
+        _ => {}
     }
+    match (&plan.settings.audio, plan.channels, plan.rate) {
+        (Track::Encode(spec), Some(channels), Some(rate)) => {
+            let lossless = f64::from(channels) * f64::from(rate) * BITS_A_SAMPLE;
+            bits += if spec.bitrate == 0 {
+                lossless
+            } else {
+                spec.bitrate as f64
+            };
+        }
+        (Track::Copy, ..) => copied = true,
+        _ => {}
+    }
+    if copied {
+        bits += whole;
+    }
+    bytes(bits * seconds / 8.0 * MARGIN).saturating_add(CONTAINER)
 }
 
-/// Bits a second of a film in a quality so much below the codec's usual one: what the source spends on as many pixels,
-/// and at least what an easy film takes.
-fn by_quality(below: f64, picture: (u32, u32), fps: Option<f64>, media: &MediaInfo, whole: f64) -> f64 {
+/// Bits a second of a film in this quality: what the source spends on as many pixels, and at least what an easy film
+/// takes.
+fn by_quality(crf: f64, picture: (u32, u32), fps: Option<f64>, media: &MediaInfo, whole: f64) -> f64 {
     let pixels = f64::from(picture.0) * f64::from(picture.1);
     let Some(video) = media.video() else {
         return whole;
@@ -106,7 +107,7 @@ fn by_quality(below: f64, picture: (u32, u32), fps: Option<f64>, media: &MediaIn
         (num, den) => f64::from(num) / f64::from(den),
     });
     let easy = pixels * fps * BITS_A_PIXEL;
-    (spent * scale).max(easy) * 2f64.powf(-below / CRF_STEP)
+    (spent * scale).max(easy) * 2f64.powf((CRF_USUAL - crf) / CRF_STEP)
 }
 
 #[allow(
