@@ -129,32 +129,34 @@ impl App {
     }
 
     async fn view(&self, job: &Job) -> Result<JobView, AppError> {
-        let outputs = self.mill.store.outputs(&job.id).await?;
-        self.with_source(job, self.with_outputs(job, &outputs)).await
+        let views = self.views(std::slice::from_ref(job)).await?;
+        views
+            .into_iter()
+            .next()
+            .ok_or_else(|| AppError::Internal(format!("job {} cannot be shown", job.id)))
     }
 
-    /// Adds what became of the source, where its rule says that something should.
-    async fn with_source(&self, job: &Job, mut view: JobView) -> Result<JobView, AppError> {
-        if job.after_success.is_some() && job.state == JobState::Succeeded {
-            let step = self.mill.store.source_step(&job.id).await?;
-            view.source = step.as_ref().map(SourceView::new);
-        }
-        Ok(view)
-    }
-
-    /// Several at once: their outputs are read in one go.
+    /// Several at once: their outputs, and what became of their sources, are read in one go.
     async fn views(&self, jobs: &[Job]) -> Result<Vec<JobView>, AppError> {
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
         let mut of_job: HashMap<JobId, Vec<OutputRecord>> = HashMap::with_capacity(jobs.len());
         for output in self.mill.store.outputs_of(&ids).await? {
             of_job.entry(output.job.clone()).or_default().push(output);
         }
-        let mut views = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let outputs = of_job.get(&job.id).map_or(&[][..], Vec::as_slice);
-            views.push(self.with_source(job, self.with_outputs(job, outputs)).await?);
+        let wishing = |job: &&Job| job.after_success.is_some() && job.state == JobState::Succeeded;
+        let wishing: Vec<JobId> = jobs.iter().filter(wishing).map(|job| job.id.clone()).collect();
+        let mut steps = HashMap::new();
+        if !wishing.is_empty() {
+            let found = self.mill.store.source_steps_of(&wishing).await?;
+            steps.extend(found.into_iter().map(|step| (step.job.clone(), SourceView::new(&step))));
         }
-        Ok(views)
+        Ok(jobs
+            .iter()
+            .map(|job| JobView {
+                source: steps.remove(&job.id),
+                ..self.with_outputs(job, of_job.get(&job.id).map_or(&[][..], Vec::as_slice))
+            })
+            .collect())
     }
 
     fn with_outputs(&self, job: &Job, outputs: &[OutputRecord]) -> JobView {

@@ -82,3 +82,83 @@ fn paths_of_a_config_are_relative_to_it() {
     assert_eq!(config.state, Path::new("/etc/mill/state"));
     assert_eq!(config.buckets[&buckets()[0]].path, Path::new("/etc/mill/inbox"));
 }
+
+fn valid(name: &str, text: &str) -> (reelmill::rule::Rule, SourceFile) {
+    let file = SourceFile {
+        path: format!("{name}.toml").into(),
+        text: text.into(),
+    };
+    let (rule, diagnostics) = check(&file, name, &buckets());
+    (rule.unwrap_or_else(|| panic!("{}", to_text(&diagnostics))), file)
+}
+
+#[test]
+fn sources_that_rules_would_move_round_in_a_circle_are_refused_and_chains_are_not() {
+    let moving = |from: &str, to: &str| {
+        format!(
+            "after_success = \"move:{to}\"\n[trigger]\nbucket = \"inbox\"\ndirectory = \"{from}\"\n[output]\n\
+             bucket = \"published\"\n[task.a]\nkind = \"probe\"\n"
+        )
+    };
+    let together = |texts: &[(&str, String)]| {
+        let rules: Vec<_> = texts.iter().map(|(name, text)| valid(name, text)).collect();
+        let pairs: Vec<_> = rules.iter().map(|(rule, file)| (rule, file)).collect();
+        to_text(&check_together(&pairs))
+    };
+    let circle = together(&[("one", moving("in", "next")), ("two", moving("next", "in/again"))]);
+    assert!(
+        circle.contains("rules would start each other for ever: \"one\" -> \"two\" -> \"one\""),
+        "{circle}"
+    );
+    assert!(
+        circle.contains("move sources to a directory that none of these rules watches"),
+        "{circle}"
+    );
+    let chain = together(&[("one", moving("in", "next")), ("two", moving("next", "done"))]);
+    assert_eq!(chain, "");
+    // What is surely left alone closes no circle.
+    let excluded =
+        moving("in", "next").replace("directory = \"in\"", "directory = \"in\"\nexclude = [\"in/again/**\"]");
+    assert_eq!(together(&[("one", excluded), ("two", moving("next", "in/again"))]), "");
+    assert_eq!(
+        together(&[("one", moving("", ".done"))]),
+        "",
+        "hidden directories are left alone"
+    );
+}
+
+#[test]
+fn room_and_history_are_read_and_their_faults_are_shown() {
+    let read = |text: &str| {
+        let file = SourceFile {
+            path: "/etc/reelmill.toml".into(),
+            text: format!("[bucket.inbox]\npath = \"/a\"\n{text}").into(),
+        };
+        config::check(&file)
+    };
+    let days = |count: u64| std::time::Duration::from_hours(24 * count);
+    for (text, free, keep, jobs) in [
+        ("", 512 << 20, Some(days(90)), Some(100_000)),
+        (
+            "[workers]\nmin_free = \"2GiB\"\n[history]\nkeep = \"7d\"",
+            2 << 30,
+            Some(days(7)),
+            Some(100_000),
+        ),
+        (
+            "[workers]\nmin_free = 0\n[history]\nkeep = \"forever\"\nkeep_jobs = \"all\"",
+            0,
+            None,
+            None,
+        ),
+        ("[history]\nkeep_jobs = 5", 512 << 20, Some(days(90)), Some(5)),
+    ] {
+        let config = read(text).0.unwrap();
+        assert_eq!(config.workers.min_free, free, "{text}");
+        assert_eq!((config.history.keep, config.history.keep_jobs), (keep, jobs), "{text}");
+    }
+    let (config, diagnostics) =
+        read("[workers]\nmin_free = \"some\"\n[history]\nkeep = \"90 days\"\nkeep_jobs = 0\nkep = 1\n");
+    assert!(config.is_none());
+    insta::assert_snapshot!("history", to_text(&diagnostics));
+}

@@ -162,6 +162,41 @@ fn a_crash_at_any_point_between_success_and_the_end_of_the_source_loses_and_doub
 }
 
 #[test]
+fn kills_at_random_instants_move_every_source_once_and_lose_none() {
+    let rule = copying("after_success = \"move:done\"", "out/", "keep");
+    let mut house = House::new(&[("web", &rule)]);
+    house.start();
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = seed | 1;
+    let (mut moved, mut results) = (Vec::new(), Vec::new());
+    for round in 0..10 {
+        for number in 0..6 {
+            house.drop_file(&film(), &format!("in/{round}-{number}.mp4"));
+            moved.push(format!("done/{round}-{number}.mp4"));
+            results.push(format!("out/{round}-{number}_keep.mp4"));
+        }
+        // xorshift
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(std::time::Duration::from_millis(200 + random % 2500));
+        house.kill();
+        house.start();
+    }
+    let jobs = house.wait_for_jobs(moved.len());
+    assert_eq!(jobs.len(), moved.len(), "one job for each file");
+    moved.sort();
+    results.sort();
+    house.wait_until("every source is moved", || (inbox(&house) == moved).then_some(()));
+    assert_eq!(house.published(), results);
+    let bytes = fs::read(film()).unwrap();
+    for name in &moved {
+        assert!(fs::read(house.path("inbox").join(name)).unwrap() == bytes, "{name}");
+    }
+}
+
+#[test]
 fn a_source_that_is_replaced_at_that_moment_survives() {
     let rule = copying("on_failure = \"none\"\nafter_success = \"delete\"", "out/", "keep");
     // What replaces the source fails under a second task, so that nothing takes it away with right.

@@ -51,7 +51,7 @@ pub fn backup(said: Option<&Path>, file: &Path, json: bool) -> Result<ExitCode, 
 fn alone(config: &Config, to: &Path, no_daemon: &Trouble) -> Result<BackupView, Trouble> {
     let database = config.state.join("reelmill.db");
     if !database.exists() {
-        let words = format!("{}, and there is no database {}", no_daemon.message, database.display());
+        let words = format!("there is no database {}; {}", database.display(), no_daemon.message);
         return Err(Trouble::new(Code::NoInput, words));
     }
     let _lock = crate::daemon::lock(&config.state).map_err(|error| {

@@ -31,7 +31,6 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
         .tasks
         .iter()
         .map(|task| match &task.work {
-            Work::Copy { .. } => source,
             Work::Probe { .. } => JSON,
             Work::Snapshot(plan) => {
                 let (width, height) = plan.picture.size;
@@ -43,8 +42,8 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
                 transcode(plan, media, source).saturating_mul(2)
             }
             Work::Transcode(plan) => transcode(plan, media, source),
-            // Nobody can know; most make something smaller.
-            Work::Pipeline(_) => source,
+            // What a pipeline makes nobody can know; most make something smaller.
+            Work::Copy { .. } | Work::Pipeline(_) => source,
         })
         .fold(0, u64::saturating_add)
 }

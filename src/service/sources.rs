@@ -84,7 +84,8 @@ impl From<PublishError> for Next {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::LeftAside(_) => Self::End(StepState::GivenUp, Some(error.to_string())),
-            error => Self::Later(with_causes(&error)),
+            // It names its cause itself.
+            error => Self::Later(error.to_string()),
         }
     }
 }
@@ -318,7 +319,7 @@ async fn carry_out(
             Err(error) => error.into(),
         }),
         Err(error) => {
-            let why = with_causes(&error);
+            let why = error.to_string();
             let never = matches!(&error, PublishError::Io { source, .. } if matches!(
                 source.kind(),
                 ErrorKind::CrossesDevices | ErrorKind::InvalidFilename | ErrorKind::NotADirectory

@@ -249,7 +249,7 @@ impl Store for FakeStore {
     async fn source_steps_on(&self, _: &BucketName, _: &ObjectKey) -> Result<Vec<SourceStep>, StoreError> {
         not_here()
     }
-    async fn source_step(&self, _: &JobId) -> Result<Option<SourceStep>, StoreError> {
+    async fn source_steps_of(&self, _: &[JobId]) -> Result<Vec<SourceStep>, StoreError> {
         not_here()
     }
     async fn begin_source_step(

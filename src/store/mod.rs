@@ -394,7 +394,11 @@ pub trait Store: Send + Sync {
     /// Steps of this key that are due.
     async fn source_steps_on(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Vec<SourceStep>, StoreError>;
     /// The step of a job, in any state.
-    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError>;
+    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError> {
+        Ok(self.source_steps_of(std::slice::from_ref(job)).await?.pop())
+    }
+    /// The steps of these jobs, in any state; nothing for jobs without one.
+    async fn source_steps_of(&self, jobs: &[JobId]) -> Result<Vec<SourceStep>, StoreError>;
     /// Writes down the names that a source will have on its way, before it gets the first. False, and nothing written,
     /// where the step is not due or a job on the same identity has not ended.
     async fn begin_source_step(

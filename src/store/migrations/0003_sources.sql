@@ -22,7 +22,8 @@ CREATE TABLE source_steps (
 ) STRICT;
 
 CREATE INDEX source_steps_due ON source_steps (seq) WHERE state = 'due';
-CREATE INDEX source_steps_by_key ON source_steps (key, bucket) WHERE state IN ('due', 'held');
+CREATE INDEX source_steps_held ON source_steps (created) WHERE state = 'held';
+CREATE INDEX source_steps_by_key ON source_steps (key, bucket);
 
 -- Old jobs are forgotten in the order in which they ended, and versions that no job has any more with them.
 CREATE INDEX jobs_ended ON jobs (ended, seq) WHERE ended IS NOT NULL;

@@ -8,8 +8,8 @@ use sqlx::SqliteConnection;
 use crate::store::StoreError;
 
 /// Jobs that nothing is left to be done for. A key whose source still waits to be deleted or moved keeps all its jobs,
-/// because they decide about that.
-const SPENT: &str = "state IN ('succeeded', 'failed', 'cancelled') AND note <> 'due' \
+/// because they decide about that. Only jobs that have ended have an end, and they are read in its order.
+const SPENT: &str = "FROM jobs INDEXED BY jobs_ended WHERE ended IS NOT NULL AND note <> 'due' \
      AND NOT EXISTS (SELECT 1 FROM publishes WHERE publishes.job = jobs.id) \
      AND NOT EXISTS (SELECT 1 FROM source_steps WHERE source_steps.key = jobs.key \
          AND source_steps.bucket = jobs.bucket AND source_steps.state IN ('due', 'held'))";
@@ -36,9 +36,7 @@ pub async fn forget(
     }
     let mut forgotten = 0;
     if let Some(before) = before {
-        let query = format!(
-            "SELECT seq FROM jobs WHERE ended IS NOT NULL AND ended <= ? AND {SPENT} ORDER BY ended, seq LIMIT ?"
-        );
+        let query = format!("SELECT seq {SPENT} AND ended <= ? ORDER BY ended, seq LIMIT ?");
         let seqs: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .bind(before.as_millisecond())
             .bind(i64::from(limit))
@@ -55,7 +53,7 @@ pub async fn forget(
         let over = ended.saturating_sub(super::rows::integer(keep));
         let room = i64::from(limit).saturating_sub(super::rows::integer(forgotten));
         if over.min(room) > 0 {
-            let query = format!("SELECT seq FROM jobs WHERE ended IS NOT NULL AND {SPENT} ORDER BY ended, seq LIMIT ?");
+            let query = format!("SELECT seq {SPENT} ORDER BY ended, seq LIMIT ?");
             let seqs: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
                 .bind(over.min(room))
                 .fetch_all(&mut *db)

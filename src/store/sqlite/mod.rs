@@ -238,8 +238,8 @@ impl Store for SqliteStore {
         source::due_on(&mut *self.read().await?, bucket, key).await
     }
 
-    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError> {
-        source::of_job(&mut *self.read().await?, job).await
+    async fn source_steps_of(&self, jobs: &[JobId]) -> Result<Vec<SourceStep>, StoreError> {
+        source::of_jobs(&mut *self.read().await?, jobs).await
     }
 
     async fn begin_source_step(

@@ -84,15 +84,15 @@ pub async fn due_on(
         .collect()
 }
 
-/// The step of a job.
-pub async fn of_job(db: &mut SqliteConnection, job: &JobId) -> Result<Option<SourceStep>, StoreError> {
-    sqlx::query("SELECT * FROM source_steps WHERE job = ?")
-        .bind(job.as_str())
-        .fetch_optional(db)
+/// The steps of these jobs.
+pub async fn of_jobs(db: &mut SqliteConnection, jobs: &[JobId]) -> Result<Vec<SourceStep>, StoreError> {
+    sqlx::query("SELECT * FROM source_steps WHERE job IN (SELECT value FROM json_each(?)) ORDER BY seq")
+        .bind(rows::list(jobs)?)
+        .fetch_all(db)
         .await?
-        .as_ref()
+        .iter()
         .map(step)
-        .transpose()
+        .collect()
 }
 
 /// Writes down the names that the source will have on its way, unless work on the same identity has come meanwhile.

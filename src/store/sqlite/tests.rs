@@ -129,6 +129,20 @@ async fn claims_and_pages_read_indexes_only() {
             "jobs_later",
         ),
         (
+            "EXPLAIN QUERY PLAN SELECT seq FROM jobs INDEXED BY jobs_ended WHERE ended IS NOT NULL AND note <> 'due' \
+             AND ended <= 5 ORDER BY ended, seq LIMIT 5",
+            "jobs_ended",
+        ),
+        (
+            "EXPLAIN QUERY PLAN UPDATE source_steps SET state = 'due', reason = NULL WHERE key = x'00' \
+             AND bucket = 'x' AND identity = 'x' AND state = 'held'",
+            "source_steps_by_key",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM source_steps WHERE state = 'due' AND seq > 5 ORDER BY seq LIMIT 5",
+            "source_steps_due",
+        ),
+        (
             "EXPLAIN QUERY PLAN SELECT max(created) FROM jobs WHERE rule = 'web' AND state = 'failed'",
             "jobs_by_rule",
         ),
