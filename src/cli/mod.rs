@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod jobs;
 mod output;
+mod presets;
 mod progress;
 pub mod report;
 mod rules;
@@ -60,6 +61,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
         Command::Explain { bucket, key } => explain::explain(config, bucket, key, json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
+        Command::Presets { command } => presets::presets(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
         Command::Bucket {
             command: BucketCommand::Accept { name },

@@ -100,7 +100,11 @@ pub fn broken(files: &[BrokenView], paint: &Paint) {
                 (Some(line), Some(column)) => format!("{line}:{column}: "),
                 _ => String::new(),
             };
-            output::print(&format!("  {at}{}", tame(&one.message)));
+            let file = one
+                .file
+                .as_ref()
+                .map_or_else(String::new, |file| format!("{}:", tame(file)));
+            output::print(&format!("  {file}{at}{}", tame(&one.message)));
             if let Some(help) = &one.help {
                 output::print(&format!("    {}", tame(help)));
             }

@@ -89,6 +89,9 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
     let rules = table
         .get("rules")
         .map_or_else(|| Some(folder.join("rules")), |value| place(&value));
+    let presets = table
+        .get("presets")
+        .map_or_else(|| Some(folder.join("presets")), |value| place(&value));
     let state = table
         .get("state")
         .map_or_else(|| Some(default_state()), |value| place(&value));
@@ -126,11 +129,12 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         None => Some(Duration::from_mins(1)),
     };
     table.finish(&[
-        "api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database", "log",
+        "api", "http", "notify", "tokens", "console", "metrics", "node", "database", "log",
     ]);
     Some(Config {
         file: path,
         rules: rules?,
+        presets: presets?,
         state: state?,
         buckets: buckets?.into_iter().map(|(named, _)| named).collect::<BTreeMap<_, _>>(),
         workers: workers?,

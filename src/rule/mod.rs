@@ -8,6 +8,7 @@ pub mod check;
 pub mod edit;
 pub mod matching;
 pub mod names;
+pub mod preset;
 pub mod renewal;
 
 use std::fmt;

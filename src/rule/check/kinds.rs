@@ -15,7 +15,7 @@ const LATER_CONTAINERS: [&str; 11] = [
 ];
 const LATER_VIDEO: [&str; 8] = ["h265", "vp8", "vp9", "av1", "mpeg2", "prores", "dnxhd", "copy"];
 /// Keys of every kind of task that a later version will have.
-pub(super) const LATER_OF_TASKS: [&str; 2] = ["if", "preset"];
+pub(super) const LATER_OF_TASKS: [&str; 1] = ["if"];
 const PRESETS: [&str; 10] = [
     "ultrafast",
     "superfast",
