@@ -82,3 +82,17 @@ fn paths_of_a_config_are_relative_to_it() {
     assert_eq!(config.state, Path::new("/etc/mill/state"));
     assert_eq!(config.buckets[&buckets()[0]].path, Path::new("/etc/mill/inbox"));
 }
+
+#[test]
+fn rules_and_presets_need_a_folder_each() {
+    let file = |text: &str| SourceFile {
+        path: "/etc/mill/reelmill.toml".into(),
+        text: format!("{text}\n[bucket.inbox]\npath = \"/a\"\n").into(),
+    };
+    let (config, diagnostics) = config::check(&file("presets = \"../shared\""));
+    assert_eq!(diagnostics, []);
+    assert_eq!(config.unwrap().presets, Path::new("/etc/mill/../shared"));
+    let (config, diagnostics) = config::check(&file("presets = \"rules\""));
+    assert!(config.is_none());
+    assert_eq!(diagnostics[0].position(), Some((1, 11)));
+}

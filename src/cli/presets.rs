@@ -96,6 +96,8 @@ fn all(config: &Config) -> Result<Vec<Shown>, Trouble> {
 }
 
 fn list(found: &[Shown]) {
+    let mut found: Vec<&Shown> = found.iter().collect();
+    found.sort_by_cached_key(|one| (one.source == "rule", by_number(&one.name)));
     let mut table = Table::new(&["PRESET", "KIND", "MAKES", "FROM"], 2);
     for one in found {
         let from = match &one.file {
@@ -114,6 +116,13 @@ fn list(found: &[Shown]) {
         table.row(&[one.name.clone(), one.kind.clone().unwrap_or_default(), makes, from]);
     }
     table.print();
+}
+
+/// So that 360 comes before 1080.
+fn by_number(name: &str) -> Vec<(u64, &str)> {
+    name.split(['-', '_'])
+        .map(|part| (part.trim_end_matches(char::is_alphabetic).parse().unwrap_or(0), part))
+        .collect()
 }
 
 fn show(found: &[Shown], name: &str, json: bool) -> Result<ExitCode, Trouble> {

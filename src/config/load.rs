@@ -9,6 +9,7 @@ use super::{Ageing, BucketConfig, Config, Workers};
 use crate::diagnostic::reader::{Page, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error};
 use crate::object::BucketName;
+use crate::rule::check::or_default;
 
 /// The config file was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,9 +90,17 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
     let rules = table
         .get("rules")
         .map_or_else(|| Some(folder.join("rules")), |value| place(&value));
-    let presets = table
-        .get("presets")
-        .map_or_else(|| Some(folder.join("presets")), |value| place(&value));
+    let presets = or_default(table.get("presets"), folder.join("presets"), |value| {
+        let presets = place(value)?;
+        if rules.as_ref() == Some(&presets) {
+            value.error(
+                "`presets` is the folder of rules, too",
+                "rules and presets need a folder each",
+            );
+            return None;
+        }
+        Some(presets)
+    });
     let state = table
         .get("state")
         .map_or_else(|| Some(default_state()), |value| place(&value));

@@ -168,10 +168,11 @@ pub fn self_contained(text: &str, presets: &Presets) -> String {
             whole,
             "\n\n# The {} as it was then.\n{}",
             described(preset),
-            as_rule_table(&preset.name, &table)
+            as_rule_table(&preset.name, &table).trim_end()
         );
         tables.insert(preset.name.clone(), Value::Table(table));
     }
+    whole.push('\n');
     if whole.parse::<Table>().is_ok() {
         return whole;
     }
