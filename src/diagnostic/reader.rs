@@ -17,6 +17,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::known::note;
 pub use super::table::Table;
 use super::table::{Layer, Yields};
 use super::{Diagnostic, SourceFile, did_you_mean, quantity};
@@ -266,6 +267,7 @@ impl<'p> Value<'p> {
     /// A whole number in this range.
     pub fn integer(&self, range: RangeInclusive<i64>) -> Option<i64> {
         let (low, high) = (range.start(), range.end());
+        self.note_range(low, high);
         let help = format!("a whole number from {low} to {high}");
         let Some(number) = self.is.as_integer() else {
             return self.wrong_type("a whole number", help);
@@ -284,6 +286,7 @@ impl<'p> Value<'p> {
 
     /// A number in this range, with or without a fraction.
     pub fn float(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        self.note_range(range.start(), range.end());
         let help = format!("a number from {} to {}", range.start(), range.end());
         let number: Option<f64> = match self.is {
             DeValue::Float(number) => number.as_str().parse().ok(),
@@ -295,6 +298,15 @@ impl<'p> Value<'p> {
             .or_else(|| self.out_of_range(help))
     }
 
+    fn note_range(&self, low: impl Display, high: impl Display) {
+        note(
+            || self.path.clone(),
+            |known| {
+                known.ranges.insert(format!("{low} to {high}"));
+            },
+        );
+    }
+
     fn out_of_range<T>(&self, help: impl Into<String>) -> Option<T> {
         self.error(format!("`{}` is out of range", self.path), help);
         None
@@ -303,6 +315,10 @@ impl<'p> Value<'p> {
     /// One of these words; those in `later` are known, but not in this version.
     pub fn one_of<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
         let offered = words.iter().map(|(word, _)| *word);
+        note(
+            || self.path.clone(),
+            |known| known.words.extend(offered.clone().map(str::to_owned)),
+        );
         let list = offered
             .clone()
             .map(|word| format!("\"{word}\""))
@@ -423,10 +439,11 @@ impl<'p> Value<'p> {
     }
 
     fn within<T: PartialOrd + Copy>(&self, value: T, range: &RangeInclusive<T>, show: fn(T) -> String) -> Option<T> {
+        let (low, high) = (show(*range.start()), show(*range.end()));
+        self.note_range(&low, &high);
         if range.contains(&value) {
             return Some(value);
         }
-        let (low, high) = (show(*range.start()), show(*range.end()));
         self.out_of_range(format!("from {low} to {high}"))
     }
 }

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::did_you_mean;
+use super::known::note;
 use super::reader::{Origin, Page, Parsed, Value};
 
 /// Pairs of keys: where an upper table has the first, what a lower one says under the second does not count.
@@ -99,6 +100,9 @@ impl<'p> Table<'p> {
 
     /// The value of a key, where it is there.
     pub fn get(&mut self, key: &str) -> Option<Value<'p>> {
+        if let Some(layer) = self.layers.first() {
+            note(|| layer.path_of(key), |_| {});
+        }
         self.asked.insert(key.to_owned());
         self.look(key)
     }
