@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use reelmill::job::{ErrorKind, Failure, Finding, FindingKind};
 use reelmill::plan::{
-    MediaInfo, OutputReport, RunPlan, SnapshotPlan, Still, TaskPlan, TrackReport, TranscodePlan, Work,
+    Draw, MediaInfo, OutputReport, Picture, RunPlan, SnapshotPlan, Span, Still, TaskPlan, TrackReport, TranscodePlan,
+    Work,
 };
 use reelmill::rule::{
-    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, TaskId, Transcode, VideoCodec, VideoRate, VideoSpec,
+    AudioCodec, AudioSpec, Container, Gop, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, VideoCodec,
+    VideoRate, VideoSpec,
 };
 use reelmill::worker::protocol::FromWorker;
 use reelmill::worker::registry;
@@ -109,6 +111,17 @@ fn even(n: u32) -> u32 {
     n.div_ceil(2) * 2
 }
 
+fn track<T>(spec: Option<T>) -> Track<T> {
+    spec.map_or(Track::None, Track::Encode)
+}
+
+fn whole(size: (u32, u32)) -> Picture {
+    Picture {
+        size,
+        draw: Draw::Whole,
+    }
+}
+
 fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>) -> Work {
     let picture = info.video().map(|video| {
         let (w, h) = video.display_size();
@@ -123,21 +136,23 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         settings: Transcode {
             container: Container::Mp4,
             size: SizeSpec::default(),
-            video: info.video().map(|_| VideoSpec {
+            part: Part::default(),
+            video: track(info.video().map(|_| VideoSpec {
                 codec: VideoCodec::H264,
                 rate: VideoRate::Crf(23.0),
                 preset: "ultrafast".to_owned(),
                 gop: Some(Gop::Time(Duration::from_secs(1))),
                 fps,
-            }),
-            audio: info.audio().map(|_| AudioSpec {
+            })),
+            audio: track(info.audio().map(|_| AudioSpec {
                 codec: AudioCodec::Aac,
                 bitrate: 96_000,
                 channels: None,
                 rate: None,
-            }),
+            })),
         },
-        picture,
+        picture: picture.map(whole),
+        span: Span::default(),
         gop_frames: None,
         channels,
         rate: info.audio().map(|_| 48_000),
@@ -158,7 +173,7 @@ fn stills(info: &MediaInfo, prefix: &str, at: &[f64], format: ImageFormat) -> Wo
             .collect(),
         format,
         quality: 85,
-        picture: (even(w), even(h)),
+        picture: whole((even(w), even(h))),
     })
 }
 
@@ -191,7 +206,7 @@ fn complaints(file: &Path) -> String {
 fn tracks(report: &OutputReport) -> &[TrackReport] {
     match report {
         OutputReport::Media { tracks, index_in_front } => {
-            assert!(index_in_front, "the index is not in front");
+            assert_eq!(*index_in_front, Some(true), "the index is not in front");
             tracks
         }
         other => panic!("{other:?}"),

@@ -19,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::known::note;
 pub use super::table::Table;
-use super::table::{Layer, Yields};
+use super::table::{Layer, RulesOut};
 use super::{Diagnostic, SourceFile, did_you_mean, quantity};
 use crate::rule::Point;
 
@@ -170,7 +170,7 @@ pub struct Value<'p> {
     pub(super) origin: Origin<'p>,
     /// What lies below it, where both are tables.
     pub(super) below: Vec<Layer<'p>>,
-    pub(super) yields: Yields,
+    pub(super) rules_out: RulesOut,
     pub(super) partial: bool,
     /// Its keys from the top, with dots: `task.web.video.crf`.
     pub path: String,
@@ -365,7 +365,7 @@ impl<'p> Value<'p> {
             page: self.page,
             origin: self.origin.clone(),
             below: Vec::new(),
-            yields: self.yields,
+            rules_out: self.rules_out,
             partial: self.partial,
             path: self.path.clone(),
             key_span: self.key_span.clone(),

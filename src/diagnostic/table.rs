@@ -15,8 +15,8 @@ use super::did_you_mean;
 use super::known::note;
 use super::reader::{Origin, Page, Parsed, Value};
 
-/// Pairs of keys: where an upper table has the first, what a lower one says under the second does not count.
-pub type Yields = &'static [(&'static str, &'static str)];
+/// Whether a table says something with which this key of a table below it does not go together, and so does not count.
+pub type RulesOut = fn(above: &DeTable<'_>, key: &str) -> bool;
 
 /// One of the tables that lie over each other.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct Table<'p> {
     page: &'p Page,
     /// The uppermost first; never empty.
     layers: Vec<Layer<'p>>,
-    yields: Yields,
+    rules_out: RulesOut,
     /// Where its name or its opening brace stands; empty for the outermost.
     pub span: Range<usize>,
     asked: BTreeSet<String>,
@@ -55,7 +55,7 @@ impl<'p> Table<'p> {
         Self {
             page,
             layers: vec![layer],
-            yields: &[],
+            rules_out: |_, _| false,
             span: 0..0,
             asked: BTreeSet::new(),
             partial: false,
@@ -68,7 +68,7 @@ impl<'p> Table<'p> {
         Self {
             page: value.page,
             layers,
-            yields: value.yields,
+            rules_out: value.rules_out,
             span: value.key_span.clone(),
             asked: BTreeSet::new(),
             partial: value.partial,
@@ -89,12 +89,12 @@ impl<'p> Table<'p> {
 
     /// Lays this table over another, which `user` uses: what is wrong there is told with that name.
     #[must_use]
-    pub fn over(mut self, below: Self, user: &Rc<str>, yields: Yields) -> Self {
+    pub fn over(mut self, below: Self, user: &Rc<str>, rules_out: RulesOut) -> Self {
         self.layers.extend(below.layers.into_iter().map(|mut layer| {
             layer.origin.user = Some(user.clone());
             layer
         }));
-        self.yields = yields;
+        self.rules_out = rules_out;
         self
     }
 
@@ -180,14 +180,10 @@ impl<'p> Table<'p> {
         &'s self,
         key: &'s str,
     ) -> impl Iterator<Item = (&'s Layer<'p>, &'p Spanned<DeString<'p>>, &'p Spanned<DeValue<'p>>)> {
-        let ruled_out = move |layer: &Layer<'p>| {
-            let mut upper = self.yields.iter().filter(|(_, lower)| *lower == key);
-            upper.any(|(upper, _)| layer.entries.contains_key(*upper))
-        };
         let mut above = false;
         self.layers.iter().filter_map(move |layer| {
             let counts = !above;
-            above |= ruled_out(layer);
+            above |= (self.rules_out)(layer.entries, key);
             let (written, value) = layer.entries.get_key_value(key)?;
             counts.then_some((layer, written, value))
         })
@@ -214,7 +210,7 @@ impl<'p> Table<'p> {
             page: self.page,
             origin: layer.origin.clone(),
             below,
-            yields: self.yields,
+            rules_out: self.rules_out,
             partial: self.partial,
             path: layer.path_of(key),
             key_span: written.span(),

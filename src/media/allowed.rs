@@ -23,7 +23,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 33] = [
+const USEFUL: [&str; 40] = [
     "staticelements",
     "matroska",
     "avi",
@@ -57,6 +57,13 @@ const USEFUL: [&str; 33] = [
     "deinterlace",
     "debugutilsbad",
     "rawparse",
+    "lame",
+    "xingmux",
+    "taglib",
+    "wavenc",
+    "mpegtsmux",
+    "videocrop",
+    "codectimestamper",
 ];
 
 /// Of libav's hundreds, those for media that people bring.

@@ -42,20 +42,20 @@ pub fn decoder_for(stream: &Stream) -> Result<Option<gst::Element>, Failure> {
         })
 }
 
-/// Decodes a stream in this pipeline; answers the pad where frames come out, linked to nothing yet.
+/// Decodes packets of a stream that come out of `from`; answers the pad where frames come out, linked to nothing yet.
 ///
 /// # Errors
 /// Where there is no decoder, or the pipeline cannot be built.
-pub fn decode(medium: &Demuxer, stream: &Stream, single_threaded: bool) -> Result<gst::Pad, Failure> {
+pub fn decode(medium: &Demuxer, stream: &Stream, from: &gst::Pad, single_threaded: bool) -> Result<gst::Pad, Failure> {
     let Some(decoder) = decoder_for(stream)? else {
-        return Ok(stream.pad.clone());
+        return Ok(from.clone());
     };
     if single_threaded && decoder.has_property("max-threads") {
         decoder.set_property_from_str("max-threads", "1");
     }
     medium.pipeline.add(&decoder).map_err(internal)?;
     decoder.sync_state_with_parent().map_err(internal)?;
-    link(&stream.pad, &decoder)?;
+    link(from, &decoder)?;
     decoder
         .static_pad("src")
         .ok_or_else(|| internal("a decoder without a source pad"))
@@ -153,6 +153,7 @@ pub fn listen() {
         gst::log::set_threshold_for_name("libav", gst::DebugLevel::Error);
         gst::log::set_threshold_for_name("videodecoder", gst::DebugLevel::Warning);
         gst::log::set_threshold_for_name("audiodecoder", gst::DebugLevel::Warning);
+
         gst::log::remove_default_log_function();
         gst::log::add_log_function(|category, level, _, _, _, _, message| {
             let Some(text) = message.get() else { return };

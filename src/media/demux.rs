@@ -279,6 +279,29 @@ impl Demuxer {
             .map(Duration::from)
     }
 
+    /// Streams without an index are entered by guessing from the bit rate, and GStreamer counts their time from
+    /// there: the frames would carry times that are up to a second off.
+    pub fn has_index(&self) -> bool {
+        let name = self.container.structure(0).map(|caps| caps.name().as_str());
+        !matches!(name, Some("video/mpegts" | "video/mpeg"))
+    }
+
+    /// Goes to this place before anything was let go; answers whether the medium can.
+    pub fn jump(&self, to: Duration, flags: gst::SeekFlags) -> bool {
+        let (Ok(to), Some(stream)) = (gst::ClockTime::try_from(to), self.streams.first()) else {
+            return false;
+        };
+        let seek = gst::event::Seek::new(
+            1.0,
+            flags | gst::SeekFlags::FLUSH,
+            gst::SeekType::Set,
+            to,
+            gst::SeekType::None,
+            gst::ClockTime::NONE,
+        );
+        stream.pad.send_event(seek)
+    }
+
     /// Whether it can be read from any point.
     pub fn seekable(&self) -> bool {
         let mut query = gst::query::Seeking::new(gst::Format::Time);

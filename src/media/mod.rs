@@ -4,15 +4,20 @@
 //! directory, by names that the plan gives; it opens nothing else. What it finds goes to a [`Listener`].
 
 pub mod allowed;
+mod assembly;
 mod boxes;
 mod branch;
+mod clip;
 mod decoder;
 mod demux;
 mod describe;
+mod encoder;
 mod failure;
 mod fused;
 mod meter;
 mod mp4;
+mod muxer;
+mod pipeline;
 mod probe;
 mod readback;
 mod report;

@@ -73,7 +73,7 @@ fn fill_gaps(medium: &mut Demuxer, media: &mut MediaInfo, tick: &mut dyn FnMut()
             _ => false,
         };
         let stream = &medium.streams[index];
-        if lacks && let Ok(pad) = decoder::decode(medium, stream, false) {
+        if lacks && let Ok(pad) = decoder::decode(medium, stream, &stream.pad, false) {
             let sink = drain()?;
             medium.pipeline.add(&sink).map_err(internal)?;
             sink.sync_state_with_parent().map_err(internal)?;

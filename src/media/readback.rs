@@ -65,8 +65,13 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
         .zip(&meters)
         .map(|(stream, meter)| track(stream, meter, fed))
         .collect();
-    let index_in_front = File::open(file)
-        .and_then(|mut file| boxes::index_in_front(&mut file))
+    let has_boxes = medium
+        .container
+        .structure(0)
+        .is_some_and(|caps| caps.name() == "video/quicktime" || caps.name() == "audio/x-m4a");
+    let index_in_front = has_boxes
+        .then(|| File::open(file).and_then(|mut file| boxes::index_in_front(&mut file)))
+        .transpose()
         .map_err(|error| bad(file, &Failure::new(ErrorKind::BadOutput, error.to_string())))?;
     Ok((size, OutputReport::Media { tracks, index_in_front }))
 }
@@ -82,7 +87,7 @@ pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
         .streams
         .first()
         .ok_or_else(|| internal("a medium without streams"))?;
-    let pad = decoder::decode(&medium, stream, true)?;
+    let pad = decoder::decode(&medium, stream, &stream.pad, true)?;
     let meter = Meter::on(&pad);
     let sink = drain()?;
     medium.pipeline.add(&sink).map_err(internal)?;

@@ -5,8 +5,10 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::assembly::Tasks;
 use super::failure::{internal, writing};
 use super::fused;
+use super::pipeline;
 use super::readback;
 use super::seek;
 use super::source::Input;
@@ -52,6 +54,11 @@ impl<'a> Pulse<'a> {
         }
     }
 
+    /// What is worked on is this long, not the whole medium.
+    pub fn set_length(&mut self, length: Duration) {
+        self.position.of = Some(length);
+    }
+
     /// The next part counts its buffers from zero.
     pub fn next_part(&mut self) {
         self.before = self.position.buffers;
@@ -92,6 +99,7 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         let done = match &task.work {
             Work::Probe { file } => write_probe(file, media.as_ref()).map(|()| file),
             Work::Copy { file } => copy(input, file, &mut pulse).map(|()| file),
+            Work::Pipeline(plan) => pipeline::run(input, plan, &mut pulse).map(|()| &plan.file),
             Work::Transcode(plan) => {
                 transcodes.push((&task.task, plan));
                 continue;
@@ -116,7 +124,11 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         }
     }
     if !transcodes.is_empty() {
-        fused::run(input, &media, &transcodes, &snapshots, plan.threads, &mut pulse)
+        let tasks = Tasks {
+            transcodes: &transcodes,
+            snapshots: &snapshots,
+        };
+        fused::run(input, &media, tasks, plan.threads, &mut pulse)
     } else if !snapshots.is_empty() {
         seek::run(input, &media, &snapshots, &mut pulse)
     } else {

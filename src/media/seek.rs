@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::assembly::video_index;
 use super::decoder::{self, decode, straighten};
 use super::demux::{Demuxer, link};
 use super::failure::{from_message, internal};
-use super::fused::video_index;
 use super::report::{report_damage, report_stills, report_truncation};
 use super::run::Pulse;
 use super::snapshot::{Frame, Stills};
@@ -80,7 +80,8 @@ impl Player {
         let mut medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
         let index = video_index(media, &medium)?;
         let video = media.video().ok_or_else(|| internal("stills without video"))?;
-        let decoded = decode(&medium, &medium.streams[index], false)?;
+        let stream = &medium.streams[index];
+        let decoded = decode(&medium, stream, &stream.pad, false)?;
         let upright = straighten(&medium, decoded, video)?;
         let sink = gst_app::AppSink::builder().sync(false).max_buffers(2).build();
         medium.pipeline.add(&sink).map_err(internal)?;
@@ -161,7 +162,7 @@ impl Player {
         media: &MediaInfo,
         pulse: &mut Pulse<'_>,
     ) -> Result<Vec<crate::job::Finding>, Failure> {
-        let mut can_jump = media.seekable && self.has_index();
+        let mut can_jump = media.seekable && self.medium.has_index();
         let mut first = true;
         while let Some(at) = stills.wanted() {
             let here = stills.last().map_or(Duration::ZERO, |frame| frame.at);
@@ -188,13 +189,6 @@ impl Player {
             }
         }
         Ok(Vec::new())
-    }
-
-    /// Streams without an index are entered by guessing from the bit rate, and GStreamer counts their time from
-    /// there: the frames would carry times that are up to a second off.
-    fn has_index(&self) -> bool {
-        let name = self.medium.container.structure(0).map(|caps| caps.name().as_str());
-        !matches!(name, Some("video/mpegts" | "video/mpeg"))
     }
 
     /// The first frame that is whole: in media without an index a jump can land between key frames.

@@ -6,6 +6,7 @@ use gst::prelude::*;
 
 use super::failure::{element, internal, writing};
 use crate::job::{ErrorKind, Failure};
+use crate::plan::{Draw, Picture};
 use crate::rule::ImageFormat;
 
 /// How long one image may take.
@@ -29,10 +30,11 @@ impl StillEncoder {
     ///
     /// # Errors
     /// Where elements are missing.
-    pub fn new(format: ImageFormat, quality: u8, (width, height): (u32, u32)) -> Result<Self, Failure> {
+    pub fn new(format: ImageFormat, quality: u8, picture: Picture) -> Result<Self, Failure> {
         let pipeline = gst::Pipeline::new();
         let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
-        let scale = scaler()?;
+        let (width, height) = picture.size;
+        let scale = draw(picture)?;
         // From RGB for both: between two forms of YUV the range of values would not be converted.
         let encoder = match format {
             ImageFormat::Jpg => element("jpegenc")?,
@@ -53,9 +55,11 @@ impl StillEncoder {
                 .build(),
         );
         let sink = gst_app::AppSink::builder().sync(false).async_(false).build();
-        let all = [source.upcast_ref(), &scale, &filter, &encoder, sink.upcast_ref()];
-        pipeline.add_many(all).map_err(internal)?;
-        gst::Element::link_many(all).map_err(internal)?;
+        let mut all: Vec<&gst::Element> = vec![source.upcast_ref()];
+        all.extend(&scale);
+        all.extend([&filter, &encoder, sink.upcast_ref()]);
+        pipeline.add_many(&all).map_err(internal)?;
+        gst::Element::link_many(&all).map_err(internal)?;
         pipeline.set_state(gst::State::Playing).map_err(internal)?;
         Ok(Self { pipeline, source, sink })
     }
@@ -132,9 +136,22 @@ impl StillEncoder {
     }
 }
 
-/// Scales and converts; fills the exact size, since the size was worked out from the ratio already.
-pub fn scaler() -> Result<gst::Element, Failure> {
+/// What brings a picture into its frame, to be followed by a filter with the size of the frame.
+pub fn draw(picture: Picture) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = Vec::new();
+    if picture.draw == Draw::Crop {
+        let crop = element("aspectratiocrop")?;
+        let (width, height) = picture.size;
+        let ratio = gst::Fraction::new(
+            i32::try_from(width).map_err(internal)?,
+            i32::try_from(height).map_err(internal)?,
+        );
+        crop.set_property("aspect-ratio", ratio);
+        chain.push(crop);
+    }
+    // Scales and converts. Without borders it fills the exact size, which was worked out from the ratio already.
     let scaler = element("videoconvertscale")?;
-    scaler.set_property("add-borders", false);
-    Ok(scaler)
+    scaler.set_property("add-borders", picture.draw == Draw::Borders);
+    chain.push(scaler);
+    Ok(chain)
 }

@@ -9,6 +9,7 @@ mod size;
 mod stills;
 #[cfg(test)]
 mod testing;
+mod transcode;
 mod truncation;
 mod verify;
 
@@ -17,9 +18,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
-use crate::rule::{ImageFormat, TaskId, Transcode};
+use crate::rule::{Container, ImageFormat, TaskId, Transcode};
 pub use run::{Planned, Wanted, needs_media, plan};
-pub use size::picture_size;
+pub use size::picture;
 pub use truncation::{Ends, truncated};
 pub use verify::verify;
 
@@ -215,13 +216,15 @@ pub enum Work {
     Transcode(TranscodePlan),
     /// Write one image for each point that the medium reaches.
     Snapshot(SnapshotPlan),
+    /// Run a pipeline in the rule's words.
+    Pipeline(PipelinePlan),
 }
 
 impl Work {
     /// Whether it reads the medium's streams, and so meets what is wrong with them.
     #[must_use]
     pub fn reads_streams(&self) -> bool {
-        matches!(self, Self::Transcode(_) | Self::Snapshot(_))
+        matches!(self, Self::Transcode(_) | Self::Snapshot(_) | Self::Pipeline(_))
     }
 }
 
@@ -232,14 +235,63 @@ pub struct TranscodePlan {
     pub file: String,
     /// As the rule says; a part whose stream the source lacks is `None`.
     pub settings: Transcode,
-    /// Exact picture size after rotation, even numbers; none without video.
-    pub picture: Option<(u32, u32)>,
+    /// The frame after rotation; none where no video is encoded.
+    pub picture: Option<Picture>,
     /// Distance of key frames in frames, where it can be known beforehand.
     pub gop_frames: Option<u32>,
-    /// Channels of the result; none without audio.
+    /// Channels of the result; none where no sound is encoded.
     pub channels: Option<u32>,
-    /// Samples a second of the result; none without audio.
+    /// Samples a second of the result; none where no sound is encoded.
     pub rate: Option<u32>,
+    /// Only this part of the medium.
+    pub span: Span,
+}
+
+/// A part of a medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Span {
+    /// From here.
+    pub start: Duration,
+    /// To here; none: to the end.
+    pub end: Option<Duration>,
+}
+
+impl Span {
+    /// Whether it is the whole medium.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.start.is_zero() && self.end.is_none()
+    }
+}
+
+/// The frame of a picture, and how the picture comes into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// Exact width and height in pixels, even numbers.
+    pub size: (u32, u32),
+    /// How it is filled.
+    pub draw: Draw,
+}
+
+/// How a picture fills its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Draw {
+    /// The whole picture on the whole frame.
+    Whole,
+    /// What stands out is cut off evenly.
+    Crop,
+    /// Black bars beside it.
+    Borders,
+}
+
+/// A pipeline in the rule's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelinePlan {
+    /// Name in scratch.
+    pub file: String,
+    /// With `{input}` and `{output}`.
+    pub launch: String,
 }
 
 /// A snapshot, resolved.
@@ -251,8 +303,8 @@ pub struct SnapshotPlan {
     pub format: ImageFormat,
     /// 1 ..= 100.
     pub quality: u8,
-    /// Exact picture size after rotation.
-    pub picture: (u32, u32),
+    /// The frame after rotation.
+    pub picture: Picture,
 }
 
 /// One image to make.
@@ -293,15 +345,32 @@ pub enum Expect {
     SourceBytes(u64),
     /// JSON of the probe.
     Json,
+    /// Whatever it is, it is not empty.
+    Something,
     /// One image of this size in pixels.
     Image(u32, u32),
     /// A medium.
     Media {
-        /// With video of this size.
-        video: Option<(u32, u32)>,
-        /// With audio of this many channels and samples a second.
-        audio: Option<(u32, u32)>,
+        /// Its form.
+        container: Container,
+        /// What its video must be.
+        video: Form,
+        /// What its sound must be.
+        audio: Form,
+        /// Of this part of the source.
+        span: Span,
     },
+}
+
+/// What a track of a result must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Not there.
+    Absent,
+    /// There, as the source has it.
+    Copied,
+    /// Video of this width and height, or sound of so many channels and samples a second.
+    Made(u32, u32),
 }
 
 /// What a worker found when it read a finished file back.
@@ -321,8 +390,8 @@ pub enum OutputReport {
     Media {
         /// Of each track.
         tracks: Vec<TrackReport>,
-        /// The index lies before the media data.
-        index_in_front: bool,
+        /// The index lies before the media data; none where the form has none.
+        index_in_front: Option<bool>,
     },
 }
 

@@ -2,16 +2,19 @@
 //!
 //! Pure. A task that cannot be carried out on this medium is a failure of that task alone.
 
+use std::time::Duration;
+
 use jiff::civil::Date;
 
 use super::names::FileOf;
+use super::transcode::transcode;
 use super::{
-    Expect, MediaInfo, PlannedOutput, PlannedRun, RunPlan, SnapshotPlan, Still, StreamKind, TaskPlan, TranscodePlan,
-    VideoStream, Work, picture_size, stills,
+    Expect, Form, MediaInfo, PipelinePlan, PlannedOutput, PlannedRun, RunPlan, SnapshotPlan, Span, Still, TaskPlan,
+    VideoStream, Work, picture, stills,
 };
-use crate::job::{ErrorKind, Failure, Finding, FindingKind, JobId, TaskRecord};
+use crate::job::{ErrorKind, Failure, Finding, JobId, TaskRecord};
 use crate::object::Object;
-use crate::rule::{AudioSpec, Gop, Rule, Snapshot, TaskId, TaskKind, Transcode, VideoSpec};
+use crate::rule::{Rule, Snapshot, TaskId, TaskKind, Track};
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -43,10 +46,11 @@ pub struct Planned {
     pub findings: Vec<(TaskId, Finding)>,
 }
 
-struct PlannedTask {
-    work: Work,
-    outputs: Vec<PlannedOutput>,
-    findings: Vec<Finding>,
+/// A task, resolved against the medium.
+pub(super) struct PlannedTask {
+    pub work: Work,
+    pub outputs: Vec<PlannedOutput>,
+    pub findings: Vec<Finding>,
 }
 
 /// Whether a task must know the medium.
@@ -55,38 +59,92 @@ pub fn needs_media(kind: &TaskKind) -> bool {
     !matches!(kind, TaskKind::Copy)
 }
 
-/// Plans the tasks that may run now. Those that are not to run alone share one run.
+/// Plans the tasks that may run now. Those that are not to run alone share runs, as far as they need the same part of
+/// the medium.
 #[must_use]
 pub fn plan(wanted: &Wanted<'_>) -> Planned {
     let mut planned = Planned::default();
-    let mut shared: Option<PlannedRun> = None;
+    let mut shared: Vec<(Company, PlannedRun)> = Vec::new();
     let mut alone = Vec::new();
     for record in wanted.tasks {
-        match plan_task(wanted, record) {
-            Err(failure) => planned.failures.push((record.id.clone(), failure)),
-            Ok(task) => {
-                let noticed = task.findings.into_iter();
-                planned
-                    .findings
-                    .extend(noticed.map(|finding| (record.id.clone(), finding)));
-                let run = if record.alone {
-                    alone.push(empty_run(wanted));
-                    alone.last_mut()
-                } else {
-                    Some(shared.get_or_insert_with(|| empty_run(wanted)))
-                };
-                if let Some(run) = run {
-                    run.outputs.extend(task.outputs);
-                    run.plan.tasks.push(TaskPlan {
-                        task: record.id.clone(),
-                        work: task.work,
-                    });
-                }
+        let task = match plan_task(wanted, record) {
+            Ok(task) => task,
+            Err(failure) => {
+                planned.failures.push((record.id.clone(), failure));
+                continue;
             }
+        };
+        let noticed = task.findings.into_iter();
+        planned
+            .findings
+            .extend(noticed.map(|finding| (record.id.clone(), finding)));
+        let length = wanted.media.ok().and_then(|media| media.duration);
+        let company = if record.alone {
+            Company::None
+        } else {
+            company(&task.work, length)
+        };
+        let found = shared.iter().position(|(other, _)| *other == company);
+        let run = match (found, company) {
+            (_, Company::None) => {
+                alone.push(empty_run(wanted));
+                alone.last_mut()
+            }
+            (Some(at), _) => Some(&mut shared[at].1),
+            (None, company) => {
+                shared.push((company, empty_run(wanted)));
+                shared.last_mut().map(|(_, run)| run)
+            }
+        };
+        if let Some(run) = run {
+            run.outputs.extend(task.outputs);
+            run.plan.tasks.push(TaskPlan {
+                task: record.id.clone(),
+                work: task.work,
+            });
         }
     }
-    planned.runs = shared.into_iter().chain(alone).collect();
+    planned.runs = shared.into_iter().map(|(_, run)| run).chain(alone).collect();
     planned
+}
+
+/// With which tasks one may share a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    /// With all that read most of the medium.
+    Medium,
+    /// With those that want the same part.
+    Part(Span),
+    /// With none.
+    None,
+}
+
+/// A small part is reached by a jump; nobody decodes a film for it.
+fn company(work: &Work, length: Option<Duration>) -> Company {
+    let Work::Transcode(plan) = work else {
+        return match work {
+            // Whatever it does, it does to itself.
+            Work::Pipeline(_) => Company::None,
+            _ => Company::Medium,
+        };
+    };
+    let Span { start, end } = plan.span;
+    if plan.span.is_whole() {
+        return Company::Medium;
+    }
+    let copies = matches!(plan.settings.video, Track::Copy) || matches!(plan.settings.audio, Track::Copy);
+    if copies {
+        // Packets are cut where they begin, frames where the rule says: they cannot share a jump.
+        return if start.is_zero() {
+            Company::Medium
+        } else {
+            Company::None
+        };
+    }
+    match (end.or(length), length) {
+        (Some(end), Some(length)) if end.saturating_sub(start) * 2 >= length => Company::Medium,
+        _ => Company::Part(plan.span),
+    }
 }
 
 fn empty_run(wanted: &Wanted<'_>) -> PlannedRun {
@@ -120,16 +178,23 @@ fn plan_task(wanted: &Wanted<'_>, record: &TaskRecord) -> Result<PlannedTask, Fa
             Ok(of_one(output, |file| Work::Probe { file }))
         }
         TaskKind::Transcode(settings) => transcode(wanted, &task.id, settings),
+        TaskKind::Pipeline(settings) => {
+            known(wanted)?;
+            let extension = settings.extension.as_bytes();
+            let output = output(wanted, &task.id, None, extension, Expect::Something)?;
+            let launch = settings.launch.clone();
+            Ok(of_one(output, |file| Work::Pipeline(PipelinePlan { file, launch })))
+        }
         TaskKind::Snapshot(settings) => snapshot(wanted, &task.id, settings),
     }
 }
 
-fn known<'a>(wanted: &Wanted<'a>) -> Result<&'a MediaInfo, Failure> {
+pub(super) fn known<'a>(wanted: &Wanted<'a>) -> Result<&'a MediaInfo, Failure> {
     wanted.media.map_err(Clone::clone)
 }
 
 /// The film of the medium, where its pictures have a size.
-fn film(media: &MediaInfo) -> Result<Option<&VideoStream>, Failure> {
+pub(super) fn film(media: &MediaInfo) -> Result<Option<&VideoStream>, Failure> {
     match media.video() {
         Some(video) if video.width == 0 || video.height == 0 => Err(Failure::new(
             ErrorKind::Corrupt,
@@ -139,7 +204,7 @@ fn film(media: &MediaInfo) -> Result<Option<&VideoStream>, Failure> {
     }
 }
 
-fn of_one(output: PlannedOutput, work: impl FnOnce(String) -> Work) -> PlannedTask {
+pub(super) fn of_one(output: PlannedOutput, work: impl FnOnce(String) -> Work) -> PlannedTask {
     PlannedTask {
         work: work(output.file.clone()),
         outputs: vec![output],
@@ -147,7 +212,7 @@ fn of_one(output: PlannedOutput, work: impl FnOnce(String) -> Work) -> PlannedTa
     }
 }
 
-fn output(
+pub(super) fn output(
     wanted: &Wanted<'_>,
     task: &TaskId,
     number: Option<(u32, u32)>,
@@ -161,8 +226,18 @@ fn output(
     };
     let size = match expect {
         Expect::Image(width, height) => Some((width, height)),
-        Expect::Media { video, .. } => video,
-        Expect::SourceBytes(_) | Expect::Json => None,
+        Expect::Media {
+            video: Form::Made(width, height),
+            ..
+        } => Some((width, height)),
+        Expect::Media {
+            video: Form::Copied, ..
+        } => wanted
+            .media
+            .ok()
+            .and_then(MediaInfo::video)
+            .map(VideoStream::display_size),
+        Expect::Media { .. } | Expect::SourceBytes(_) | Expect::Json | Expect::Something => None,
     };
     Ok(PlannedOutput {
         task: task.clone(),
@@ -172,65 +247,12 @@ fn output(
     })
 }
 
-fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode) -> Result<PlannedTask, Failure> {
-    let media = known(wanted)?;
-    let mut settings = settings.clone();
-    let findings = left_out(media, &settings);
-    let lacks = match (settings.video.is_some(), settings.audio.is_some()) {
-        (true, true) => "the medium has neither video nor sound",
-        (true, false) => "the medium has no video",
-        (false, _) => "the medium has no sound",
-    };
-    let picture = settings
-        .video
-        .as_ref()
-        .and(film(media)?)
-        .map(|video| picture_size(&settings.size, video));
-    let gop_frames = match (&settings.video, media.video()) {
-        (Some(spec), Some(video)) => gop_frames(spec, video),
-        _ => None,
-    };
-    let sound = match (&settings.audio, media.audio()) {
-        (Some(spec), Some(audio)) => Some((channels(spec, audio.channels), rate(spec, audio.rate))),
-        _ => None,
-    };
-    if picture.is_none() {
-        settings.video = None;
-    }
-    if sound.is_none() {
-        settings.audio = None;
-    }
-    if picture.is_none() && sound.is_none() {
-        return Err(Failure::new(ErrorKind::NoSuchStream, lacks));
-    }
-    let expect = Expect::Media {
-        video: picture,
-        audio: sound,
-    };
-    let extension = settings.container.extension().as_bytes();
-    let output = output(wanted, task, None, extension, expect)?;
-    let work = |file| {
-        Work::Transcode(TranscodePlan {
-            file,
-            settings,
-            picture,
-            gop_frames,
-            channels: sound.map(|(channels, _)| channels),
-            rate: sound.map(|(_, rate)| rate),
-        })
-    };
-    Ok(PlannedTask {
-        findings,
-        ..of_one(output, work)
-    })
-}
-
 fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<PlannedTask, Failure> {
     let media = known(wanted)?;
     let Some(video) = film(media)? else {
         return Err(Failure::new(ErrorKind::NoSuchStream, "the medium has no video"));
     };
-    let picture = picture_size(&settings.size, video);
+    let picture = picture(&settings.size, video);
     let (points, findings) = stills::resolve(&settings.at, media, video)?;
     let count = u32::try_from(settings.at.len()).unwrap_or(u32::MAX);
     let extension = settings.format.extension().as_bytes();
@@ -238,7 +260,7 @@ fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<P
     let mut stills = Vec::with_capacity(points.len());
     for point in points {
         let number = Some((point.number, count));
-        let expect = Expect::Image(picture.0, picture.1);
+        let expect = Expect::Image(picture.size.0, picture.size.1);
         let output = output(wanted, task, number, extension, expect)?;
         stills.push(Still {
             file: output.file.clone(),
@@ -256,82 +278,6 @@ fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<P
         outputs,
         findings,
     })
-}
-
-/// Streams of the source that a transcode leaves out though nobody asked for that.
-fn left_out(media: &MediaInfo, settings: &Transcode) -> Vec<Finding> {
-    let count = |is: fn(&StreamKind) -> bool| {
-        let matching = media.streams.iter().filter(|stream| is(&stream.kind));
-        matching.count()
-    };
-    let films = media.streams.iter().filter(|stream| stream.is_film());
-    let further = [
-        (
-            films.count().saturating_sub(1),
-            settings.video.is_some(),
-            "further video track",
-        ),
-        (
-            count(|kind| matches!(kind, StreamKind::Audio(_))).saturating_sub(1),
-            settings.audio.is_some(),
-            "further audio track",
-        ),
-        (
-            count(|kind| matches!(kind, StreamKind::Subtitle)),
-            settings.video.is_some(),
-            "subtitle track",
-        ),
-    ];
-    further
-        .into_iter()
-        .filter(|(count, wanted, _)| *count > 0 && *wanted)
-        .map(|(count, _, what)| Finding {
-            kind: FindingKind::StreamLeftOut,
-            message: if count == 1 {
-                format!("1 {what} of the source is not in the result")
-            } else {
-                format!("{count} {what}s of the source are not in the result")
-            },
-        })
-        .collect()
-}
-
-fn channels(spec: &AudioSpec, source: u32) -> u32 {
-    spec.channels.unwrap_or(match source {
-        1 => 1,
-        0 | 2..=5 => 2,
-        _ => 6,
-    })
-}
-
-fn rate(spec: &AudioSpec, source: u32) -> u32 {
-    /// What AAC can have.
-    const RATES: [u32; 12] = [
-        8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000,
-    ];
-    let kept = if RATES.contains(&source) { source } else { 48_000 };
-    spec.rate.unwrap_or(kept)
-}
-
-/// Two seconds, unless the rule says otherwise.
-const USUAL_GOP: Gop = Gop::Time(std::time::Duration::from_secs(2));
-
-fn gop_frames(spec: &VideoSpec, video: &VideoStream) -> Option<u32> {
-    let length = match spec.gop.unwrap_or(USUAL_GOP) {
-        Gop::Frames(frames) => return Some(frames.max(1)),
-        Gop::Time(length) => length,
-    };
-    let fps = spec.fps.or(match video.fps {
-        (0, _) | (_, 0) => None,
-        (num, den) => Some(f64::from(num) / f64::from(den)),
-    })?;
-    let frames = (length.as_secs_f64() * fps).round().clamp(1.0, 100_000.0);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to the range"
-    )]
-    Some(frames as u32)
 }
 
 #[cfg(test)]

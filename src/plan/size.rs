@@ -1,16 +1,72 @@
-//! The size of a picture: never larger than the source as displayed, even numbers, the ratio kept.
+//! The size of a picture: even numbers, and never larger than the source as displayed unless a rule says so.
 
-use super::VideoStream;
-use crate::rule::SizeSpec;
+use super::{Draw, Picture, VideoStream};
+use crate::rule::{Fit, Sides, SizeSpec};
 
-/// The exact size in pixels that a result of this stream has. Where width and height are wanted, the picture is as large
-/// as fits into both.
+/// The frame of a result of this stream, and how the picture comes into it.
 #[must_use]
-pub fn picture_size(wanted: &SizeSpec, video: &VideoStream) -> (u32, u32) {
-    let (width, height) = video.display_size();
-    let (width, height) = (width.max(1), height.max(1));
-    let most_wide = wanted.width.filter(|w| *w > 0).unwrap_or(width).min(width);
-    let most_high = wanted.height.filter(|h| *h > 0).unwrap_or(height).min(height);
+pub fn picture(wanted: &SizeSpec, video: &VideoStream) -> Picture {
+    let source = video.display_size();
+    let source = (source.0.max(1), source.1.max(1));
+    let side = |side: Option<u32>| side.filter(|length| *length > 0);
+    let (across, down) = (side(wanted.across), side(wanted.down));
+    let (wide, high) = match wanted.sides {
+        Sides::LongShort if source.0 < source.1 => (down, across),
+        _ => (across, down),
+    };
+    let (Some(wide), Some(high), true) = (wide, high, wanted.fit != Fit::Contain) else {
+        let size = contained(source, wide, high, wanted.upscale);
+        return Picture {
+            size,
+            draw: Draw::Whole,
+        };
+    };
+    let (size, draw) = match wanted.fit {
+        Fit::Pad if wanted.upscale => ((wide, high), Draw::Borders),
+        Fit::Pad => (around(source, (wide, high)), Draw::Borders),
+        Fit::Cover if wanted.upscale => ((wide, high), Draw::Crop),
+        // The largest frame of the wanted ratio that the source fills.
+        Fit::Cover => (
+            contained((wide, high), Some(source.0), Some(source.1), false),
+            Draw::Crop,
+        ),
+        Fit::Contain | Fit::Stretch if wanted.upscale => ((wide, high), Draw::Whole),
+        Fit::Contain | Fit::Stretch => ((wide.min(source.0), high.min(source.1)), Draw::Whole),
+    };
+    let even = |length: u32| (length / 2 * 2).max(2);
+    Picture {
+        size: (even(size.0), even(size.1)),
+        draw,
+    }
+}
+
+/// The frame with bars around a picture: a smaller one of the same ratio where the picture is too small for it.
+fn around((width, height): (u32, u32), (wide, high): (u32, u32)) -> (u32, u32) {
+    if width >= wide || height >= high {
+        return (wide, high);
+    }
+    let other = |side: u32, part: u32, whole: u32| {
+        let exact = (u64::from(side) * u64::from(part)).div_ceil(u64::from(whole));
+        u32::try_from(exact.next_multiple_of(2)).unwrap_or(u32::MAX)
+    };
+    let wide_decides = u64::from(wide) * u64::from(height) <= u64::from(high) * u64::from(width);
+    if wide_decides {
+        (width, other(high, width, wide).min(high))
+    } else {
+        (other(wide, height, high).min(wide), height)
+    }
+}
+
+/// The size that a picture has within these bounds, its ratio kept: never larger than it is, unless told.
+fn contained((width, height): (u32, u32), wide: Option<u32>, high: Option<u32>, upscale: bool) -> (u32, u32) {
+    let bound = |bound: Option<u32>, side: u32| match (bound, upscale) {
+        (Some(bound), false) => bound.min(side),
+        (Some(bound), true) => bound,
+        // The other side decides.
+        (None, true) if wide.is_some() || high.is_some() => u32::MAX,
+        (None, _) => side,
+    };
+    let (most_wide, most_high) = (bound(wide, width), bound(high, height));
     // The side that has to shrink more decides.
     let wide_decides = u64::from(most_wide) * u64::from(height) <= u64::from(most_high) * u64::from(width);
     let (part, whole) = if wide_decides {
@@ -44,10 +100,11 @@ mod tests {
 
     fn size(video: &VideoStream, width: u32, height: u32) -> (u32, u32) {
         let wanted = SizeSpec {
-            width: (width > 0).then_some(width),
-            height: (height > 0).then_some(height),
+            across: (width > 0).then_some(width),
+            down: (height > 0).then_some(height),
+            ..SizeSpec::default()
         };
-        picture_size(&wanted, video)
+        picture(&wanted, video).size
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub fn resolve(
 }
 
 /// Where a point lies; none: before the beginning.
-fn place(point: Point, end: Option<Duration>) -> Result<Option<Duration>, Failure> {
+pub fn place(point: Point, end: Option<Duration>) -> Result<Option<Duration>, Failure> {
     let known = end.ok_or_else(|| {
         Failure::new(
             ErrorKind::Plan,

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::stills::{frame, seconds};
 use super::truncation::{Ends, truncated};
-use super::{Expect, MediaInfo, OutputReport, PlannedOutput, TrackReport};
+use super::{Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
 use crate::job::{ErrorKind, Failure, Finding};
+use crate::rule::Container;
 
 /// Checks one file: its size in bytes and what its reading back found, against the plan and the source.
 ///
@@ -30,21 +31,31 @@ pub fn verify(
             Ok(Vec::new())
         }
         _ if size == 0 => bad("is empty".to_owned()),
-        (Expect::Json, OutputReport::Bytes) => Ok(Vec::new()),
+        (Expect::Json, OutputReport::Bytes) | (Expect::Something, _) => Ok(Vec::new()),
         (Expect::Image(wide, high), OutputReport::Image { width, height }) => {
             if (width, height) != (wide, high) {
                 return bad(format!("is {width}x{height}, not {wide}x{high}"));
             }
             Ok(Vec::new())
         }
-        (Expect::Media { video, audio }, OutputReport::Media { tracks, index_in_front }) => {
-            if !index_in_front {
+        (
+            Expect::Media {
+                container,
+                video,
+                audio,
+                span,
+            },
+            OutputReport::Media { tracks, index_in_front },
+        ) => {
+            if *index_in_front != indexed_in_front(*container) {
                 return bad("has its index at the end".to_owned());
             }
-            if let Err(what) = check_tracks(tracks, *video, *audio, media) {
+            if let Err(what) = check_tracks(tracks, *video, *audio, *span, media) {
                 return bad(what);
             }
-            Ok(media.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
+            // A part of the source says nothing about its end.
+            let whole = media.filter(|_| span.is_whole());
+            Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
         (_, report) => {
             let is = match report {
@@ -57,37 +68,30 @@ pub fn verify(
     }
 }
 
+/// Whether the index of this form must lie in front; none where there is nothing of the sort.
+fn indexed_in_front(container: Container) -> Option<bool> {
+    matches!(container, Container::Mp4 | Container::Mov | Container::M4a).then_some(true)
+}
+
 fn check_tracks(
     tracks: &[TrackReport],
-    video: Option<(u32, u32)>,
-    audio: Option<(u32, u32)>,
+    video: Form,
+    audio: Form,
+    span: Span,
     media: Option<&MediaInfo>,
 ) -> Result<(), String> {
-    let wanted = [(true, video), (false, audio)];
-    for (is_video, form) in wanted {
+    for (is_video, form) in [(true, video), (false, audio)] {
         let found = tracks.iter().filter(|track| track.video == is_video);
-        let (found, planned) = (found.count(), usize::from(form.is_some()));
+        let (found, planned) = (found.count(), usize::from(form != Form::Absent));
         if found != planned {
             return Err(format!("has {found} {} tracks, not {planned}", sort(is_video)));
         }
     }
     let source_frame = media.and_then(MediaInfo::video).map_or(Duration::ZERO, frame);
     for track in tracks {
-        let form = if track.video {
-            (track.width, track.height)
-        } else {
-            (track.channels, track.rate)
-        };
-        let planned = if track.video { video } else { audio };
-        if Some(form) != planned {
-            return Err(match (track.video, planned.unwrap_or_default()) {
-                (true, (width, height)) => {
-                    format!("shows {}x{}, not {width}x{height}", form.0, form.1)
-                }
-                (false, (channels, rate)) => {
-                    format!("has {} channels at {} Hz, not {channels} at {rate} Hz", form.0, form.1)
-                }
-            });
+        let form = if track.video { video } else { audio };
+        if let Form::Made(one, other) = form {
+            check_form(track, (one, other))?;
         }
         let sort = sort(track.video);
         if track.packets == 0 {
@@ -101,7 +105,9 @@ fn check_tracks(
             Duration::ZERO
         };
         let tolerance = Duration::from_millis(250).max(frames).max(source.mul_f64(0.01));
-        if length.abs_diff(source) > tolerance {
+        // What is copied is cut where its packets allow.
+        let cut = form == Form::Copied && !span.is_whole();
+        if !cut && length.abs_diff(source) > tolerance {
             return Err(format!(
                 "has {} of {sort}, and the source {}",
                 seconds(length),
@@ -110,6 +116,26 @@ fn check_tracks(
         }
     }
     Ok(())
+}
+
+/// Whether a track that was encoded has the planned size, or the planned channels and rate.
+fn check_form(track: &TrackReport, planned: (u32, u32)) -> Result<(), String> {
+    let found = if track.video {
+        (track.width, track.height)
+    } else {
+        (track.channels, track.rate)
+    };
+    if found == planned {
+        return Ok(());
+    }
+    Err(if track.video {
+        format!("shows {}x{}, not {}x{}", found.0, found.1, planned.0, planned.1)
+    } else {
+        format!(
+            "has {} channels at {} Hz, not {} at {} Hz",
+            found.0, found.1, planned.0, planned.1
+        )
+    })
 }
 
 /// How long a frame of the result lasts on average; no rule asks for less than one a second.

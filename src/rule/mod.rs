@@ -10,6 +10,7 @@ pub mod matching;
 pub mod names;
 pub mod preset;
 pub mod renewal;
+mod task;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Priority;
 use crate::object::{BucketName, Directory, InvalidName};
+pub use task::{
+    AudioCodec, AudioSpec, Container, Fit, Gop, ImageFormat, Part, Pipeline, Point, Sides, SizeSpec, Snapshot,
+    TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec,
+};
 
 /// The name of a rule: 1 to 128 characters, none of them a control character or `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -243,183 +248,6 @@ pub enum When {
     Failed,
     /// All have ended, however.
     Any,
-}
-
-/// What a task does, with its settings.
-#[derive(Debug, Clone)]
-pub enum TaskKind {
-    /// Describe the medium as JSON.
-    Probe,
-    /// Publish the source itself.
-    Copy,
-    /// Decode, scale, encode, package into one file.
-    Transcode(Transcode),
-    /// Still images at points of the medium.
-    Snapshot(Snapshot),
-}
-
-impl TaskKind {
-    /// The word in `kind = "..."`.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Probe => "probe",
-            Self::Copy => "copy",
-            Self::Transcode(_) => "transcode",
-            Self::Snapshot(_) => "snapshot",
-        }
-    }
-}
-
-/// Settings of a `transcode` task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Transcode {
-    /// The form of the file.
-    pub container: Container,
-    /// Wanted picture size.
-    pub size: SizeSpec,
-    /// None: `video = "none"`, no video in the output.
-    pub video: Option<VideoSpec>,
-    /// None: `audio = "none"`, no sound in the output.
-    pub audio: Option<AudioSpec>,
-}
-
-/// Forms of a transcoded file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Container {
-    /// ISO base media file with the index in front.
-    Mp4,
-}
-
-impl Container {
-    /// The usual file extension, without its dot.
-    #[must_use]
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Mp4 => "mp4",
-        }
-    }
-}
-
-/// Wanted picture size in pixels; 0 or absent keeps the ratio. Never scales up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct SizeSpec {
-    /// 16 ..= 16384.
-    pub width: Option<u32>,
-    /// 16 ..= 16384.
-    pub height: Option<u32>,
-}
-
-/// `video = { ... }` of a transcode.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VideoSpec {
-    /// Which encoder.
-    pub codec: VideoCodec,
-    /// How many bits to spend.
-    pub rate: VideoRate,
-    /// x264's speed presets: `ultrafast` ... `placebo`.
-    pub preset: String,
-    /// Distance of key frames; none: 2 s.
-    pub gop: Option<Gop>,
-    /// Frames a second, 1 ..= 240; none keeps the source's timing. Only ever lowered by dropping frames
-    /// or raised by repeating them.
-    pub fps: Option<f64>,
-}
-
-/// Video encoders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VideoCodec {
-    /// H.264 by x264.
-    H264,
-}
-
-/// Quality or bitrate of a video encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VideoRate {
-    /// Constant rate factor 0 ..= 51; less is better.
-    Crf(f64),
-    /// Average bits a second.
-    Bitrate(u64),
-}
-
-/// Distance between key frames.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gop {
-    /// In frames.
-    Frames(u32),
-    /// In time.
-    Time(Duration),
-}
-
-/// `audio = { ... }` of a transcode.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AudioSpec {
-    /// Which encoder.
-    pub codec: AudioCodec,
-    /// Bits a second.
-    pub bitrate: u64,
-    /// 1, 2 or 6; none keeps the source's, at most 6.
-    pub channels: Option<u32>,
-    /// Samples a second; none keeps the source's where the codec can, else 48,000.
-    pub rate: Option<u32>,
-}
-
-/// Audio encoders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AudioCodec {
-    /// AAC-LC.
-    Aac,
-}
-
-/// Settings of a `snapshot` task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Where in the medium, in the order of the rule.
-    pub at: Vec<Point>,
-    /// Form of the images.
-    pub format: ImageFormat,
-    /// Wanted picture size.
-    pub size: SizeSpec,
-    /// 1 ..= 100 for JPEG; ignored for PNG.
-    pub quality: u8,
-}
-
-/// A point in a medium.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Point {
-    /// From the beginning.
-    Start(Duration),
-    /// Back from the end.
-    End(Duration),
-    /// 0.0 ..= 100.0 of the duration.
-    Percent(f64),
-}
-
-/// Forms of still images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageFormat {
-    /// JPEG.
-    Jpg,
-    /// PNG.
-    Png,
-}
-
-impl ImageFormat {
-    /// The usual file extension, without its dot.
-    #[must_use]
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Jpg => "jpg",
-            Self::Png => "png",
-        }
-    }
 }
 
 /// `[retry]`.

@@ -25,6 +25,7 @@ impl Asked {
             let files: Vec<&String> = match &task.work {
                 Work::Probe { file } | Work::Copy { file } => vec![file],
                 Work::Transcode(plan) => vec![&plan.file],
+                Work::Pipeline(plan) => vec![&plan.file],
                 Work::Snapshot(plan) => plan.stills.iter().map(|still| &still.file).collect(),
             };
             asked

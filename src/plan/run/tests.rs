@@ -3,10 +3,12 @@ use std::time::Duration;
 use super::*;
 use crate::job::testing::task;
 use crate::object::Identity;
+use crate::plan::StreamKind;
 use crate::plan::testing::{audio, film, media, stream, video};
+use crate::plan::transcode::{channels, gop_frames, rate};
 use crate::rule::{
-    AudioCodec, Container, Existing, Formats, Globs, ImageFormat, OnFailure, OutputSpec, Point, RetryPolicy,
-    RuleVersion, SizeSpec, Task, Trigger, VideoCodec, VideoRate, When,
+    AudioCodec, AudioSpec, Container, Existing, Formats, Globs, Gop, ImageFormat, OnFailure, OutputSpec, Part, Point,
+    RetryPolicy, RuleVersion, SizeSpec, Task, Transcode, Trigger, VideoCodec, VideoRate, VideoSpec, When,
 };
 
 fn no_globs() -> Globs {
@@ -58,17 +60,18 @@ fn transcode_settings() -> Transcode {
     Transcode {
         container: Container::Mp4,
         size: SizeSpec {
-            width: None,
-            height: Some(720),
+            down: Some(720),
+            ..SizeSpec::default()
         },
-        video: Some(VideoSpec {
+        part: Part::default(),
+        video: Track::Encode(VideoSpec {
             codec: VideoCodec::H264,
             rate: VideoRate::Crf(23.0),
             preset: "veryfast".to_owned(),
             gop: None,
             fps: None,
         }),
-        audio: Some(AudioSpec {
+        audio: Track::Encode(AudioSpec {
             codec: AudioCodec::Aac,
             bitrate: 128_000,
             channels: None,
@@ -154,11 +157,11 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { width: None, height: Some(720) }, video: Some(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Some(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }) }, picture: Some((1280, 720)), gop_frames: Some(50), channels: Some(2), rate: Some(44100) })
-      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: (1920, 1080) })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
+      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole } })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
-      web.mp4 -> vod/a/clip_web.mp4 Media { video: Some((1280, 720)), audio: Some((2, 44100)) }
+      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), audio: Made(2, 44100), span: Span { start: 0ns, end: None } }
       stills.2.jpg -> vod/a/clip_stills_2.jpg Image(1920, 1080)
       stills.1.jpg -> vod/a/clip_stills_1.jpg Image(1920, 1080)
       info.json -> vod/a/clip_info.json Json
@@ -258,7 +261,7 @@ fn tasks_make_do_with_the_streams_that_are_there() {
     stills no_such_stream: the medium has no video
 
     video only
-    web: video true Some((640, 360)), sound false None None
+    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound false None None
     stills
     info
     source
@@ -271,7 +274,7 @@ fn tasks_make_do_with_the_streams_that_are_there() {
     stills no_such_stream: the medium has no video
 
     many
-    web: video true Some((640, 360)), sound true Some(1) Some(22050)
+    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound true Some(1) Some(22050)
     stills
     info
     source
@@ -282,7 +285,7 @@ fn tasks_make_do_with_the_streams_that_are_there() {
 
 #[test]
 fn sound_keeps_what_aac_can_have() {
-    let mut spec = transcode_settings().audio.unwrap();
+    let mut spec = transcode_settings().audio.encoded().unwrap().clone();
     let counts = [0, 1, 2, 3, 4, 5, 6, 8].map(|source| channels(&spec, source));
     assert_eq!(counts, [2, 1, 2, 2, 2, 2, 6, 6]);
     let rates = [8_000, 11_025, 44_100, 96_000, 192_000, 7_350, 0].map(|from| rate(&spec, from));
@@ -294,7 +297,7 @@ fn sound_keeps_what_aac_can_have() {
 
 #[test]
 fn key_frames_keep_their_distance_where_the_rate_is_known() {
-    let mut spec = transcode_settings().video.unwrap();
+    let mut spec = transcode_settings().video.encoded().unwrap().clone();
     let mut source = film(640, 360);
     assert_eq!(gop_frames(&spec, &source), Some(50));
     source.fps = (30_000, 1_001);

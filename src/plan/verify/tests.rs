@@ -42,12 +42,14 @@ fn both(change: impl FnOnce(&mut TrackReport, &mut TrackReport)) -> String {
     change(&mut picture, &mut sound);
     let medium = media(vec![video(film(1920, 1080)), audio(2, 48_000)]);
     let expect = Expect::Media {
-        video: Some((640, 360)),
-        audio: Some((2, 48_000)),
+        container: Container::Mp4,
+        video: Form::Made(640, 360),
+        audio: Form::Made(2, 48_000),
+        span: Span::default(),
     };
     let report = OutputReport::Media {
         tracks: vec![picture, sound],
-        index_in_front: true,
+        index_in_front: Some(true),
     };
     answer(&output(expect), 9, &report, Some(&medium))
 }
@@ -106,8 +108,10 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
     sound.duration = Some(Duration::from_mins(1));
     let medium = media(vec![picture, sound]);
     let expect = Expect::Media {
-        video: Some((640, 360)),
-        audio: Some((2, 48_000)),
+        container: Container::Mp4,
+        video: Form::Made(640, 360),
+        audio: Form::Made(2, 48_000),
+        span: Span::default(),
     };
     let lengths = |picture_end: u64, sound_end: u64| {
         let (mut picture, mut sound) = (track(true), track(false));
@@ -117,7 +121,7 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
         }
         let report = OutputReport::Media {
             tracks: vec![picture, sound],
-            index_in_front: true,
+            index_in_front: Some(true),
         };
         answer(&output(expect.clone()), 9, &report, Some(&medium))
     };
@@ -167,8 +171,10 @@ fn other_files_are_compared_with_what_was_planned() {
         index_in_front,
     };
     let picture_only = Expect::Media {
-        video: Some((640, 360)),
-        audio: None,
+        container: Container::Mp4,
+        video: Form::Made(640, 360),
+        audio: Form::Absent,
+        span: Span::default(),
     };
     let table = [
         (Expect::SourceBytes(5), 5, OutputReport::Bytes),
@@ -180,10 +186,10 @@ fn other_files_are_compared_with_what_was_planned() {
         (Expect::Image(640, 360), 5, image(640, 358)),
         (Expect::Image(640, 360), 0, image(640, 360)),
         (Expect::Image(640, 360), 5, OutputReport::Bytes),
-        (picture_only.clone(), 5, no_tracks(true)),
-        (picture_only.clone(), 5, no_tracks(false)),
+        (picture_only.clone(), 5, no_tracks(Some(true))),
+        (picture_only.clone(), 5, no_tracks(Some(false))),
         (picture_only, 5, image(640, 360)),
-        (Expect::Json, 5, no_tracks(true)),
+        (Expect::Json, 5, no_tracks(Some(true))),
     ]
     .map(|(expect, size, report)| answer(&output(expect), size, &report, None));
     insta::assert_snapshot!(table.join("\n"), @r"

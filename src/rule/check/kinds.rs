@@ -1,204 +1,75 @@
-//! What a task is to do: the settings of each kind.
+//! What a task is to do: the settings of kinds that need few words, and the size of pictures.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use super::or_default;
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{
-    AudioCodec, AudioSpec, Container, Gop, ImageFormat, SizeSpec, Snapshot, TaskKind, Transcode, VideoCodec, VideoRate,
-    VideoSpec,
-};
+use crate::rule::{Fit, ImageFormat, Pipeline, Sides, SizeSpec, Snapshot, TaskKind};
 
-const LATER_CONTAINERS: [&str; 11] = [
-    "mkv", "webm", "mov", "ts", "flv", "mxf", "mp3", "m4a", "ogg", "flac", "wav",
-];
-const LATER_VIDEO: [&str; 8] = ["h265", "vp8", "vp9", "av1", "mpeg2", "prores", "dnxhd", "copy"];
 /// Keys of every kind of task that a later version will have.
 pub(super) const LATER_OF_TASKS: [&str; 1] = ["if"];
-const PRESETS: [&str; 10] = [
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
-];
 const SIDES: RangeInclusive<u32> = 16..=16384;
 
-fn size(table: &mut Table<'_>) -> Option<SizeSpec> {
+/// `width` and `height` or `long_side` and `short_side`, `fit`, `upscale`.
+pub(super) fn size(table: &mut Table<'_>) -> Option<SizeSpec> {
+    let names = [("width", "height"), ("long_side", "short_side")];
     let mut side = |key| {
-        or_default(table.get(key), None, |value| {
+        let value = table.get(key);
+        let side = or_default(value.clone(), None, |value| {
             if value.is_zero() {
                 Some(None)
             } else {
                 value.count(SIDES).map(Some)
             }
-        })
+        });
+        (value, side)
     };
-    let (width, height) = (side("width"), side("height"));
-    Some(SizeSpec {
-        width: width?,
-        height: height?,
-    })
-}
-
-/// A `transcode` task.
-pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
-    let container = or_default(table.get("container"), Container::Mp4, |value| {
-        value.one_of(&[("mp4", Container::Mp4)], &LATER_CONTAINERS)
+    let [flat, standing] = names.map(|(across, down)| (side(across), side(down)));
+    let ((across, down), sides) = match (&flat, &standing) {
+        (((None, _), (None, _)), ((None, _), (None, _))) => ((flat.0.1, flat.1.1), Sides::WidthHeight),
+        (((None, _), (None, _)), _) => ((standing.0.1, standing.1.1), Sides::LongShort),
+        (_, ((None, _), (None, _))) => ((flat.0.1, flat.1.1), Sides::WidthHeight),
+        (_, ((one, _), (other, _))) => {
+            if let Some(value) = one.as_ref().or(other.as_ref()) {
+                value.key_error(
+                    "`width` and `height` exclude `long_side` and `short_side`",
+                    "keep the pair that matters",
+                );
+            }
+            return None;
+        }
+    };
+    let fit_value = table.get("fit");
+    let fit = or_default(fit_value.clone(), Fit::Contain, |value| {
+        value.one_of(
+            &[
+                ("contain", Fit::Contain),
+                ("pad", Fit::Pad),
+                ("cover", Fit::Cover),
+                ("stretch", Fit::Stretch),
+            ],
+            &["blur-fill"],
+        )
     });
-    let size = size(&mut table);
-    let video_value = table.get("video");
-    let video = track(video_value.as_ref(), video, |value| video_table(value.table()?));
-    let audio_value = table.get("audio");
-    let audio = track(audio_value.as_ref(), audio, |value| audio_table(value.table()?));
-    if let (Some(None), Some(None), Some(value)) = (&video, &audio, &audio_value) {
+    if let (Some(value), Some(found)) = (&fit_value, fit)
+        && found != Fit::Contain
+        && (across == Some(None) || down == Some(None))
+    {
+        let (one, other) = names[usize::from(sides == Sides::LongShort)];
         value.error(
-            "neither video nor audio would be left",
-            "take out one of the two \"none\"",
+            format!("`{}` needs a frame to fit into", value.path),
+            format!("give both `{one}` and `{other}`"),
         );
     }
-    let mut later = LATER_OF_TASKS.to_vec();
-    later.extend([
-        "fit",
-        "start",
-        "end",
-        "overlay",
-        "mosaic",
-        "head",
-        "tail",
-        "deinterlace",
-        "upscale",
-        "long_side",
-        "short_side",
-        "audio_tracks",
-        "subtitles",
-        "rotate",
-    ]);
-    table.finish(&later);
-    Some(TaskKind::Transcode(Transcode {
-        container: container?,
-        size: size?,
-        video: video?,
-        audio: audio?,
-    }))
-}
-
-/// `"none"` (the inner none), a table, or absent; the outer none is a fault.
-#[expect(clippy::option_option, reason = "a fault is not the absence of a track")]
-fn track<T>(
-    value: Option<&Value<'_>>,
-    default: fn() -> T,
-    read: impl FnOnce(&Value<'_>) -> Option<T>,
-) -> Option<Option<T>> {
-    match value {
-        None => Some(Some(default())),
-        Some(value) if value.is_text() => value.one_of(&[("none", ())], &["copy"]).map(|()| None),
-        Some(value) => read(value).map(Some),
-    }
-}
-
-fn video() -> VideoSpec {
-    VideoSpec {
-        codec: VideoCodec::H264,
-        rate: VideoRate::Crf(23.0),
-        preset: "veryfast".to_owned(),
-        gop: None,
-        fps: None,
-    }
-}
-
-fn audio() -> AudioSpec {
-    AudioSpec {
-        codec: AudioCodec::Aac,
-        bitrate: 128_000,
-        channels: None,
-        rate: None,
-    }
-}
-
-fn video_table(mut table: Table<'_>) -> Option<VideoSpec> {
-    let codec = or_default(table.get("codec"), VideoCodec::H264, |value| {
-        value.one_of(&[("h264", VideoCodec::H264)], &LATER_VIDEO)
-    });
-    let (crf, bitrate) = (table.get("crf"), table.get("bitrate"));
-    if let (Some(_), Some(value)) = (&crf, &bitrate) {
-        value.key_error("`crf` and `bitrate` exclude each other", "keep the one that matters");
-    }
-    let rate = match bitrate {
-        Some(value) => value.rate(10_000..=400_000_000).map(VideoRate::Bitrate),
-        None => or_default(crf, VideoRate::Crf(23.0), |value| {
-            value.float(0.0..=51.0).map(VideoRate::Crf)
-        }),
+    let upscale = or_default(table.get("upscale"), false, Value::boolean);
+    let size = SizeSpec {
+        sides,
+        across: across?,
+        down: down?,
+        fit: fit?,
+        upscale: upscale?,
     };
-    let preset = or_default(table.get("preset"), "veryfast", |value| {
-        value.one_of(&PRESETS.map(|preset| (preset, preset)), &[])
-    });
-    let gop = or_default(table.get("gop"), None, |value| {
-        let gop = if value.is_text() {
-            Gop::Time(value.duration(Duration::from_millis(100)..=Duration::from_mins(1))?)
-        } else {
-            Gop::Frames(value.count(1..=9999)?)
-        };
-        Some(Some(gop))
-    });
-    let fps = or_default(table.get("fps"), None, |value| {
-        if value.is_zero() {
-            Some(None)
-        } else {
-            value.float(1.0..=240.0).map(Some)
-        }
-    });
-    table.finish(&[
-        "profile",
-        "level",
-        "bframes",
-        "b_frames",
-        "depth",
-        "mode",
-        "passes",
-        "tune",
-        "max_bitrate",
-    ]);
-    Some(VideoSpec {
-        codec: codec?,
-        rate: rate?,
-        preset: preset?.to_owned(),
-        gop: gop?,
-        fps: fps?,
-    })
-}
-
-fn audio_table(mut table: Table<'_>) -> Option<AudioSpec> {
-    let codec = or_default(table.get("codec"), AudioCodec::Aac, |value| {
-        value.one_of(&[("aac", AudioCodec::Aac)], &["opus", "mp3", "flac", "copy"])
-    });
-    let bitrate = or_default(table.get("bitrate"), 128_000, |value| value.rate(16_000..=512_000));
-    let channels = or_default(table.get("channels"), None, |value| match value.integer(1..=6)? {
-        1 => Some(Some(1)),
-        2 => Some(Some(2)),
-        6 => Some(Some(6)),
-        _ => {
-            value.error(
-                format!("`{}` is out of range", value.path),
-                "1 (mono), 2 (stereo) or 6 (5.1)",
-            );
-            None
-        }
-    });
-    let rate = or_default(table.get("rate"), None, |value| value.count(8_000..=96_000).map(Some));
-    table.finish(&["loudness", "profile", "language"]);
-    Some(AudioSpec {
-        codec: codec?,
-        bitrate: bitrate?,
-        channels: channels?,
-        rate: rate?,
-    })
+    Some(size)
 }
 
 /// A `snapshot` task.
@@ -228,12 +99,56 @@ pub(super) fn snapshot(mut table: Table<'_>) -> Option<TaskKind> {
     let size = size(&mut table);
     let quality = or_default(table.get("quality"), 85, |value| value.count(1..=100));
     let mut later = LATER_OF_TASKS.to_vec();
-    later.extend(["every", "count", "fit", "skip_black"]);
+    later.extend(["every", "count", "skip_black"]);
     table.finish(&later);
     Some(TaskKind::Snapshot(Snapshot {
         at: at?,
         format: format?,
         size: size?,
         quality: u8::try_from(quality?).ok()?,
+    }))
+}
+
+/// A `pipeline` task.
+pub(super) fn pipeline(mut table: Table<'_>) -> Option<TaskKind> {
+    let launch = table
+        .require(
+            "launch",
+            "a GStreamer launch line: launch = \"{input} ! decodebin ! audioconvert ! wavenc ! {output}\"",
+        )
+        .and_then(|value| {
+            let text = value.text()?;
+            let mut sound = true;
+            for place in ["{input}", "{output}"] {
+                if text.matches(place).count() != 1 {
+                    sound = false;
+                    value.error(
+                        format!("`{}` must have {place} once", value.path),
+                        "{input} stands for the source element, {output} for the sink",
+                    );
+                }
+            }
+            sound.then(|| text.to_owned())
+        });
+    let extension = table
+        .require(
+            "extension",
+            "the ending of the file that it writes: extension = \"wav\"",
+        )
+        .and_then(|value| {
+            let text = value.text()?;
+            let plain = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            if !plain {
+                let message = format!("\"{}\" is no extension", text.escape_debug());
+                value.error(message, "1 to 16 letters and digits, without a dot");
+            }
+            plain.then(|| text.to_lowercase())
+        });
+    let mut later = LATER_OF_TASKS.to_vec();
+    later.push("allow");
+    table.finish(&later);
+    Some(TaskKind::Pipeline(Pipeline {
+        launch: launch?,
+        extension: extension?,
     }))
 }

@@ -7,6 +7,7 @@ mod kinds;
 mod presets;
 mod tasks;
 mod together;
+mod transcode;
 
 use std::time::Duration;
 

@@ -4,17 +4,30 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use toml::de::DeTable;
+
 use super::tasks;
 use crate::diagnostic::reader::{Page, Parsed, Table, Value};
-use crate::diagnostic::table::Yields;
 use crate::diagnostic::{Diagnostic, SourceFile, did_you_mean};
 use crate::rule::preset::{Preset, Presets, is_good_name};
 
 /// Keys of a task that say where it stands in its rule, so that no preset has them.
 const OF_THE_TASK: [&str; 3] = ["after", "when", "if"];
 
-/// Where a task has the first key, what its preset says under the second does not count.
-const YIELDS: Yields = &[("bitrate", "crf"), ("crf", "bitrate")];
+/// Whether what a task says rules out this key of its preset: a bitrate a quality, and the other way round, one pair of sides the
+/// other, and pictures that are not encoded their size.
+fn rules_out(above: &DeTable<'_>, key: &str) -> bool {
+    let says = |one: &str| above.contains_key(one);
+    let text = |one: &str| above.get(one).and_then(|value| value.get_ref().as_str());
+    match key {
+        "crf" => says("bitrate"),
+        "bitrate" => says("crf"),
+        "width" | "height" => says("long_side") || says("short_side") || text("video").is_some(),
+        "long_side" | "short_side" => says("width") || says("height") || text("video").is_some(),
+        "fit" | "upscale" => text("video").is_some(),
+        _ => false,
+    }
+}
 
 /// What is wrong with the text of a preset by itself.
 #[must_use]
@@ -140,7 +153,7 @@ impl<'p> Shelf<'p> {
             );
             return None;
         }
-        Some(task.over(below, &user, YIELDS))
+        Some(task.over(below, &user, rules_out))
     }
 
     /// Warns of presets of the rule that none of its tasks uses.

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::kinds::{LATER_OF_TASKS, snapshot, transcode};
+use super::kinds::{LATER_OF_TASKS, pipeline, snapshot};
 use super::presets::Shelf;
+use super::transcode::transcode;
 use super::{canonical, or_default};
 use crate::diagnostic::did_you_mean;
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{Task, TaskId, TaskKind, When};
 
-const LATER_KINDS: [&str; 9] = [
+const LATER_KINDS: [&str; 8] = [
     "adaptive",
     "sprite",
     "animation",
@@ -18,7 +19,6 @@ const LATER_KINDS: [&str; 9] = [
     "inspect",
     "recognize",
     "review",
-    "pipeline",
 ];
 
 /// What the tasks of a rule mean, and in canonical form those that lie over a preset, by id.
@@ -197,9 +197,18 @@ fn draft<'p>(
 /// What `kind` says, as a letter.
 pub(super) fn kind(table: &mut Table<'_>) -> Option<char> {
     table
-        .require("kind", "one of \"transcode\", \"snapshot\", \"probe\", \"copy\"")?
+        .require(
+            "kind",
+            "one of \"transcode\", \"snapshot\", \"probe\", \"copy\", \"pipeline\"",
+        )?
         .one_of(
-            &[("transcode", 't'), ("snapshot", 's'), ("probe", 'p'), ("copy", 'c')],
+            &[
+                ("transcode", 't'),
+                ("snapshot", 's'),
+                ("probe", 'p'),
+                ("copy", 'c'),
+                ("pipeline", 'l'),
+            ],
             &LATER_KINDS,
         )
 }
@@ -209,6 +218,7 @@ pub(super) fn settings(kind: char, table: Table<'_>) -> Option<TaskKind> {
     match kind {
         't' => transcode(table),
         's' => snapshot(table),
+        'l' => pipeline(table),
         plain => {
             table.finish(&LATER_OF_TASKS);
             Some(if plain == 'p' { TaskKind::Probe } else { TaskKind::Copy })

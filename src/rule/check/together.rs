@@ -153,6 +153,7 @@ fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
         TaskKind::Probe => vec!["json"],
         TaskKind::Transcode(transcode) => vec![transcode.container.extension()],
         TaskKind::Snapshot(snapshot) => vec![snapshot.format.extension()],
+        TaskKind::Pipeline(pipeline) => vec![&pipeline.extension],
         TaskKind::Copy => match &rule.trigger.formats {
             Formats::List(list) => list.iter().map(String::as_str).collect(),
             Formats::Known => MEDIA_EXTENSIONS.to_vec(),

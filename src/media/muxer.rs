@@ -1,0 +1,105 @@
+//! From packets to a file: what writes each form of container, and what it can hold.
+
+use gst::prelude::*;
+
+use super::encoder::rate;
+use super::failure::{element, internal};
+use crate::job::Failure;
+use crate::plan::VideoStream;
+use crate::rule::{Container, VideoSpec};
+
+/// What writes a file; linked in this order, the first takes packets.
+pub fn writer(container: Container, file: &str) -> Result<Vec<gst::Element>, Failure> {
+    let sink = element("filesink")?;
+    sink.set_property("location", file);
+    sink.set_property("sync", false);
+    sink.set_property("async", false);
+    let mut chain = match container {
+        Container::Mp4 | Container::M4a | Container::Mov => {
+            let muxer = element(if container == Container::Mov { "qtmux" } else { "mp4mux" })?;
+            muxer.set_property("faststart", true);
+            muxer.set_property("faststart-file", spool(file));
+            vec![muxer]
+        }
+        Container::Mkv => vec![element("matroskamux")?],
+        Container::Webm => vec![element("webmmux")?],
+        Container::Ts => vec![element("mpegtsmux")?],
+        Container::Ogg => vec![element("oggmux")?],
+        Container::Mp3 => vec![element("xingmux")?, element("id3v2mux")?],
+        Container::Wav => vec![element("wavenc")?],
+        // Its packets are the file.
+        Container::Flac => Vec::new(),
+    };
+    chain.push(sink);
+    Ok(chain)
+}
+
+/// Where the muxer keeps media data until the index is written; it removes the file itself.
+pub fn spool(file: &str) -> String {
+    format!("{file}.spool")
+}
+
+/// Where a writer takes video or sound.
+pub fn entry(container: Container, writer: &gst::Element, video: bool) -> Result<gst::Pad, Failure> {
+    let sort = if video { "video" } else { "sound" };
+    match request_name(container, video) {
+        Some(name) => writer.request_pad_simple(name),
+        None => writer.static_pad("sink"),
+    }
+    .ok_or_else(|| internal(format!("the muxer takes no {sort}")))
+}
+
+fn request_name(container: Container, video: bool) -> Option<&'static str> {
+    match container {
+        Container::Ts => Some("sink_%d"),
+        Container::Mp3 | Container::Wav | Container::Flac => None,
+        _ if video => Some("video_%u"),
+        _ => Some("audio_%u"),
+    }
+}
+
+/// Whether this form can hold packets like these.
+pub fn holds(container: Container, writer: &gst::Element, packets: &gst::CapsRef, video: bool) -> bool {
+    let Some(fields) = packets.structure(0) else {
+        return false;
+    };
+    if video && container.is_audio_only() {
+        return false;
+    }
+    if container == Container::Flac {
+        return fields.name() == "audio/x-flac";
+    }
+    let mut sort = gst::Structure::new_empty(fields.name());
+    // What tells codecs of one name apart; how they are wrapped, a parser changes.
+    for field in ["mpegversion", "layer"] {
+        if let Ok(value) = fields.value(field) {
+            sort.set_value(field, value.clone());
+        }
+    }
+    let mut wanted = gst::Caps::new_empty();
+    wanted.make_mut().append_structure(sort);
+    let name = request_name(container, video).unwrap_or("sink");
+    let factory = writer.factory();
+    let templates = factory.iter().flat_map(gst::ElementFactory::static_pad_templates);
+    templates
+        .filter(|template| template.name_template() == name)
+        .any(|template| template.caps().can_intersect(&wanted))
+}
+
+/// Ticks a second of the video track in which every frame has a whole number, where that can be known.
+pub fn timescale(spec: Option<&VideoSpec>, source: &VideoStream) -> u32 {
+    let (num, den) = match spec.and_then(|spec| spec.fps) {
+        Some(fps) => {
+            let fps = rate(fps);
+            (fps.numer().unsigned_abs(), fps.denom().unsigned_abs())
+        }
+        None => source.fps,
+    };
+    if num == 0 || den == 0 || u64::from(90_000_u32) * u64::from(den) % u64::from(num) == 0 {
+        return 90_000;
+    }
+    let times = 10_000_u32.div_ceil(num).max(1);
+    num.checked_mul(times)
+        .filter(|scale| *scale <= 10_000_000)
+        .unwrap_or(90_000)
+}

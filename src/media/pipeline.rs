@@ -1,0 +1,102 @@
+//! A pipeline in a rule's own words: `{input}` becomes the run's source, `{output}` its file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::failure::{from_message, internal, plain};
+use super::run::Pulse;
+use super::source::{Input, MediaSource};
+use crate::job::{ErrorKind, Failure};
+use crate::plan::PipelinePlan;
+
+/// What the elements in place of `{input}` and `{output}` are called.
+const INPUT: &str = "reelmill-input";
+const OUTPUT: &str = "reelmill-output";
+
+/// Runs it to its end.
+///
+/// # Errors
+/// Where the line cannot be understood, or an element fails.
+pub fn run(input: &Arc<Input>, plan: &PipelinePlan, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+    let pipeline = build(input, plan)?;
+    let ended = turn(&pipeline, pulse);
+    let _ = pipeline.set_state(gst::State::Null);
+    pulse.next_part();
+    ended
+}
+
+fn build(input: &Arc<Input>, plan: &PipelinePlan) -> Result<gst::Pipeline, Failure> {
+    // The source is our own, so it stands for an element of which only the place counts.
+    let line = plan
+        .launch
+        .replace("{input}", &format!("identity name={INPUT}"))
+        .replace("{output}", &format!("filesink name={OUTPUT}"));
+    let parsed = gst::parse::launch(&line).map_err(|error| {
+        let kind = if error.matches(gst::ParseError::NoSuchElement) {
+            ErrorKind::Unsupported
+        } else {
+            ErrorKind::Plan
+        };
+        let said = plain(error.message());
+        Failure::new(kind, format!("the launch line cannot be carried out: {said}"))
+    })?;
+    let pipeline = parsed.downcast::<gst::Pipeline>().or_else(|lone| {
+        let pipeline = gst::Pipeline::new();
+        pipeline.add(&lone).map_err(internal)?;
+        Ok::<_, Failure>(pipeline)
+    })?;
+    let place = |name: &str| {
+        let missing = || Failure::new(ErrorKind::Plan, "{input} and {output} must be elements of one pipeline");
+        pipeline.by_name(name).ok_or_else(missing)
+    };
+    let (entry, sink) = (place(INPUT)?, place(OUTPUT)?);
+    sink.set_property("location", &plan.file);
+    sink.set_property("sync", false);
+    let home = entry
+        .parent()
+        .and_then(|parent| parent.downcast::<gst::Bin>().ok())
+        .ok_or_else(|| internal("an element outside of every bin"))?;
+    let source = MediaSource::over(input.clone(), None);
+    let next = entry
+        .static_pad("src")
+        .and_then(|pad| pad.peer())
+        .ok_or_else(|| Failure::new(ErrorKind::Plan, "nothing follows {input} in the launch line"))?;
+    home.remove(&entry).map_err(internal)?;
+    home.add(&source).map_err(internal)?;
+    source
+        .static_pad("src")
+        .ok_or_else(|| internal("a source without a pad"))?
+        .link(&next)
+        .map_err(internal)?;
+    Ok(pipeline)
+}
+
+fn turn(pipeline: &gst::Pipeline, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+    let bus = pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
+    let told = |bus: &gst::Bus| {
+        let message = bus.pop_filtered(&[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(error) => Some(from_message(error)),
+            _ => None,
+        }
+    };
+    if pipeline.set_state(gst::State::Playing).is_err() {
+        return Err(told(&bus).unwrap_or_else(|| internal("the pipeline could not be started")));
+    }
+    loop {
+        if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
+            match message.view() {
+                gst::MessageView::Error(error) => return Err(from_message(error)),
+                gst::MessageView::Eos(_) => return Ok(()),
+                gst::MessageView::Latency(_) => {
+                    let _ = pipeline.recalculate_latency();
+                }
+                _ => {}
+            }
+        }
+        let at = pipeline.query_position::<gst::ClockTime>().map(Duration::from);
+        pulse.beat(at, 0);
+    }
+}

@@ -1,0 +1,178 @@
+//! A transcode, resolved against the medium: which streams, how large, how fine, which part.
+
+use std::time::Duration;
+
+use super::run::{PlannedTask, Wanted, film, known, of_one, output};
+use super::stills::{place, seconds};
+use super::{Expect, Form, MediaInfo, Span, StreamKind, TranscodePlan, VideoStream, Work, picture};
+use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use crate::rule::{AudioSpec, Gop, Part, TaskId, Track, Transcode, VideoSpec};
+
+/// What this task will do.
+pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode) -> Result<PlannedTask, Failure> {
+    let media = known(wanted)?;
+    let mut settings = settings.clone();
+    let findings = left_out(media, &settings);
+    let lacks = match (settings.video.is_some(), settings.audio.is_some()) {
+        (true, true) => "the medium has neither video nor sound",
+        (true, false) => "the medium has no video",
+        (false, _) => "the medium has no sound",
+    };
+    let film = if settings.video.is_some() { film(media)? } else { None };
+    if film.is_none() {
+        settings.video = Track::None;
+    }
+    let sound = media.audio().filter(|_| settings.audio.is_some());
+    if sound.is_none() {
+        settings.audio = Track::None;
+    }
+    let encoded = settings.video.encoded().zip(film);
+    let picture = encoded.map(|(_, film)| picture(&settings.size, film));
+    let gop_frames = encoded.and_then(|(spec, film)| gop_frames(spec, film));
+    let form = settings.audio.encoded().zip(sound);
+    let form = form.map(|(spec, audio)| (channels(spec, audio.channels), rate(spec, audio.rate)));
+    if !settings.video.is_some() && !settings.audio.is_some() {
+        return Err(Failure::new(ErrorKind::NoSuchStream, lacks));
+    }
+    let span = span(&settings.part, media)?;
+    let copied = |is: bool| if is { Form::Copied } else { Form::Absent };
+    let expect = Expect::Media {
+        container: settings.container,
+        video: picture.map_or(copied(settings.video.is_some()), |picture| {
+            Form::Made(picture.size.0, picture.size.1)
+        }),
+        audio: form.map_or(copied(settings.audio.is_some()), |(channels, rate)| {
+            Form::Made(channels, rate)
+        }),
+        span,
+    };
+    let extension = settings.container.extension().as_bytes();
+    let output = output(wanted, task, None, extension, expect)?;
+    let work = |file| {
+        Work::Transcode(TranscodePlan {
+            file,
+            settings,
+            picture,
+            gop_frames,
+            channels: form.map(|(channels, _)| channels),
+            rate: form.map(|(_, rate)| rate),
+            span,
+        })
+    };
+    Ok(PlannedTask {
+        findings,
+        ..of_one(output, work)
+    })
+}
+
+/// The part of this medium that is wanted.
+fn span(part: &Part, media: &MediaInfo) -> Result<Span, Failure> {
+    let plan = |message: String| Failure::new(ErrorKind::Plan, message);
+    let start = match part.start {
+        None => Duration::ZERO,
+        // What would begin before the medium does begins with it.
+        Some(point) => place(point, media.duration)?.unwrap_or_default(),
+    };
+    let end = match part.end {
+        None => None,
+        Some(point) => Some(place(point, media.duration)?.ok_or_else(|| {
+            let length = seconds(media.duration.unwrap_or_default());
+            plan(format!(
+                "the wanted part ends before the beginning: the medium is {length} long"
+            ))
+        })?),
+    };
+    // An end beyond that of the medium is the medium's.
+    let end = end.filter(|end| media.duration.is_none_or(|length| *end < length));
+    if let Some(length) = media.duration
+        && start >= length
+    {
+        let (start, length) = (seconds(start), seconds(length));
+        return Err(plan(format!(
+            "the wanted part starts at {start}, and the medium is {length} long"
+        )));
+    }
+    if let Some(end) = end
+        && end <= start
+    {
+        let (start, end) = (seconds(start), seconds(end));
+        return Err(plan(format!(
+            "the wanted part starts at {start} and ends at {end}: nothing is left"
+        )));
+    }
+    Ok(Span { start, end })
+}
+
+/// Streams of the source that a transcode leaves out though nobody asked for that.
+fn left_out(media: &MediaInfo, settings: &Transcode) -> Vec<Finding> {
+    let count = |is: fn(&StreamKind) -> bool| {
+        let matching = media.streams.iter().filter(|stream| is(&stream.kind));
+        matching.count()
+    };
+    let films = media.streams.iter().filter(|stream| stream.is_film());
+    let further = [
+        (
+            films.count().saturating_sub(1),
+            settings.video.is_some(),
+            "further video track",
+        ),
+        (
+            count(|kind| matches!(kind, StreamKind::Audio(_))).saturating_sub(1),
+            settings.audio.is_some(),
+            "further audio track",
+        ),
+        (
+            count(|kind| matches!(kind, StreamKind::Subtitle)),
+            settings.video.is_some(),
+            "subtitle track",
+        ),
+    ];
+    further
+        .into_iter()
+        .filter(|(count, wanted, _)| *count > 0 && *wanted)
+        .map(|(count, _, what)| Finding {
+            kind: FindingKind::StreamLeftOut,
+            message: if count == 1 {
+                format!("1 {what} of the source is not in the result")
+            } else {
+                format!("{count} {what}s of the source are not in the result")
+            },
+        })
+        .collect()
+}
+
+pub(super) fn channels(spec: &AudioSpec, source: u32) -> u32 {
+    let kept = match source {
+        1 => 1,
+        0 | 2..=5 => 2,
+        _ => 6,
+    };
+    spec.channels.unwrap_or(kept).min(spec.codec.most_channels())
+}
+
+pub(super) fn rate(spec: &AudioSpec, source: u32) -> u32 {
+    let rates = spec.codec.rates();
+    let can = rates.contains(&source) || (rates.is_empty() && (8_000..=192_000).contains(&source));
+    spec.rate.unwrap_or(if can { source } else { 48_000 })
+}
+
+/// Two seconds, unless the rule says otherwise.
+const USUAL_GOP: Gop = Gop::Time(std::time::Duration::from_secs(2));
+
+pub(super) fn gop_frames(spec: &VideoSpec, video: &VideoStream) -> Option<u32> {
+    let length = match spec.gop.unwrap_or(USUAL_GOP) {
+        Gop::Frames(frames) => return Some(frames.max(1)),
+        Gop::Time(length) => length,
+    };
+    let fps = spec.fps.or(match video.fps {
+        (0, _) | (_, 0) => None,
+        (num, den) => Some(f64::from(num) / f64::from(den)),
+    })?;
+    let frames = (length.as_secs_f64() * fps).round().clamp(1.0, 100_000.0);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the range"
+    )]
+    Some(frames as u32)
+}

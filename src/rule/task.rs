@@ -1,0 +1,447 @@
+//! What each kind of task is to do: its settings as a rule gives them, and what fits together.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a task does, with its settings.
+#[derive(Debug, Clone)]
+pub enum TaskKind {
+    /// Describe the medium as JSON.
+    Probe,
+    /// Publish the source itself.
+    Copy,
+    /// Decode, scale, encode, package into one file.
+    Transcode(Transcode),
+    /// Still images at points of the medium.
+    Snapshot(Snapshot),
+    /// A GStreamer pipeline in the rule's own words.
+    Pipeline(Pipeline),
+}
+
+impl TaskKind {
+    /// The word in `kind = "..."`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Copy => "copy",
+            Self::Transcode(_) => "transcode",
+            Self::Snapshot(_) => "snapshot",
+            Self::Pipeline(_) => "pipeline",
+        }
+    }
+}
+
+/// Settings of a `transcode` task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transcode {
+    /// The form of the file.
+    pub container: Container,
+    /// Wanted picture size, where the video is encoded.
+    pub size: SizeSpec,
+    /// The first film.
+    pub video: Track<VideoSpec>,
+    /// The first sound.
+    pub audio: Track<AudioSpec>,
+    /// Of the medium.
+    pub part: Part,
+}
+
+/// What becomes of one sort of stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Track<T> {
+    /// Left out.
+    None,
+    /// Taken over as it is, without decoding.
+    Copy,
+    /// Decoded and encoded anew.
+    Encode(T),
+}
+
+impl<T> Track<T> {
+    /// Whether there is one in the result.
+    pub fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// How to encode it, where it is.
+    pub fn encoded(&self) -> Option<&T> {
+        match self {
+            Self::Encode(spec) => Some(spec),
+            _ => None,
+        }
+    }
+}
+
+/// The part of a medium that is wanted: all of it, where both are none.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Part {
+    /// Where it begins.
+    pub start: Option<Point>,
+    /// Where it ends.
+    pub end: Option<Point>,
+}
+
+/// Forms of a transcoded file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Container {
+    /// ISO base media file with the index in front.
+    Mp4,
+    /// QuickTime with the index in front.
+    Mov,
+    /// Matroska.
+    Mkv,
+    /// WebM.
+    Webm,
+    /// MPEG transport stream.
+    Ts,
+    /// MP4 with sound alone.
+    M4a,
+    /// MPEG audio with a header that tells its length.
+    Mp3,
+    /// Ogg with sound alone.
+    Ogg,
+    /// FLAC.
+    Flac,
+    /// RIFF WAVE.
+    Wav,
+}
+
+impl Container {
+    /// Every form, as rules write it.
+    pub const ALL: [(&'static str, Self); 10] = [
+        ("mp4", Self::Mp4),
+        ("mov", Self::Mov),
+        ("mkv", Self::Mkv),
+        ("webm", Self::Webm),
+        ("ts", Self::Ts),
+        ("m4a", Self::M4a),
+        ("mp3", Self::Mp3),
+        ("ogg", Self::Ogg),
+        ("flac", Self::Flac),
+        ("wav", Self::Wav),
+    ];
+
+    /// The usual file extension, without its dot: the word that rules use.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find_map(|(word, one)| (*one == self).then_some(*word))
+            .unwrap_or_default()
+    }
+
+    /// What video it can hold, the default first; nothing where it holds sound alone.
+    #[must_use]
+    pub fn video_codecs(self) -> &'static [VideoCodec] {
+        match self {
+            Self::Mp4 => &[VideoCodec::H264, VideoCodec::Vp9],
+            Self::Mov | Self::Ts => &[VideoCodec::H264],
+            Self::Mkv => &[VideoCodec::H264, VideoCodec::Vp9, VideoCodec::Vp8],
+            Self::Webm => &[VideoCodec::Vp9, VideoCodec::Vp8],
+            Self::M4a | Self::Mp3 | Self::Ogg | Self::Flac | Self::Wav => &[],
+        }
+    }
+
+    /// What sound it can hold, the default first.
+    #[must_use]
+    pub fn audio_codecs(self) -> &'static [AudioCodec] {
+        match self {
+            Self::Mp4 => &[AudioCodec::Aac, AudioCodec::Opus, AudioCodec::Mp3],
+            Self::Mov => &[AudioCodec::Aac, AudioCodec::Pcm],
+            Self::Mkv => &[
+                AudioCodec::Aac,
+                AudioCodec::Opus,
+                AudioCodec::Mp3,
+                AudioCodec::Flac,
+                AudioCodec::Pcm,
+            ],
+            Self::Webm | Self::Ogg => &[AudioCodec::Opus],
+            Self::Ts => &[AudioCodec::Aac, AudioCodec::Mp3],
+            Self::M4a => &[AudioCodec::Aac],
+            Self::Mp3 => &[AudioCodec::Mp3],
+            Self::Flac => &[AudioCodec::Flac],
+            Self::Wav => &[AudioCodec::Pcm],
+        }
+    }
+
+    /// Holds sound alone.
+    #[must_use]
+    pub fn is_audio_only(self) -> bool {
+        self.video_codecs().is_empty()
+    }
+}
+
+/// Wanted picture size in pixels: of width and height, or of the longer and the shorter side. None keeps the ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SizeSpec {
+    /// How the sides are named.
+    pub sides: Sides,
+    /// Width, or the longer side: 16 ..= 16384.
+    pub across: Option<u32>,
+    /// Height, or the shorter side: 16 ..= 16384.
+    pub down: Option<u32>,
+    /// What happens where the ratio of the source is another.
+    pub fit: Fit,
+    /// A smaller source is scaled up.
+    pub upscale: bool,
+}
+
+/// How the sides of a picture are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sides {
+    /// `width` and `height`.
+    #[default]
+    WidthHeight,
+    /// `long_side` and `short_side`, whichever way the picture stands.
+    LongShort,
+}
+
+/// How a picture is fitted into a frame of another ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// As large as fits into it; the frame shrinks to the picture.
+    #[default]
+    Contain,
+    /// As large as fits into it; black bars fill the frame.
+    Pad,
+    /// Fills the frame; what stands out is cut off evenly.
+    Cover,
+    /// Fills the frame; the ratio is lost.
+    Stretch,
+}
+
+/// `video = { ... }` of a transcode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoSpec {
+    /// Which encoder.
+    pub codec: VideoCodec,
+    /// How many bits to spend.
+    pub rate: VideoRate,
+    /// How much work for each bit, in x264's words: `ultrafast` ... `placebo`.
+    pub preset: String,
+    /// Distance of key frames; none: 2 s.
+    pub gop: Option<Gop>,
+    /// Frames a second, 1 ..= 240; none keeps the source's timing. Only ever lowered by dropping frames
+    /// or raised by repeating them.
+    pub fps: Option<f64>,
+}
+
+/// Video encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoCodec {
+    /// H.264 by x264.
+    H264,
+    /// VP8 by libvpx.
+    Vp8,
+    /// VP9 by libvpx.
+    Vp9,
+}
+
+impl VideoCodec {
+    /// Every encoder, as rules write it.
+    pub const ALL: [(&'static str, Self); 3] = [("h264", Self::H264), ("vp8", Self::Vp8), ("vp9", Self::Vp9)];
+
+    /// The word that rules use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::Vp8 => "vp8",
+            Self::Vp9 => "vp9",
+        }
+    }
+
+    /// The largest constant rate factor, and the one that is taken where nobody says.
+    #[must_use]
+    pub fn crf(self) -> (f64, f64) {
+        match self {
+            Self::H264 => (51.0, 23.0),
+            Self::Vp8 => (63.0, 10.0),
+            Self::Vp9 => (63.0, 31.0),
+        }
+    }
+}
+
+/// Quality or bitrate of a video encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoRate {
+    /// Constant rate factor; less is better. See [`VideoCodec::crf`].
+    Crf(f64),
+    /// Average bits a second.
+    Bitrate(u64),
+}
+
+/// Distance between key frames.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gop {
+    /// In frames.
+    Frames(u32),
+    /// In time.
+    Time(Duration),
+}
+
+/// `audio = { ... }` of a transcode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AudioSpec {
+    /// Which encoder.
+    pub codec: AudioCodec,
+    /// Bits a second; 0 where the codec is lossless.
+    pub bitrate: u64,
+    /// 1, 2 or 6; none keeps the source's, as far as the codec can.
+    pub channels: Option<u32>,
+    /// Samples a second; none keeps the source's where the codec can, else 48,000.
+    pub rate: Option<u32>,
+}
+
+/// Audio encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioCodec {
+    /// AAC-LC.
+    Aac,
+    /// Opus.
+    Opus,
+    /// MPEG-1 and -2 layer 3 by LAME, at a constant bitrate.
+    Mp3,
+    /// FLAC.
+    Flac,
+    /// Samples of 16 bits as they are.
+    Pcm,
+}
+
+impl AudioCodec {
+    /// Every encoder, as rules write it.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("aac", Self::Aac),
+        ("opus", Self::Opus),
+        ("mp3", Self::Mp3),
+        ("flac", Self::Flac),
+        ("pcm", Self::Pcm),
+    ];
+
+    /// The word that rules use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Opus => "opus",
+            Self::Mp3 => "mp3",
+            Self::Flac => "flac",
+            Self::Pcm => "pcm",
+        }
+    }
+
+    /// Samples a second that it can have, rising; nothing: any.
+    #[must_use]
+    pub fn rates(self) -> &'static [u32] {
+        match self {
+            Self::Aac => &[
+                8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000,
+            ],
+            // What it encodes internally nobody sees: it always plays at this rate.
+            Self::Opus => &[48_000],
+            Self::Mp3 => &[8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000],
+            Self::Flac | Self::Pcm => &[],
+        }
+    }
+
+    /// The most channels that it can have.
+    #[must_use]
+    pub fn most_channels(self) -> u32 {
+        if matches!(self, Self::Mp3) { 2 } else { 6 }
+    }
+
+    /// Bits a second that are taken where nobody says; none where it is lossless.
+    #[must_use]
+    pub fn usual_bitrate(self) -> Option<u64> {
+        match self {
+            Self::Aac | Self::Mp3 => Some(128_000),
+            Self::Opus => Some(96_000),
+            Self::Flac | Self::Pcm => None,
+        }
+    }
+}
+
+/// Settings of a `snapshot` task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Where in the medium, in the order of the rule.
+    pub at: Vec<Point>,
+    /// Form of the images.
+    pub format: ImageFormat,
+    /// Wanted picture size.
+    pub size: SizeSpec,
+    /// 1 ..= 100 for JPEG; ignored for PNG.
+    pub quality: u8,
+}
+
+/// A point in a medium.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    /// From the beginning.
+    Start(Duration),
+    /// Back from the end.
+    End(Duration),
+    /// 0.0 ..= 100.0 of the duration.
+    Percent(f64),
+}
+
+/// Forms of still images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFormat {
+    /// JPEG.
+    Jpg,
+    /// PNG.
+    Png,
+}
+
+impl ImageFormat {
+    /// The usual file extension, without its dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpg => "jpg",
+            Self::Png => "png",
+        }
+    }
+}
+
+/// Settings of a `pipeline` task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// In the notation of `gst-launch-1.0`, with `{input}` where the source element stands and `{output}` where
+    /// the sink does.
+    pub launch: String,
+    /// Of the file that it writes, without its dot.
+    pub extension: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_leads_back_to_itself() {
+        for (word, container) in Container::ALL {
+            assert_eq!(container.extension(), word);
+            assert!(!container.audio_codecs().is_empty(), "{word}");
+        }
+        for (word, codec) in VideoCodec::ALL {
+            assert_eq!(codec.word(), word);
+        }
+        for (word, codec) in AudioCodec::ALL {
+            assert_eq!(codec.word(), word);
+        }
+    }
+}
