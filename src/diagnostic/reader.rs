@@ -17,7 +17,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::known::note;
+use super::known::{Known, note};
 pub use super::table::Table;
 use super::table::{Layer, RulesOut};
 use super::{Diagnostic, SourceFile, did_you_mean, quantity};
@@ -299,12 +299,16 @@ impl<'p> Value<'p> {
     }
 
     fn note_range(&self, low: impl Display, high: impl Display) {
-        note(
-            || self.path.clone(),
-            |known| {
-                known.ranges.insert(format!("{low} to {high}"));
-            },
-        );
+        self.note(|known| {
+            known.ranges.insert(format!("{low} to {high}"));
+        });
+    }
+
+    fn note(&self, what: impl FnOnce(&mut Known)) {
+        // A value that is merely used is known where it is written.
+        if self.origin.user.is_none() {
+            note(|| self.path.clone(), what);
+        }
     }
 
     fn out_of_range<T>(&self, help: impl Into<String>) -> Option<T> {
@@ -315,10 +319,7 @@ impl<'p> Value<'p> {
     /// One of these words; those in `later` are known, but not in this version.
     pub fn one_of<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
         let offered = words.iter().map(|(word, _)| *word);
-        note(
-            || self.path.clone(),
-            |known| known.words.extend(offered.clone().map(str::to_owned)),
-        );
+        self.note(|known| known.words.extend(offered.clone().map(str::to_owned)));
         let list = offered
             .clone()
             .map(|word| format!("\"{word}\""))
