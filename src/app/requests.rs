@@ -92,8 +92,8 @@ impl App {
             rule: Some(old.rule.clone()),
             bucket: Some(old.object.bucket.clone()),
             key: Some(old.object.key.clone()),
-            before: None,
             limit: 1,
+            ..JobFilter::default()
         };
         match self.mill.store.jobs(&filter).await?.first() {
             None => Ok(()),

@@ -10,15 +10,19 @@ mod exit;
 mod explain;
 mod files;
 mod jobs;
+mod live;
 mod output;
 mod presets;
 mod progress;
 pub mod report;
 mod rules;
 mod run;
+mod since;
 mod status;
 mod table;
+mod terminal;
 mod trying;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -59,7 +63,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Check => files::check(config, json),
         Command::Status => status::status(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
-        Command::Explain { bucket, key } => explain::explain(config, bucket, key, json),
+        Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Presets { command } => presets::presets(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),

@@ -133,8 +133,7 @@ fn show(found: &[Shown], name: &str, json: bool) -> Result<ExitCode, Trouble> {
             Some(meant) => format!("did you mean \"{}\"?", tame(meant)),
             None => "`reelmill presets` lists them".to_owned(),
         };
-        let words = format!("there is no preset \"{}\"; {help}", tame(name));
-        return Err(Trouble::new(Code::NoInput, words));
+        return Err(Trouble::new(Code::NoInput, format!("there is no preset \"{}\"", tame(name))).help(help));
     };
     if one.broken {
         let words = format!("the preset \"{}\" is broken", tame(name));

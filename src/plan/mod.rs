@@ -213,7 +213,7 @@ pub enum Work {
         file: String,
     },
     /// Write one file with these streams.
-    Transcode(TranscodePlan),
+    Transcode(Box<TranscodePlan>),
     /// Write one image for each point that the medium reaches.
     Snapshot(SnapshotPlan),
     /// Run a pipeline in the rule's words.

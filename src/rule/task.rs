@@ -168,6 +168,12 @@ impl Container {
         }
     }
 
+    /// Says of a film that was not turned itself which way it is to be shown.
+    #[must_use]
+    pub fn keeps_rotation(self) -> bool {
+        matches!(self, Self::Mp4 | Self::Mov)
+    }
+
     /// Holds sound alone.
     #[must_use]
     pub fn is_audio_only(self) -> bool {

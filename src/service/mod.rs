@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod hints;
 pub mod intake;
 pub mod mill;
+pub mod pace;
 pub mod publishing;
 pub mod rescue;
 pub mod rules;

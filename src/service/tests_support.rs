@@ -224,6 +224,12 @@ impl Store for FakeStore {
     async fn outputs(&self, _: &JobId) -> Result<Vec<OutputRecord>, StoreError> {
         not_here()
     }
+    async fn outputs_of(&self, _: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
+        not_here()
+    }
+    async fn ids(&self, _: &str, _: u32, _: u32) -> Result<Vec<JobId>, StoreError> {
+        not_here()
+    }
     async fn outputs_to_remove(&self, _: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
         not_here()
     }

@@ -218,6 +218,8 @@ pub struct JobFilter {
     pub bucket: Option<BucketName>,
     /// Only of this key.
     pub key: Option<ObjectKey>,
+    /// Only jobs made then or later.
+    pub since: Option<Timestamp>,
     /// Only jobs older than this one (keyset paging over (created, id)).
     pub before: Option<JobId>,
     /// At most so many, 1 ..= 1000.
@@ -338,6 +340,8 @@ pub trait Store: Send + Sync {
     async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError>;
     /// Outputs of a job, in any state.
     async fn outputs(&self, job: &JobId) -> Result<Vec<OutputRecord>, StoreError>;
+    /// Outputs of all these jobs, in any state, by job.
+    async fn outputs_of(&self, jobs: &[JobId]) -> Result<Vec<OutputRecord>, StoreError>;
     /// Superseded outputs whose grace is over.
     async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError>;
     /// The file is gone, or is not ours any more.
@@ -351,6 +355,9 @@ pub trait Store: Send + Sync {
 
     /// One job.
     async fn job(&self, id: &JobId) -> Result<Job, StoreError>;
+    /// Ids of jobs that begin with `part`, and of those among the `newest` jobs that end with it, newest first; at most
+    /// `limit` of them.
+    async fn ids(&self, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError>;
     /// Jobs, newest first.
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
     /// How many jobs there are, by rule and state.

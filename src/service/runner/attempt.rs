@@ -235,7 +235,8 @@ impl Attempt<'_> {
         scratch: &Scratch,
         desk: &mut Desk,
     ) -> Result<(), Break> {
-        self.phase(job, "working");
+        let tasks: Vec<TaskId> = run.plan.tasks.iter().map(|planned| planned.task.clone()).collect();
+        self.mill.running.update(&job.id, |known| known.begin_run(tasks));
         let ended = match worker.start(run.plan.clone()).await {
             Ok(()) => self.follow(job, &run, media, &mut worker, scratch, desk).await,
             Err(failure) => Err(failure.into()),
@@ -282,10 +283,7 @@ impl Attempt<'_> {
                 FromWorker::Failed { failure } => return Err(failure.into()),
                 FromWorker::Progress(progress) => {
                     let at = Timestamp::now();
-                    self.mill.running.update(&job.id, |known| {
-                        known.progress = progress;
-                        known.at = at;
-                    });
+                    self.mill.running.update(&job.id, |known| known.note(progress, at));
                 }
                 FromWorker::Finding { task, finding } => {
                     desk.note(&run.plan.tasks, task.as_ref(), &finding);
@@ -358,12 +356,6 @@ impl Attempt<'_> {
     }
 
     fn phase(&self, job: &Job, phase: &'static str) {
-        let now = Timestamp::now();
-        self.mill.running.update(&job.id, |known| {
-            known.phase = phase;
-            if phase == "working" {
-                known.since = now;
-            }
-        });
+        self.mill.running.update(&job.id, |known| known.phase = phase);
     }
 }

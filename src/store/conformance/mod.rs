@@ -76,6 +76,8 @@ macro_rules! conformance {
             histories: no_history_runs_a_key_twice_or_loses_its_newest_identity,
             looking: pages_hold_every_job_once,
             looking: filters_narrow_what_is_listed,
+            looking: a_page_reaches_back_to_a_time,
+            looking: jobs_are_found_by_either_end_of_their_ids,
             looking: counts_follow_the_states,
             looking: a_job_comes_back_as_it_was_made,
             looking: rules_come_back_as_they_were_saved,

@@ -197,6 +197,10 @@ impl Store for SqliteStore {
         look::outputs(&mut *self.read().await?, job).await
     }
 
+    async fn outputs_of(&self, jobs: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
+        look::outputs_of(&mut *self.read().await?, jobs).await
+    }
+
     async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
         look::outputs_to_remove(&mut *self.read().await?, now).await
     }
@@ -219,6 +223,10 @@ impl Store for SqliteStore {
 
     async fn job(&self, id: &JobId) -> Result<Job, StoreError> {
         Ok(job::load(&mut *self.read().await?, id).await?.job)
+    }
+
+    async fn ids(&self, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        look::ids(&mut *self.read().await?, part, newest, limit).await
     }
 
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
