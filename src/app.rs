@@ -3,6 +3,7 @@
 //! Answers are plain data ([`view`]) that serialize as they are. Nothing here keeps state: everything comes
 //! from the shared [`Mill`], and every change goes through the store.
 
+pub mod backup;
 pub mod explain;
 mod requests;
 pub mod status;
@@ -17,12 +18,12 @@ use jiff::Timestamp;
 
 use crate::bucket::Bucket;
 use crate::diagnostic::did_you_mean;
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, JobState};
 use crate::object::BucketName;
 use crate::rule::RuleName;
 use crate::service::mill::Mill;
 use crate::store::{JobFilter, OutputRecord, StoreError};
-use view::JobView;
+use view::{JobView, SourceView};
 
 /// How many of the newest jobs are searched for the end of an id.
 const SEARCHED: u32 = 5000;
@@ -52,6 +53,9 @@ pub enum AppError {
     /// The question itself is wrong.
     #[error("{0}")]
     BadRequest(String),
+    /// The daemon may not do what was asked for.
+    #[error("{0}")]
+    Forbidden(String),
     /// Cannot be answered just now.
     #[error("{0}")]
     Unavailable(String),
@@ -68,6 +72,7 @@ impl AppError {
             Self::NotFound(_) => "not_found",
             Self::Conflict(_) => "conflict",
             Self::BadRequest(_) => "bad_request",
+            Self::Forbidden(_) => "forbidden",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -125,7 +130,16 @@ impl App {
 
     async fn view(&self, job: &Job) -> Result<JobView, AppError> {
         let outputs = self.mill.store.outputs(&job.id).await?;
-        Ok(self.with_outputs(job, &outputs))
+        self.with_source(job, self.with_outputs(job, &outputs)).await
+    }
+
+    /// Adds what became of the source, where its rule says that something should.
+    async fn with_source(&self, job: &Job, mut view: JobView) -> Result<JobView, AppError> {
+        if job.after_success.is_some() && job.state == JobState::Succeeded {
+            let step = self.mill.store.source_step(&job.id).await?;
+            view.source = step.as_ref().map(SourceView::new);
+        }
+        Ok(view)
     }
 
     /// Several at once: their outputs are read in one go.
@@ -135,10 +149,12 @@ impl App {
         for output in self.mill.store.outputs_of(&ids).await? {
             of_job.entry(output.job.clone()).or_default().push(output);
         }
-        Ok(jobs
-            .iter()
-            .map(|job| self.with_outputs(job, of_job.get(&job.id).map_or(&[][..], Vec::as_slice)))
-            .collect())
+        let mut views = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let outputs = of_job.get(&job.id).map_or(&[][..], Vec::as_slice);
+            views.push(self.with_source(job, self.with_outputs(job, outputs)).await?);
+        }
+        Ok(views)
     }
 
     fn with_outputs(&self, job: &Job, outputs: &[OutputRecord]) -> JobView {

@@ -385,6 +385,11 @@ fn difference<K: Ord>(
         }
     }
     for (path, entry) in on_page {
+        let below = format!("{}.", name(path));
+        let is_table = entry.value == "table" || entry.value.starts_with("table,");
+        if is_table && !on_page.keys().any(|other| name(other).starts_with(&below)) {
+            wrong.push(format!("{what}: no key of the table `{}` is on the page", name(path)));
+        }
         let Some(about) = known.get(path) else {
             wrong.push(format!("{what}: `{}` is on the page, but nobody reads it", name(path)));
             continue;

@@ -107,6 +107,37 @@ fn text(path: &Path) -> String {
     text
 }
 
+/// What a terminal of 80 columns gets to see of a command.
+fn on_terminal(house: &House, words: &str) -> String {
+    let line = format!(
+        "stty cols 80 rows 24; '{}' --config '{}' {words}",
+        env!("CARGO_BIN_EXE_reelmill"),
+        house.path("reelmill.toml").display()
+    );
+    tool(
+        "env",
+        &["-u", "NO_COLOR", "TERM=xterm", "script", "-qec", &line, "/dev/null"],
+    )
+    .replace("\r\n", "\n")
+}
+
+/// A text without the colours and moves that the program itself writes.
+fn without_own_codes(text: &str) -> String {
+    let mut bare = String::new();
+    let mut rest = text.replace('\r', "");
+    while let Some(at) = rest.find("\u{1b}[") {
+        bare.push_str(&rest[..at]);
+        let code = &rest[at + 2..];
+        let end = code.find(|c: char| !c.is_ascii_digit()).unwrap();
+        assert!(
+            matches!(&code[..=end], "J") || code[end..].starts_with(['m', 'A']),
+            "an unknown code: {code:?}"
+        );
+        rest = code[end + 1..].to_owned();
+    }
+    bare + &rest
+}
+
 #[test]
 fn words_of_strangers_reach_no_terminal_as_they_are() {
     let mut house = House::new(&[("copy", COPY)]);
@@ -139,6 +170,16 @@ fn words_of_strangers_reach_no_terminal_as_they_are() {
     let shown = said(&house.reelmill(&["jobs", "show", id]));
     assert!(shown.contains("Holiday") && shown.contains("\\u{202e}"), "{shown}");
     assert!(shown.contains("gpm.\\u{200b}日本\\n.mp4"), "{shown}");
+    for words in [
+        "jobs list",
+        "status",
+        &format!("jobs show {id}"),
+        &format!("jobs watch {id}"),
+    ] {
+        let seen = on_terminal(&house, words);
+        assert!(seen.contains("\u{1b}["), "{words} is coloured on a terminal: {seen:?}");
+        assert_harmless(words, &without_own_codes(&seen));
+    }
     // Without a daemon, too; and a rule file is shown as harmlessly as it is refused.
     let named = house.path(HOSTILE_KEY);
     fs::copy(&hostile, &named).unwrap();

@@ -45,6 +45,7 @@ impl IntoResponse for Refusal {
             AppError::NotFound(_) => StatusCode::NOT_FOUND,
             AppError::Conflict(_) => StatusCode::CONFLICT,
             AppError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            AppError::Forbidden(_) => StatusCode::FORBIDDEN,
             AppError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -166,6 +167,22 @@ pub async fn watch(
     let named = query.jobs.iter().flat_map(|text| text.split(','));
     let named = named.map(JobId::parse).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(app.watch(query.cursor.as_deref(), &named).await?).into_response())
+}
+
+/// The wish of `POST /v1/backup`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupBody {
+    /// Absolute; nothing may be there.
+    #[serde(default)]
+    file: String,
+}
+
+/// `POST /v1/backup`
+pub async fn backup(State(app): State<App>, body: Bytes) -> Result<Response, Refusal> {
+    let wish: BackupBody = wish(&body)?;
+    let made = app.backup(&wish.file).await?;
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 /// The question of `GET /v1/explain`.

@@ -67,9 +67,11 @@ impl House {
             workers: Workers {
                 slots: 2,
                 drain: Duration::ZERO,
+                min_free: 0,
             },
             ageing: Ageing::Strict,
             grace: Duration::ZERO,
+            history: crate::config::History::default(),
         };
         let database = folder.path().join("reelmill.db");
         let store = SqliteStore::open(&database, order::Ageing::Strict).await.unwrap();

@@ -374,7 +374,11 @@ fn about(job: &JobView, same: &[JobView], queue: Queue) -> String {
         JobState::Succeeded => {
             let count: usize = job.tasks.iter().map(|task| task.outputs.len()).sum();
             let count = counted(count as u64, "output");
-            format!("job {} did it and published {count}", job.id)
+            let source = job
+                .source
+                .as_ref()
+                .map_or_else(String::new, |source| format!("; the source {}", source.words()));
+            format!("job {} did it and published {count}{source}", job.id)
         }
         JobState::Failed => {
             let error = job.tasks.iter().find_map(|task| task.error.as_ref());

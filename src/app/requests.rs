@@ -177,6 +177,7 @@ impl App {
                     })
                     .collect(),
                 retry_of: Some(old.id.clone()),
+                after_success: old.after_success.clone(),
             });
         }
         let book = self.mill.book.get();

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::job::source::{SourceStep, StepState};
 use crate::job::{Failure, Finding, Job, JobState, TaskRecord, TaskState};
 use crate::object::{BucketName, ObjectKey};
 use crate::rule::TaskId;
+use crate::rule::source::AfterSuccess;
 use crate::service::mill::RunningJob;
 use crate::store::{OutputRecord, OutputState};
 
@@ -64,9 +66,71 @@ pub struct JobView {
     /// The note that says why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<OutputView>,
+    /// What became of the source after success, where the rule says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceView>,
     /// What the probe said; only where one job is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<serde_json::Value>,
+}
+
+/// What became of the source after success.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// `delete` or `move`.
+    pub wish: String,
+    /// `due`, `held`, `done`, `given_up`.
+    pub state: String,
+    /// Why it waits, is held or was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where it was moved to, readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// When it was done or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+}
+
+impl SourceView {
+    /// A step as people see it.
+    #[must_use]
+    pub fn new(step: &SourceStep) -> Self {
+        Self {
+            wish: match step.wish {
+                AfterSuccess::Delete => "delete",
+                AfterSuccess::Move { .. } => "move",
+            }
+            .to_owned(),
+            state: step.state.as_str().to_owned(),
+            reason: step.reason.clone(),
+            target: step
+                .target
+                .as_ref()
+                .filter(|_| step.state == StepState::Done)
+                .map(|key| key_texts(key).0),
+            ended: step.ended,
+        }
+    }
+
+    /// In words, to follow "the source".
+    #[must_use]
+    pub fn words(&self) -> String {
+        let because = self
+            .reason
+            .as_ref()
+            .map_or_else(String::new, |reason| format!(": {reason}"));
+        let (goes, went) = match self.wish.as_str() {
+            "delete" => ("will be deleted", "was deleted"),
+            _ => ("will be moved away", "was moved"),
+        };
+        match (self.state.as_str(), &self.target) {
+            ("done", Some(target)) => format!("{went} to {target}"),
+            ("done", None) => went.to_owned(),
+            ("due", _) => format!("{goes}{because}"),
+            _ => format!("stays{because}"),
+        }
+    }
 }
 
 /// A task of a job.
@@ -211,6 +275,7 @@ impl JobView {
                 .collect(),
             note: of(None).into_iter().next(),
             media: None,
+            source: None,
         }
     }
 }

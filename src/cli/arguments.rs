@@ -68,6 +68,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<JobsCommand>,
     },
+    /// Copy the database into a new file, while the daemon runs or not
+    Backup {
+        /// The file to write; nothing may be there
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Look after buckets
     Bucket {
         /// What to do.

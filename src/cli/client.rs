@@ -149,6 +149,7 @@ fn read(status: StatusCode, bytes: &[u8]) -> Result<Value, Trouble> {
         "not_found" => Code::NoInput,
         "bad_request" | "method_not_allowed" => Code::Usage,
         "conflict" => Code::Failed,
+        "forbidden" => Code::Permission,
         "unavailable" => Code::Temporary,
         _ => Code::Internal,
     };

@@ -12,6 +12,7 @@ use crate::config::{Config, check_all, read_presets, read_rules};
 use crate::diagnostic::quantity::counted;
 use crate::diagnostic::{Diagnostic, Severity, SourceFile, did_you_mean};
 use crate::object::BucketName;
+use crate::publish::Access;
 use crate::rule::preset::{Presets, self_contained};
 use crate::rule::{self, Rule};
 
@@ -69,6 +70,7 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
             Trouble::io(&what, &error, Code::NoInput)
         })?;
         let checked = check_all(config, &files, &presets(&config.presets)?);
+        diagnostics.extend(checked.rules.iter().filter_map(unknown_owner));
         rules = checked.rules.len();
         enabled = checked.rules.iter().filter(|(rule, _)| rule.enabled).count();
         diagnostics.extend(checked.diagnostics);
@@ -114,6 +116,14 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
     } else {
         Code::Data.into()
     })
+}
+
+/// A warning where this machine does not know who should own a rule's results. It is no error: the daemon may run on
+/// another machine.
+fn unknown_owner((rule, file): &(Rule, SourceFile)) -> Option<Diagnostic> {
+    let error = Access::resolve(&rule.output.access).err()?;
+    let warning = Diagnostic::error(file, None, error.to_string()).as_warning();
+    Some(warning.with_help("jobs of this rule will fail where the daemon does not find them either"))
 }
 
 fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {

@@ -118,7 +118,8 @@ fn list(jobs: &Vec<JobView>, wanted: &JobsList) {
         return;
     }
     table(jobs, Some(Timestamp::now()));
-    if let Some(last) = jobs.last().filter(|_| jobs.len() as u64 == u64::from(wanted.limit)) {
+    let full = jobs.len() as u64 == u64::from(wanted.limit) && output::width().is_some();
+    if let Some(last) = jobs.last().filter(|_| full) {
         output::say(&format!("(older ones: --before {})", last.id));
     }
 }
@@ -207,6 +208,9 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
     }
     if let Some(due) = job.not_before {
         line("waits", format!("until {}", both(due)));
+    }
+    if let Some(source) = &job.source {
+        line("source", tame(&source.words()));
     }
     if let Some(old) = &job.retry_of {
         line("repeats", format!("job {}", tame(old)));

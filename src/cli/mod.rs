@@ -5,6 +5,7 @@
 //! what sort of trouble there was (`exit`).
 
 pub mod arguments;
+mod backup;
 pub mod client;
 mod exit;
 mod explain;
@@ -67,6 +68,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Presets { command } => presets::presets(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
+        Command::Backup { file } => backup::backup(config, file, json),
         Command::Bucket {
             command: BucketCommand::Accept { name },
         } => files::accept_bucket(config, name, json),

@@ -3,6 +3,7 @@
 //! Pure data: no GStreamer, no I/O. A [`RunPlan`] is what a worker is told; it names files in the scratch
 //! directory only. Final names stay with the daemon, in [`PlannedRun`].
 
+mod estimate;
 mod names;
 mod run;
 mod size;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
 use crate::rule::{Container, ImageFormat, TaskId, Transcode};
+pub use estimate::{Shortage, admit, estimate};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture;
 pub use truncation::{Ends, truncated};

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::HintBox;
 use super::pace::Pace;
+use super::room::Room;
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::job::{JobId, LeaseNumber};
@@ -34,6 +35,8 @@ pub struct Mill {
     pub running: Running,
     /// How each part stands.
     pub health: Health,
+    /// Room for what runs write.
+    pub room: Room,
     /// Somebody wants the queue looked at.
     pub queue_changed: Notify,
     /// Somebody wants the rules read again.
@@ -52,6 +55,7 @@ impl Mill {
         started: Timestamp,
     ) -> Self {
         Self {
+            room: Room::new(config.workers.min_free),
             config,
             store,
             buckets,

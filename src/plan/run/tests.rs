@@ -40,6 +40,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
             directory: Some(crate::object::Directory::new("vod").unwrap()),
             overwrite: false,
             path: None,
+            access: crate::rule::access::AccessSpec::default(),
         },
         tasks: tasks
             .into_iter()
@@ -53,6 +54,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
         retry: RetryPolicy::default(),
         on_failure: OnFailure::None,
         strict: false,
+        after_success: None,
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
+mod access;
 mod canonical;
 mod kinds;
 mod presets;
+mod source;
 mod tasks;
 mod together;
 mod transcode;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::access::AccessSpec;
 use super::names::Template;
 use super::preset::Presets;
 use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, Trigger};
@@ -25,14 +28,10 @@ pub use presets::check_preset;
 pub use together::{Clash, check_together, clashes};
 
 /// Keys of a rule that later versions have.
-const LATER: [&str; 10] = [
+const LATER: [&str; 6] = [
     "notify",
     "enabled_hours",
     "max_running",
-    "after_success",
-    "owner",
-    "group",
-    "mode",
     "audio_tracks",
     "subtitles",
     "if",
@@ -117,8 +116,12 @@ fn read<'p>(
             directory: None,
             overwrite: false,
             path: None,
+            access: AccessSpec::default(),
         }),
     };
+    let after_success = or_default(table.get("after_success"), None, |value| {
+        source::read(value, trigger.as_ref()).map(Some)
+    });
     let retry = table
         .get("retry")
         .map_or(Some(RetryPolicy::default()), |value| read_retry(value.table()?));
@@ -138,6 +141,7 @@ fn read<'p>(
         retry: retry?,
         on_failure: on_failure?,
         strict: strict?,
+        after_success: after_success?,
     })
 }
 
@@ -300,12 +304,14 @@ fn read_output(mut table: Table<'_>, buckets: &[BucketName], trigger: Option<&Tr
             .ok()
             .map(Some)
     });
-    table.finish(&["owner", "group", "mode"]);
+    let access = access::read(&mut table);
+    table.finish(&[]);
     Some(OutputSpec {
         bucket: bucket?,
         directory: directory?,
         overwrite: overwrite?,
         path: path?,
+        access: access?,
     })
 }
 
