@@ -22,3 +22,6 @@ pub mod service;
 pub mod store;
 pub mod watch;
 pub mod worker;
+
+#[cfg(test)]
+mod reference_tests;

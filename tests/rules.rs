@@ -162,3 +162,17 @@ fn room_and_history_are_read_and_their_faults_are_shown() {
     assert!(config.is_none());
     insta::assert_snapshot!("history", to_text(&diagnostics));
 }
+
+#[test]
+fn rules_and_presets_need_a_folder_each() {
+    let file = |text: &str| SourceFile {
+        path: "/etc/mill/reelmill.toml".into(),
+        text: format!("{text}\n[bucket.inbox]\npath = \"/a\"\n").into(),
+    };
+    let (config, diagnostics) = config::check(&file("presets = \"../shared\""));
+    assert_eq!(diagnostics, []);
+    assert_eq!(config.unwrap().presets, Path::new("/etc/mill/../common"));
+    let (config, diagnostics) = config::check(&file("presets = \"rules\""));
+    assert!(config.is_none());
+    assert_eq!(diagnostics[0].position(), Some((1, 11)));
+}

@@ -61,6 +61,7 @@ impl House {
         let config = Config {
             file: PathBuf::from("/etc/reelmill/reelmill.toml"),
             rules: PathBuf::from("/etc/reelmill/rules"),
+            presets: PathBuf::from("/etc/reelmill/rules"),
             state: folder.path().to_owned(),
             buckets: names.iter().map(|name| (name.clone(), place(name))).collect(),
             workers: Workers {

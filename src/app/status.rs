@@ -152,6 +152,9 @@ pub struct BrokenView {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiagnosticView {
+    /// Where it lies in another file than the broken one: that of a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// `error` or `warning`.
     pub severity: String,
     /// From 1.
@@ -290,14 +293,23 @@ fn broken(book: &RuleBook) -> Vec<BrokenView> {
         .map(|broken| BrokenView {
             file: broken.file.clone(),
             rule: broken.rule.as_ref().map(ToString::to_string),
-            diagnostics: broken.diagnostics.iter().map(diagnostic).collect(),
+            diagnostics: broken
+                .diagnostics
+                .iter()
+                .map(|one| diagnostic(one, &broken.file))
+                .collect(),
         })
         .collect()
 }
 
-fn diagnostic(one: &Diagnostic) -> DiagnosticView {
+fn diagnostic(one: &Diagnostic, broken: &str) -> DiagnosticView {
     let (line, column) = one.position().unzip();
+    let elsewhere = one
+        .file
+        .as_ref()
+        .filter(|file| file.path.file_name() != Some(broken.as_ref()));
     DiagnosticView {
+        file: elsewhere.map(|file| file.path.to_string_lossy().into_owned()),
         severity: match one.severity {
             Severity::Warning => "warning".to_owned(),
             Severity::Error => "error".to_owned(),

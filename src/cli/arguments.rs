@@ -56,6 +56,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<RulesCommand>,
     },
+    /// List presets, or show one as TOML to copy into a rule
+    Presets {
+        /// Default: list.
+        #[command(subcommand)]
+        command: Option<PresetsCommand>,
+    },
     /// List jobs, show one, repeat or cancel one
     Jobs {
         /// Default: list.
@@ -101,6 +107,18 @@ pub enum RulesCommand {
     /// Turn a rule off: writes `enabled = false` into its file
     Disable {
         /// The rule's name
+        name: String,
+    },
+}
+
+/// What to do about presets.
+#[derive(Debug, Subcommand)]
+pub enum PresetsCommand {
+    /// List every preset: built in, in the presets folder, in rules
+    List,
+    /// Show one as a table of a rule
+    Show {
+        /// The preset's name
         name: String,
     },
 }

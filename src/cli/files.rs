@@ -8,11 +8,12 @@ use serde_json::json;
 use super::exit::{Code, Trouble};
 use super::{output, report};
 use crate::bucket::local::LocalBucket;
-use crate::config::{Config, check_all, read_rules};
+use crate::config::{Config, check_all, read_presets, read_rules};
 use crate::diagnostic::quantity::counted;
 use crate::diagnostic::{Diagnostic, Severity, SourceFile, did_you_mean};
 use crate::object::BucketName;
 use crate::publish::Access;
+use crate::rule::preset::{Presets, self_contained};
 use crate::rule::{self, Rule};
 
 /// Where the config is: what was said, the environment, here, the system.
@@ -68,7 +69,7 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
             let what = format!("cannot read the rules folder {}", config.rules.display());
             Trouble::io(&what, &error, Code::NoInput)
         })?;
-        let checked = check_all(config, &files);
+        let checked = check_all(config, &files, &presets(&config.presets)?);
         diagnostics.extend(checked.rules.iter().filter_map(unknown_owner));
         rules = checked.rules.len();
         enabled = checked.rules.iter().filter(|(rule, _)| rule.enabled).count();
@@ -151,6 +152,30 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// The presets of the folder and the built-in ones.
+pub fn presets(folder: &Path) -> Result<Presets, Trouble> {
+    read_presets(folder).map_err(|error| {
+        let what = format!("cannot read the presets folder {}", folder.display());
+        Trouble::io(&what, &error, Code::NoInput)
+    })
+}
+
+/// The presets that a rule file would have: those of the config where there is a good one, else of the folder that would
+/// be beside its own.
+pub fn presets_for(said: Option<&Path>, rule: &Path) -> Result<Presets, Trouble> {
+    let config = crate::config::find(said)
+        .ok()
+        .and_then(|path| crate::config::load(&path).ok());
+    let folder = config.map(|config| config.presets).or_else(|| {
+        let beside = std::path::absolute(rule).ok()?.parent()?.parent()?.join("presets");
+        Some(beside)
+    });
+    match folder {
+        Some(folder) => presets(&folder),
+        None => Ok(Presets::built_in().clone()),
+    }
+}
+
 /// The config has no such bucket: which it has, and which was probably meant.
 pub fn no_such_bucket(config: &Config, name: &str) -> Trouble {
     let names = || config.buckets.keys().map(BucketName::as_str);
@@ -166,7 +191,7 @@ pub fn no_such_bucket(config: &Config, name: &str) -> Trouble {
 
 /// Reads and checks one rule file for a trial: the rule and its text. The buckets that it names need not be
 /// declared anywhere, since a trial puts the file and a folder in their place.
-pub fn read_rule(path: &Path) -> Result<(Rule, String), Trouble> {
+pub fn read_rule(path: &Path, presets: &Presets) -> Result<(Rule, String), Trouble> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Trouble::io(&format!("cannot read {}", path.display()), &error, Code::NoInput))?;
     let file = SourceFile {
@@ -174,12 +199,12 @@ pub fn read_rule(path: &Path) -> Result<(Rule, String), Trouble> {
         text: text.clone().into(),
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    match rule::check::check(&file, &stem, &buckets_named(&text)) {
+    match rule::check::check_with(&file, &stem, &buckets_named(&text), presets) {
         (Some(rule), diagnostics) => {
             if !diagnostics.is_empty() {
                 report::to_stderr(&diagnostics);
             }
-            Ok((rule, text))
+            Ok((rule, self_contained(&text, presets)))
         }
         (None, diagnostics) => Err(Trouble::in_files(
             Code::Data,

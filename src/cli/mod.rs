@@ -13,6 +13,7 @@ mod files;
 mod jobs;
 mod live;
 mod output;
+mod presets;
 mod progress;
 pub mod report;
 mod rules;
@@ -65,6 +66,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
         Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
+        Command::Presets { command } => presets::presets(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
         Command::Backup { file } => backup::backup(config, file, json),
         Command::Bucket {

@@ -158,8 +158,12 @@ pub fn broken(files: &[BrokenView], paint: &Paint) {
             tame(&file.file)
         ));
         for one in &file.diagnostics {
+            let file = one
+                .file
+                .as_ref()
+                .map_or_else(String::new, |file| format!("{}:", tame(file)));
             let at = match (one.line, one.column) {
-                (Some(line), Some(column)) => format!("  {line}:{column}: "),
+                (Some(line), Some(column)) => format!("  {file}{line}:{column}: "),
                 _ => "  ".to_owned(),
             };
             print_wrapped(&at, &tame(&one.message));

@@ -31,7 +31,7 @@ pub fn try_rule(
     }
     std::fs::metadata(file)
         .map_err(|error| Trouble::io(&format!("cannot read {}", file.display()), &error, Code::NoInput))?;
-    let (rule, text) = files::read_rule(rule)?;
+    let (rule, text) = files::read_rule(rule, &files::presets_for(said, rule)?)?;
     let trial = Trial {
         rule,
         text,

@@ -9,6 +9,7 @@ use super::{Ageing, BucketConfig, Config, History, Workers};
 use crate::diagnostic::reader::{Page, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error};
 use crate::object::BucketName;
+use crate::rule::check::or_default;
 
 /// What stays free on the disks that results go to.
 const MIN_FREE: u64 = 512 << 20;
@@ -92,6 +93,17 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
     let rules = table
         .get("rules")
         .map_or_else(|| Some(folder.join("rules")), |value| place(&value));
+    let presets = or_default(table.get("presets"), folder.join("presets"), |value| {
+        let presets = place(value)?;
+        if rules.as_ref() == Some(&presets) {
+            value.error(
+                "`presets` is the folder of rules, too",
+                "rules and presets need a folder each",
+            );
+            return None;
+        }
+        Some(presets)
+    });
     let state = table
         .get("state")
         .map_or_else(|| Some(default_state()), |value| place(&value));
@@ -134,11 +146,12 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         None => Some(History::default()),
     };
     table.finish(&[
-        "api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database", "log",
+        "api", "http", "notify", "tokens", "console", "metrics", "node", "database", "log",
     ]);
     Some(Config {
         file: path,
         rules: rules?,
+        presets: presets?,
         state: state?,
         buckets: buckets?.into_iter().map(|(named, _)| named).collect::<BTreeMap<_, _>>(),
         workers: workers?,

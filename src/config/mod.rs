@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::object::BucketName;
 pub use load::{NoConfig, check, find, load, read};
-pub use rules::{Checked, RuleFiles, check_all, read_rules};
+pub use rules::{Checked, RuleFiles, check_all, read_presets, read_rules};
 
 /// The checked config file. Paths are absolute.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Folder of rule files; default: `rules` beside the config file.
     pub rules: PathBuf,
+    /// Folder of presets, which need not be there; default: `presets` beside the config file.
+    pub presets: PathBuf,
     /// Database, control socket, lock.
     pub state: PathBuf,
     /// `[bucket.NAME]`.

@@ -1,4 +1,4 @@
-//! Reads the folder of rule files.
+//! Reads the folders of rule files and of presets.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,8 @@ use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::object::BucketName;
 use crate::rule::Rule;
 use crate::rule::book::BrokenFile;
-use crate::rule::check::{check, check_together};
+use crate::rule::check::{check_together, check_with};
+use crate::rule::preset::Presets;
 use crate::rule::renewal::stem;
 
 /// What lies in the rules folder, by name.
@@ -65,6 +66,18 @@ pub fn read_rules(folder: &Path) -> io::Result<RuleFiles> {
     Ok(found)
 }
 
+/// Reads the presets folder; one that is not there is empty.
+///
+/// # Errors
+/// Where the folder is there and cannot be read.
+pub fn read_presets(folder: &Path) -> io::Result<Presets> {
+    let found = match read_rules(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => RuleFiles::default(),
+        read => read?,
+    };
+    Ok(Presets::with_files(&found.files, &found.unreadable))
+}
+
 /// Everything that can be said of rule files without a daemon.
 #[derive(Debug, Clone)]
 pub struct Checked {
@@ -74,22 +87,31 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Checks every rule file, and the rules against each other.
+/// Checks every rule file and preset, and the rules against each other.
 #[must_use]
-pub fn check_all(config: &Config, files: &RuleFiles) -> Checked {
+pub fn check_all(config: &Config, files: &RuleFiles, presets: &Presets) -> Checked {
     let buckets: Vec<BucketName> = config.buckets.keys().cloned().collect();
     let mut checked = Checked {
         rules: Vec::new(),
         diagnostics: Vec::new(),
     };
     for file in &files.files {
-        let (rule, found) = check(file, &stem(&file.path), &buckets);
+        let (rule, found) = check_with(file, &stem(&file.path), &buckets, presets);
         checked.diagnostics.extend(found);
         checked.rules.extend(rule.map(|rule| (rule, file.clone())));
     }
     for broken in &files.unreadable {
         checked.diagnostics.extend(broken.diagnostics.clone());
     }
+    // What a rule met in a preset is told there, with the name of the task.
+    let told: Vec<_> = checked
+        .diagnostics
+        .iter()
+        .map(|one| (one.file.clone(), one.span.clone()))
+        .collect();
+    let by_themselves = presets.iter().flat_map(|preset| preset.diagnostics.iter());
+    let untold = by_themselves.filter(|one| !told.contains(&(one.file.clone(), one.span.clone())));
+    checked.diagnostics.extend(untold.cloned());
     let pairs: Vec<_> = checked.rules.iter().map(|(rule, file)| (rule, file)).collect();
     let together = check_together(&pairs);
     checked.diagnostics.extend(together);

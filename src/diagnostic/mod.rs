@@ -1,9 +1,11 @@
 //! What is wrong with something that a person wrote: data, collected all at once, rendered by a surface.
 //!
-//! [`reader`] reads TOML with the place of everything in it, [`quantity`] reads times, sizes and rates.
+//! [`reader`] and [`table`] read TOML with the place of everything in it, [`quantity`] reads times, sizes and rates.
 
+pub mod known;
 pub mod quantity;
 pub mod reader;
+pub mod table;
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -8,30 +8,32 @@
 //! reported, nor anything on the broken lines.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
+use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::known::{Known, note};
+pub use super::table::Table;
+use super::table::{Layer, RulesOut};
 use super::{Diagnostic, SourceFile, did_you_mean, quantity};
 use crate::rule::Point;
 
-/// One file while it is read.
+/// A file whose text has been parsed, as far as it could be.
 #[derive(Debug)]
-pub struct Page {
-    file: SourceFile,
-    broken_syntax: bool,
-    found: RefCell<Vec<Diagnostic>>,
+pub struct Parsed<'t> {
+    pub(super) file: &'t SourceFile,
+    document: Spanned<DeTable<'t>>,
+    syntax: Vec<Diagnostic>,
 }
 
-impl Page {
-    /// Reads a file with `read`, which gets its outermost table, called `name` in messages.
-    /// Answers what `read` did and all that is wrong, in the order of the file.
-    pub fn read<T>(file: &SourceFile, name: &str, read: impl FnOnce(&Self, Table<'_>) -> T) -> (T, Vec<Diagnostic>) {
+impl<'t> Parsed<'t> {
+    /// Parses the text of a file.
+    pub fn new(file: &'t SourceFile) -> Self {
         let (document, errors) = DeTable::parse_recoverable(&file.text);
         let mut syntax: Vec<Diagnostic> = Vec::new();
         for error in errors {
@@ -40,33 +42,81 @@ impl Page {
                 syntax.push(found);
             }
         }
+        Self { file, document, syntax }
+    }
+
+    /// Whether the text is TOML.
+    pub fn is_sound(&self) -> bool {
+        self.syntax.is_empty()
+    }
+
+    /// What it holds, as far as it could be parsed.
+    pub fn entries(&self) -> &DeTable<'t> {
+        self.document.get_ref()
+    }
+}
+
+/// Whose value it is: the file that it stands in and, where that is not what is being read but something that it
+/// uses, who uses it.
+#[derive(Debug, Clone)]
+pub(super) struct Origin<'p> {
+    pub(super) file: &'p SourceFile,
+    pub(super) user: Option<Rc<str>>,
+}
+
+/// Something that is wrong, with those who use the value that it is about.
+#[derive(Debug)]
+struct Found {
+    diagnostic: Diagnostic,
+    users: Vec<Rc<str>>,
+}
+
+/// One file while it is read.
+#[derive(Debug)]
+pub struct Page {
+    file: SourceFile,
+    broken_syntax: bool,
+    found: RefCell<Vec<Found>>,
+}
+
+impl Page {
+    /// Reads a file with `read`, which gets its outermost table, called `name` in messages.
+    /// Answers what `read` did and all that is wrong, in the order of the file.
+    pub fn read<T>(file: &SourceFile, name: &str, read: impl FnOnce(&Self, Table<'_>) -> T) -> (T, Vec<Diagnostic>) {
+        Self::read_with(&Parsed::new(file), name, &[], |page, table, _| read(page, table))
+    }
+
+    /// The same with a parsed file, and with others that it uses: their tables may be laid below its own.
+    pub fn read_with<'t, T>(
+        parsed: &Parsed<'t>,
+        name: &str,
+        used: &[Parsed<'t>],
+        read: impl for<'p> FnOnce(&'p Self, Table<'p>, &'p [Parsed<'p>]) -> T,
+    ) -> (T, Vec<Diagnostic>) {
+        let file = parsed.file;
         let page = Self {
             file: file.clone(),
-            broken_syntax: !syntax.is_empty(),
+            broken_syntax: !parsed.is_sound(),
             found: RefCell::default(),
         };
-        let table = Table {
-            page: &page,
-            entries: document.get_ref(),
-            span: 0..0,
-            name: name.to_owned(),
-            path: String::new(),
-            asked: BTreeSet::new(),
-        };
-        let answer = read(&page, table);
+        let answer = read(&page, Table::outermost(&page, parsed, name), used);
 
-        let mut found = page.found.into_inner();
+        let mut found: Vec<_> = page.found.into_inner().into_iter().map(Found::told).collect();
         let line = |one: &Diagnostic| one.position().map(|(line, _)| line);
-        found.retain(|one| syntax.iter().all(|broken| line(broken) != line(one)));
-        found.extend(syntax);
-        found.sort_by_key(|one| one.span.as_ref().map(|span| (span.start, span.end)));
+        let here = |one: &Diagnostic| one.file.as_ref() == Some(file);
+        found.retain(|one| !here(one) || parsed.syntax.iter().all(|broken| line(broken) != line(one)));
+        found.extend(parsed.syntax.iter().cloned());
+        found.sort_by_key(|one| {
+            let span = one.span.as_ref().map(|span| (span.start, span.end));
+            let elsewhere = one.file.as_ref().filter(|other| *other != file);
+            (elsewhere.map(|other| other.path.clone()), span)
+        });
         (answer, found)
     }
 
     /// Adds an error.
     pub fn error(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        let found = Diagnostic::error(&self.file, Some(span), message).with_help(help);
-        self.found.borrow_mut().push(found);
+        self.add(Diagnostic::error(&self.file, Some(span), message).with_help(help), None);
     }
 
     /// Adds an error about something that is absent, which broken syntax may merely have hidden.
@@ -78,123 +128,63 @@ impl Page {
 
     /// Adds a warning.
     pub fn warning(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        let found = Diagnostic::error(&self.file, Some(span), message)
-            .with_help(help)
-            .as_warning();
-        self.found.borrow_mut().push(found);
-    }
-}
-
-/// A table that is being read.
-#[derive(Debug)]
-pub struct Table<'p> {
-    page: &'p Page,
-    entries: &'p DeTable<'p>,
-    /// Where its name or its opening brace stands; empty for the outermost.
-    pub span: Range<usize>,
-    name: String,
-    path: String,
-    asked: BTreeSet<String>,
-}
-
-impl<'p> Table<'p> {
-    /// The value of a key, where it is there.
-    pub fn get(&mut self, key: &str) -> Option<Value<'p>> {
-        self.asked.insert(key.to_owned());
-        let (written, value) = self.entries.get_key_value(key)?;
-        Some(self.value(written, value))
+        let found = Diagnostic::error(&self.file, Some(span), message).with_help(help);
+        self.add(found.as_warning(), None);
     }
 
-    /// Whether a key is there; does not count as asking for it.
-    pub fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
-    }
-
-    /// The value of a key that must be there.
-    pub fn require(&mut self, key: &str, help: &str) -> Option<Value<'p>> {
-        let value = self.get(key);
-        if value.is_none() {
-            let message = format!("`{key}` is missing in {}", self.name);
-            self.page.missing(self.span.clone(), message, help);
-        }
-        value
-    }
-
-    /// All entries, in the order of the file. Whoever takes them has asked for every key.
-    pub fn entries(&mut self) -> Vec<(&'p str, Value<'p>)> {
-        let mut entries: Vec<_> = self
-            .entries
-            .iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), self.value(key, value)))
-            .collect();
-        entries.sort_by_key(|(_, value)| value.key_span.start);
-        self.asked.extend(entries.iter().map(|(key, _)| (*key).to_owned()));
-        entries
-    }
-
-    fn value(&self, key: &'p Spanned<toml::de::DeString<'p>>, value: &'p Spanned<DeValue<'p>>) -> Value<'p> {
-        let path = match self.path.as_str() {
-            "" => key.get_ref().to_string(),
-            path => format!("{path}.{}", key.get_ref()),
+    /// Adds what is wrong with something that `user` uses; one fault that several meet is told once.
+    pub fn add(&self, diagnostic: Diagnostic, user: Option<Rc<str>>) {
+        let mut found = self.found.borrow_mut();
+        let same = |known: &Diagnostic| {
+            known.message == diagnostic.message && known.span == diagnostic.span && known.file == diagnostic.file
         };
-        Value {
-            page: self.page,
-            path,
-            key_span: key.span(),
-            span: value.span(),
-            is: value.get_ref(),
+        match found.iter_mut().find(|known| same(&known.diagnostic)) {
+            Some(known) => known.users.extend(user.filter(|user| !known.users.contains(user))),
+            None => found.push(Found {
+                diagnostic,
+                users: user.into_iter().collect(),
+            }),
         }
     }
 
-    /// Adds an error about something that is absent here.
-    pub fn missing(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.page.missing(self.span.clone(), message, help);
+    pub(super) fn error_at(&self, origin: &Origin<'_>, span: Range<usize>, message: String, help: String) {
+        let found = Diagnostic::error(origin.file, Some(span), message).with_help(help);
+        self.add(found, origin.user.clone());
     }
+}
 
-    /// Reports every key that was not asked for; those in `later` as known, but not in this version.
-    pub fn finish(self, later: &[&str]) {
-        for (key, value) in self.entries {
-            let (word, span) = (key.get_ref().as_ref(), key.span());
-            if self.asked.contains(word) {
-                continue;
-            }
-            if later.contains(&word) {
-                let path = self.value(key, value).path;
-                self.page.error(
-                    span,
-                    format!("`{path}` is not in this version"),
-                    "take it out; a later version will have it",
-                );
-                continue;
-            }
-            let asked = self.asked.iter().map(String::as_str);
-            let help = match did_you_mean(word, asked.clone()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known here: {}", asked.collect::<Vec<_>>().join(", ")),
-            };
-            let message = format!("`{word}` is no key of {}", self.name);
-            self.page.error(span, message, help);
+impl Found {
+    fn told(mut self) -> Diagnostic {
+        if !self.users.is_empty() {
+            let users = self.users.join(", ");
+            self.diagnostic.message = format!("{} (used by {users})", self.diagnostic.message);
         }
+        self.diagnostic
     }
 }
 
 /// A value with its place.
 #[derive(Debug, Clone)]
 pub struct Value<'p> {
-    page: &'p Page,
+    pub(super) page: &'p Page,
+    pub(super) origin: Origin<'p>,
+    /// What lies below it, where both are tables.
+    pub(super) below: Vec<Layer<'p>>,
+    pub(super) rules_out: RulesOut,
+    pub(super) partial: bool,
     /// Its keys from the top, with dots: `task.web.video.crf`.
     pub path: String,
     /// Where its key stands.
     pub key_span: Range<usize>,
     /// Where it stands.
     pub span: Range<usize>,
-    is: &'p DeValue<'p>,
+    pub(super) is: &'p DeValue<'p>,
 }
 
 impl<'p> Value<'p> {
     /// Adds an error about this value.
     pub fn error(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.page.error(self.span.clone(), message, help);
+        self.error_at(self.span.clone(), message, help);
     }
 
     /// Adds a warning about this value.
@@ -204,23 +194,37 @@ impl<'p> Value<'p> {
 
     /// Adds an error about the key of this value.
     pub fn key_error(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.page.error(self.key_span.clone(), message, help);
+        self.error_at(self.key_span.clone(), message, help);
+    }
+
+    fn error_at(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.page.error_at(&self.origin, span, message.into(), help.into());
     }
 
     /// Adds an error about the part of this string that begins at byte `at` of it.
     pub fn error_within(&self, at: usize, message: impl Into<String>, help: impl Into<String>) {
-        let text = self.page.file.text.get(self.span.clone()).unwrap_or("");
+        let text = self.origin.file.text.get(self.span.clone()).unwrap_or("");
         // Only where nothing is escaped are the bytes of the value those of the file.
         let start = match self.is.as_str() {
             Some(value) if text.len() == value.len() + 2 => self.span.start + 1 + at,
             _ => self.span.start,
         };
-        self.page.error(start..self.span.end, message, help);
+        self.error_at(start..self.span.end, message, help);
     }
 
     /// Whether it is written as a string.
     pub fn is_text(&self) -> bool {
         self.is.is_str()
+    }
+
+    /// The value itself, as it is written.
+    pub fn raw(&self) -> &'p DeValue<'p> {
+        self.is
+    }
+
+    /// Whether it is written as a table.
+    pub fn is_table(&self) -> bool {
+        self.is.is_table()
     }
 
     /// Whether it is this string.
@@ -268,6 +272,7 @@ impl<'p> Value<'p> {
     /// A whole number in this range.
     pub fn integer(&self, range: RangeInclusive<i64>) -> Option<i64> {
         let (low, high) = (range.start(), range.end());
+        self.note_range(low, high);
         let help = format!("a whole number from {low} to {high}");
         let Some(number) = self.is.as_integer() else {
             return self.wrong_type("a whole number", help);
@@ -286,6 +291,7 @@ impl<'p> Value<'p> {
 
     /// A number in this range, with or without a fraction.
     pub fn float(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        self.note_range(range.start(), range.end());
         let help = format!("a number from {} to {}", range.start(), range.end());
         let number: Option<f64> = match self.is {
             DeValue::Float(number) => number.as_str().parse().ok(),
@@ -297,6 +303,19 @@ impl<'p> Value<'p> {
             .or_else(|| self.out_of_range(help))
     }
 
+    fn note_range(&self, low: impl Display, high: impl Display) {
+        self.note(|known| {
+            known.ranges.insert(format!("{low} to {high}"));
+        });
+    }
+
+    fn note(&self, what: impl FnOnce(&mut Known)) {
+        // A value that is merely used is known where it is written.
+        if self.origin.user.is_none() {
+            note(|| self.path.clone(), what);
+        }
+    }
+
     fn out_of_range<T>(&self, help: impl Into<String>) -> Option<T> {
         self.error(format!("`{}` is out of range", self.path), help);
         None
@@ -305,6 +324,7 @@ impl<'p> Value<'p> {
     /// One of these words; those in `later` are known, but not in this version.
     pub fn one_of<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
         let offered = words.iter().map(|(word, _)| *word);
+        self.note(|known| known.words.extend(offered.clone().map(str::to_owned)));
         let list = offered
             .clone()
             .map(|word| format!("\"{word}\""))
@@ -349,6 +369,10 @@ impl<'p> Value<'p> {
         };
         let values = array.iter().map(|value| Self {
             page: self.page,
+            origin: self.origin.clone(),
+            below: Vec::new(),
+            rules_out: self.rules_out,
+            partial: self.partial,
             path: self.path.clone(),
             key_span: self.key_span.clone(),
             span: value.span(),
@@ -365,14 +389,13 @@ impl<'p> Value<'p> {
                 format!("write it as [{0}], or as {1} = {{ ... }}", self.path, self.last_key()),
             );
         };
-        Some(Table {
-            page: self.page,
+        let own = Layer {
             entries,
-            span: self.key_span.clone(),
+            origin: self.origin.clone(),
             name: format!("[{}]", self.path),
             path: self.path.clone(),
-            asked: BTreeSet::new(),
-        })
+        };
+        Some(Table::layered(self, own))
     }
 
     fn last_key(&self) -> &str {
@@ -422,10 +445,11 @@ impl<'p> Value<'p> {
     }
 
     fn within<T: PartialOrd + Copy>(&self, value: T, range: &RangeInclusive<T>, show: fn(T) -> String) -> Option<T> {
+        let (low, high) = (show(*range.start()), show(*range.end()));
+        self.note_range(&low, &high);
         if range.contains(&value) {
             return Some(value);
         }
-        let (low, high) = (show(*range.start()), show(*range.end()));
         self.out_of_range(format!("from {low} to {high}"))
     }
 }

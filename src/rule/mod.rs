@@ -9,6 +9,7 @@ pub mod check;
 pub mod edit;
 pub mod matching;
 pub mod names;
+pub mod preset;
 pub mod renewal;
 pub mod source;
 mod task;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::book::{Arming, ArmingMode, BrokenFile, LiveRule, RuleBook, RuleRecord};
-use super::check::{check, clashes, name_of};
+use super::check::{check, check_with, clashes, name_of};
+use super::preset::{Presets, self_contained};
 use super::{Existing, Rule, RuleName, Trigger};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error};
 use crate::object::BucketName;
@@ -49,13 +50,14 @@ pub fn renew(
     records: &[RuleRecord],
     files: &[SourceFile],
     unreadable: &[BrokenFile],
+    presets: &Presets,
     buckets: &[BucketName],
     now: Timestamp,
 ) -> Renewal {
     let mut candidates: Vec<Candidate> = files
         .iter()
         .map(|file| {
-            let (new, diagnostics) = check(file, &stem(&file.path), buckets);
+            let (new, diagnostics) = check_with(file, &stem(&file.path), buckets, presets);
             Candidate {
                 file: file.clone(),
                 new,
@@ -84,11 +86,12 @@ pub fn renew(
         let (rule, text, record) = match (candidate.new, candidate.kept) {
             (Some(rule), _) => {
                 let old = records.iter().find(|record| record.name == rule.name);
-                let record = next_record(old, &rule, &candidate.file, buckets, now);
+                let text = self_contained(&candidate.file.text, presets);
+                let record = next_record(old, &rule, &text, &file, buckets, now);
                 if old != Some(&record) {
                     renewal.save.push(record.clone());
                 }
-                (rule, candidate.file.text, record)
+                (rule, text.into(), record)
             }
             (None, kept) => {
                 renewal.book.broken.push(BrokenFile {
@@ -212,15 +215,16 @@ fn arming_mode(record: &RuleRecord, buckets: &[BucketName]) -> Option<ArmingMode
 fn next_record(
     old: Option<&RuleRecord>,
     rule: &Rule,
-    file: &SourceFile,
+    text: &str,
+    file: &str,
     buckets: &[BucketName],
     now: Timestamp,
 ) -> RuleRecord {
     let mut record = RuleRecord {
         name: rule.name.clone(),
         version: rule.version.clone(),
-        text: file.text.to_string(),
-        file: file_name(&file.path),
+        text: text.to_owned(),
+        file: file.to_owned(),
         enabled: rule.enabled,
         since: now,
         created: now,

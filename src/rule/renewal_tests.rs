@@ -9,6 +9,7 @@ const BODY: &str =
 struct World {
     records: Vec<RuleRecord>,
     files: Vec<SourceFile>,
+    presets: Vec<SourceFile>,
     second: i64,
 }
 
@@ -30,17 +31,45 @@ impl World {
     fn round(&mut self) -> RuleBook {
         self.second += 1;
         let now = Timestamp::from_second(self.second).unwrap();
-        let renewal = renew(&self.records, &self.files, &[], &["b".parse().unwrap()], now);
+        let renewal = renew(
+            &self.records,
+            &self.files,
+            &[],
+            &self.presets(),
+            &["b".parse().unwrap()],
+            now,
+        );
         for record in renewal.save {
             self.records.retain(|old| old.name != record.name);
             self.records.push(record);
         }
         // The very same files change nothing.
         assert_eq!(
-            renew(&self.records, &self.files, &[], &["b".parse().unwrap()], now).save,
+            renew(
+                &self.records,
+                &self.files,
+                &[],
+                &self.presets(),
+                &["b".parse().unwrap()],
+                now
+            )
+            .save,
             []
         );
         renewal.book
+    }
+
+    fn presets(&self) -> Presets {
+        Presets::with_files(&self.presets, &[])
+    }
+
+    fn preset(&mut self, name: &str, text: &str) -> &mut Self {
+        self.presets.retain(|file| file.path != Path::new(name));
+        self.presets.push(SourceFile {
+            path: name.into(),
+            text: text.into(),
+        });
+        self
     }
 
     fn record(&self) -> &RuleRecord {
@@ -168,4 +197,30 @@ fn only_meaning_changes_the_version() {
     );
     assert_ne!(first, version(&format!("priority = 1\n{BODY}")));
     assert_ne!(first, version(&format!("name = \"q\"\n{BODY}")));
+}
+
+#[test]
+fn a_changed_preset_is_a_new_version_that_is_not_armed_again_and_a_broken_one_keeps_the_last_good() {
+    let uses = enabled(BODY).replace("kind = \"transcode\"", "preset = \"p\"");
+    let mut world = World::default();
+    world
+        .write("r.toml", &uses)
+        .preset("p.toml", "kind = \"transcode\"\nheight = 480\n");
+    let first = world.round().rules[0].clone();
+    assert!(first.arming.is_some());
+    assert!(first.text.contains("height = 480"), "{}", first.text);
+    world.records[0].arming = Arming::Done;
+
+    let book = world.preset("p.toml", "kind = \"transcode\"\nheight = 720\n").round();
+    let second = book.rules[0].clone();
+    assert_ne!(second.rule.version, first.rule.version);
+    assert_eq!((second.since, second.arming.is_none()), (first.since, true));
+
+    let book = world.preset("p.toml", "kind = \"transcode\"\nheight = 7\n").round();
+    assert_eq!(book.rules[0].rule.version, second.rule.version);
+    assert_eq!(book.rules[0].text, second.text);
+    assert_eq!(book.broken[0].file, "r.toml");
+    let found = &book.broken[0].diagnostics[0];
+    assert_eq!(found.file.as_ref().unwrap().path, Path::new("p.toml"));
+    assert_eq!(found.position(), Some((2, 10)));
 }

@@ -1,6 +1,6 @@
-//! Keeps the rule book equal to the files of the rules folder.
+//! Keeps the rule book equal to the files of the rules folder, and of the presets that they use.
 //!
-//! A round reads the folder, checks it whole, saves what the store must remember, and swaps the book. Where the folder
+//! A round reads the folders, checks them whole, saves what the store must remember, and swaps the book. Where one of them
 //! cannot be read, the book stays as it is.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
 use super::with_causes;
-use crate::config::{RuleFiles, read_rules};
+use crate::config::{RuleFiles, read_presets, read_rules};
 use crate::object::{BucketName, ObjectKey};
 use crate::rule::book::{Arming, LiveRule, RuleRecord};
 use crate::rule::renewal::{changes, newly_broken, renew};
@@ -35,6 +35,9 @@ pub enum LoadError {
     /// The folder.
     #[error("the rules folder {} cannot be read; make it, or name another with `rules` in the config", .0.display())]
     Folder(PathBuf, #[source] std::io::Error),
+    /// The folder of presets, which need not be there.
+    #[error("the presets folder {} cannot be read; make it readable, or name another with `presets` in the config", .0.display())]
+    Presets(PathBuf, #[source] std::io::Error),
     /// The store.
     #[error("rules could not be remembered")]
     Store(#[from] StoreError),
@@ -57,16 +60,25 @@ pub async fn load(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
 async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
     // As the store keeps it: by this time, too, a baseline is known again.
     let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-    let folder = mill.config.rules.clone();
-    let read = tokio::task::spawn_blocking(move || read_rules(&folder))
-        .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let RuleFiles { files, unreadable } = read.map_err(|error| LoadError::Folder(mill.config.rules.clone(), error))?;
+    let config = mill.config.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let rules = read_rules(&config.rules).map_err(|error| LoadError::Folder(config.rules.clone(), error))?;
+        let presets =
+            read_presets(&config.presets).map_err(|error| LoadError::Presets(config.presets.clone(), error))?;
+        Ok((rules, presets))
+    })
+    .await;
+    let (RuleFiles { files, unreadable }, presets) = read.unwrap_or_else(|error| {
+        Err(LoadError::Folder(
+            mill.config.rules.clone(),
+            std::io::Error::other(error),
+        ))
+    })?;
     let buckets: Vec<BucketName> = mill.config.buckets.keys().cloned().collect();
 
     let _changing = mill.book.change().await;
     let records = mill.store.rules().await?;
-    let renewal = renew(&records, &files, &unreadable, &buckets, now);
+    let renewal = renew(&records, &files, &unreadable, &presets, &buckets, now);
     for record in &renewal.save {
         mill.store.save_rule(record).await?;
     }
@@ -77,7 +89,16 @@ async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
     for broken in newly_broken(&before, &renewal.book) {
         for found in &broken.diagnostics {
             let (line, column) = found.position().unzip();
-            tracing::warn!(file = broken.file, line, column, help = found.help, "{}", found.message);
+            let file = found.file.as_ref().map(|file| file.path.display().to_string());
+            tracing::warn!(
+                rule_file = broken.file,
+                file,
+                line,
+                column,
+                help = found.help,
+                "{}",
+                found.message
+            );
         }
     }
     let broken: Vec<_> = renewal.book.broken.iter().map(|one| one.file.as_str()).collect();
@@ -94,18 +115,26 @@ async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
 /// Loads rules, and again whenever the folder changes or somebody asks, until stopped.
 pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
     let changed = Arc::new(Notify::new());
-    let mut watcher = None;
+    let (mut watcher, mut preset_watcher) = (None, None);
     let mut seen = None;
     let mut due = true;
     loop {
         if watcher.is_none() {
             watcher = watch(&mill.config.rules, &changed);
         }
-        let now_there = fingerprint(&mill.config.rules).await;
+        if preset_watcher.is_none() {
+            preset_watcher = watch(&mill.config.presets, &changed);
+        }
+        let rules_there = fingerprint(&mill.config.rules).await;
+        let presets_there = fingerprint(&mill.config.presets).await;
+        let now_there = (rules_there, presets_there);
         if due || seen.as_ref() != Some(&now_there) {
             // A folder that came back needs a new watch.
-            if now_there.is_none() {
+            if now_there.0.is_none() {
                 watcher = None;
+            }
+            if now_there.1.is_none() {
+                preset_watcher = None;
             }
             seen = load(&mill, Timestamp::now()).await.is_ok().then_some(now_there);
         }

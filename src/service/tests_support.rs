@@ -410,6 +410,7 @@ fn config(folder: &Path, inbox: PathBuf) -> Config {
     Config {
         file: folder.join("reelmill.toml"),
         rules: folder.join("rules"),
+        presets: folder.join("presets"),
         state: folder.to_owned(),
         buckets: BTreeMap::from([(bucket(), inbox)]),
         workers: Workers {

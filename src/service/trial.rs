@@ -165,6 +165,7 @@ fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
     Config {
         file: PathBuf::new(),
         rules: PathBuf::new(),
+        presets: PathBuf::new(),
         state: state.to_path_buf(),
         buckets: BTreeMap::from([(bucket.clone(), target)]),
         workers: Workers {

@@ -7,7 +7,7 @@ use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{Fit, ImageFormat, Pipeline, Sides, SizeSpec, Snapshot, TaskKind};
 
 /// Keys of every kind of task that a later version will have.
-pub(super) const LATER_OF_TASKS: [&str; 2] = ["if", "preset"];
+pub(super) const LATER_OF_TASKS: [&str; 1] = ["if"];
 const SIDES: RangeInclusive<u32> = 16..=16384;
 
 /// `width` and `height` or `long_side` and `short_side`, `fit`, `upscale`.

@@ -3,32 +3,33 @@
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
 mod access;
+mod canonical;
 mod kinds;
+mod presets;
 mod source;
 mod tasks;
 mod together;
 mod transcode;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::access::AccessSpec;
 use super::names::Template;
-use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
-use crate::diagnostic::reader::{Page, Table, Value};
+use super::preset::Presets;
+use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, Trigger};
+use crate::diagnostic::reader::{Page, Parsed, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error, did_you_mean};
 use crate::job::Priority;
 use crate::object::{BucketName, Directory};
+use presets::Shelf;
+pub use presets::check_preset;
 pub use together::{Clash, check_together, clashes};
 
 /// Keys of a rule that later versions have.
-const LATER: [&str; 8] = [
+const LATER: [&str; 6] = [
     "notify",
-    "preset",
-    "presets",
     "enabled_hours",
     "max_running",
     "audio_tracks",
@@ -37,10 +38,29 @@ const LATER: [&str; 8] = [
 ];
 
 /// Checks one rule file. `stem` is the rule's name where the file says none; `buckets` are those of the config.
-/// There is a rule exactly where no diagnostic is an error.
+/// There is a rule exactly where no diagnostic is an error. Of presets there are those of the rule and the built-in ones.
 #[must_use]
 pub fn check(file: &SourceFile, stem: &str, buckets: &[BucketName]) -> (Option<Rule>, Vec<Diagnostic>) {
-    let (rule, mut diagnostics) = Page::read(file, "a rule", |_, table| read(table, file, stem, buckets));
+    check_with(file, stem, buckets, Presets::built_in())
+}
+
+/// The same, with these presets.
+#[must_use]
+pub fn check_with(
+    file: &SourceFile,
+    stem: &str,
+    buckets: &[BucketName],
+    presets: &Presets,
+) -> (Option<Rule>, Vec<Diagnostic>) {
+    let used = presets.used_by(&file.text);
+    let texts: Vec<_> = used.iter().map(|preset| Parsed::new(&preset.file)).collect();
+    let (rule, mut diagnostics) = Page::read_with(&Parsed::new(file), "a rule", &texts, |page, mut table, texts| {
+        let outer = used.iter().copied().zip(texts).collect();
+        let shelf = Shelf::read(page, table.get("preset").as_ref(), outer, presets);
+        let rule = read(table, file, stem, buckets, &shelf);
+        shelf.warn_of_unused();
+        rule
+    });
     let rule = rule.filter(|_| !any_error(&diagnostics));
     if let Some(rule) = &rule {
         diagnostics.extend(together::same_names(rule, file));
@@ -59,7 +79,13 @@ pub fn name_of(file: &SourceFile, stem: &str) -> Option<RuleName> {
         .ok()
 }
 
-fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketName]) -> Option<Rule> {
+fn read<'p>(
+    mut table: Table<'p>,
+    file: &SourceFile,
+    stem: &str,
+    buckets: &[BucketName],
+    shelf: &Shelf<'p>,
+) -> Option<Rule> {
     let name = match table.get("name") {
         Some(value) => value.name::<RuleName>(),
         None => stem
@@ -101,16 +127,17 @@ fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketNa
         .map_or(Some(RetryPolicy::default()), |value| read_retry(value.table()?));
     let tasks = table
         .require("task", "add at least one task: [task.NAME] with `kind = \"...\"`")
-        .and_then(|value| tasks::read(value.table()?));
+        .and_then(|value| Some(tasks::read(value.table()?, shelf)));
     table.finish(&LATER);
+    let tasks = tasks?;
     Some(Rule {
-        version: version(file, name.as_ref()?),
+        version: canonical::version(file, name.as_ref()?, &tasks.merged),
         name: name?,
         enabled: enabled?,
         priority: Priority::new(priority?).ok()?,
         trigger: trigger?,
         output: output?,
-        tasks: tasks?,
+        tasks: tasks.tasks?,
         retry: retry?,
         on_failure: on_failure?,
         strict: strict?,
@@ -302,55 +329,4 @@ fn read_retry(mut table: Table<'_>) -> Option<RetryPolicy> {
         timeout: timeout?,
         stall: stall?,
     })
-}
-
-/// A hash of what the file means: neither comments, layout, the order of keys, nor `enabled` change it.
-fn version(file: &SourceFile, name: &RuleName) -> RuleVersion {
-    let (document, _) = DeTable::parse_recoverable(&file.text);
-    let mut canonical = format!("{:?}", name.as_str());
-    for (key, value) in document.get_ref() {
-        if !matches!(key.get_ref().as_ref(), "name" | "enabled") {
-            let _ = write!(canonical, ",{:?}=", key.get_ref());
-            write_canonical(value.get_ref(), &mut canonical);
-        }
-    }
-    let digest = Sha256::digest(canonical.as_bytes());
-    let mut digits = String::with_capacity(16);
-    for byte in &digest[..8] {
-        let _ = write!(digits, "{byte:02x}");
-    }
-    RuleVersion(digits)
-}
-
-fn write_canonical(value: &DeValue<'_>, to: &mut String) {
-    let _ = match value {
-        DeValue::String(text) => write!(to, "{text:?}"),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => write!(to, "{number}"),
-            Err(_) => write!(to, "{number}"),
-        },
-        DeValue::Float(number) => match number.as_str().parse::<f64>() {
-            Ok(number) => write!(to, "{number:?}"),
-            Err(_) => write!(to, "{number}"),
-        },
-        DeValue::Boolean(value) => write!(to, "{value}"),
-        DeValue::Datetime(value) => write!(to, "{value}"),
-        DeValue::Array(values) => {
-            to.push('[');
-            for value in values {
-                write_canonical(value.get_ref(), to);
-                to.push(',');
-            }
-            write!(to, "]")
-        }
-        DeValue::Table(entries) => {
-            to.push('{');
-            for (key, value) in entries {
-                let _ = write!(to, "{:?}=", key.get_ref());
-                write_canonical(value.get_ref(), to);
-                to.push(',');
-            }
-            write!(to, "}}")
-        }
-    };
 }

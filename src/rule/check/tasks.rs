@@ -1,10 +1,11 @@
 //! `[task.ID]`: which tasks there are, and the order among them. What each is to do, `kinds` reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::kinds::{LATER_OF_TASKS, pipeline, snapshot};
-use super::or_default;
+use super::presets::Shelf;
 use super::transcode::transcode;
+use super::{canonical, or_default};
 use crate::diagnostic::did_you_mean;
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{Task, TaskId, TaskKind, When};
@@ -20,6 +21,12 @@ const LATER_KINDS: [&str; 8] = [
     "review",
 ];
 
+/// What the tasks of a rule mean, and in canonical form those that lie over a preset, by id.
+pub struct Read {
+    pub tasks: Option<Vec<Task>>,
+    pub merged: BTreeMap<String, String>,
+}
+
 /// A task whose `after` is still as written.
 struct Draft<'p> {
     id: Option<TaskId>,
@@ -29,7 +36,13 @@ struct Draft<'p> {
 }
 
 /// All tasks, in the order of the file.
-pub fn read(mut table: Table<'_>) -> Option<Vec<Task>> {
+pub fn read<'p>(mut table: Table<'p>, shelf: &Shelf<'p>) -> Read {
+    let mut merged = BTreeMap::new();
+    let tasks = read_all(&mut table, shelf, &mut merged);
+    Read { tasks, merged }
+}
+
+fn read_all<'p>(table: &mut Table<'p>, shelf: &Shelf<'p>, merged: &mut BTreeMap<String, String>) -> Option<Vec<Task>> {
     let entries = table.entries();
     if entries.is_empty() {
         table.missing(
@@ -49,9 +62,8 @@ pub fn read(mut table: Table<'_>) -> Option<Vec<Task>> {
                     error.to_string(),
                 );
             }
-            Some((checked.ok(), value.table()?))
+            Some(draft(checked.ok(), id, value.table()?, shelf, merged))
         })
-        .map(|read| read.map(|(id, table)| draft(id, table)))
         .collect();
     let mut sound = drafts.iter().all(Option::is_some);
     for (id, draft) in ids.iter().zip(&drafts) {
@@ -124,7 +136,13 @@ fn report_cycle(ids: &[&str], drafts: &[Option<Draft<'_>>]) {
     }
 }
 
-fn draft(id: Option<TaskId>, mut table: Table<'_>) -> Draft<'_> {
+fn draft<'p>(
+    id: Option<TaskId>,
+    written_id: &str,
+    mut table: Table<'p>,
+    shelf: &Shelf<'p>,
+    merged: &mut BTreeMap<String, String>,
+) -> Draft<'p> {
     let mut after = Vec::new();
     let written = table.get("after");
     if let Some(value) = &written {
@@ -164,33 +182,46 @@ fn draft(id: Option<TaskId>, mut table: Table<'_>) -> Draft<'_> {
             &["passed", "blocked", "review"],
         )
     });
-    let kind = table
+    let uses_preset = table.has("preset");
+    let kind = shelf.under(written_id, table).and_then(|mut table| {
+        if uses_preset {
+            merged.insert(written_id.to_owned(), canonical::merged_task(&table));
+        }
+        // Which keys a task may have only its kind can say.
+        let kind = kind(&mut table)?;
+        settings(kind, table)
+    });
+    Draft { id, after, when, kind }
+}
+
+/// What `kind` says, as a letter.
+pub(super) fn kind(table: &mut Table<'_>) -> Option<char> {
+    table
         .require(
             "kind",
             "one of \"transcode\", \"snapshot\", \"probe\", \"copy\", \"pipeline\"",
+        )?
+        .one_of(
+            &[
+                ("transcode", 't'),
+                ("snapshot", 's'),
+                ("probe", 'p'),
+                ("copy", 'c'),
+                ("pipeline", 'l'),
+            ],
+            &LATER_KINDS,
         )
-        .and_then(|value| {
-            value.one_of(
-                &[
-                    ("transcode", 't'),
-                    ("snapshot", 's'),
-                    ("probe", 'p'),
-                    ("copy", 'c'),
-                    ("pipeline", 'l'),
-                ],
-                &LATER_KINDS,
-            )
-        });
-    let kind = match kind {
-        Some('t') => transcode(table),
-        Some('s') => snapshot(table),
-        Some('l') => pipeline(table),
-        Some(plain) => {
+}
+
+/// Reads the rest of a task, or of a preset.
+pub(super) fn settings(kind: char, table: Table<'_>) -> Option<TaskKind> {
+    match kind {
+        't' => transcode(table),
+        's' => snapshot(table),
+        'l' => pipeline(table),
+        plain => {
             table.finish(&LATER_OF_TASKS);
             Some(if plain == 'p' { TaskKind::Probe } else { TaskKind::Copy })
         }
-        // Which keys a task may have only its kind can say.
-        None => None,
-    };
-    Draft { id, after, when, kind }
+    }
 }

@@ -151,6 +151,18 @@ async fn files_that_come_change_and_go_are_followed_without_being_asked() {
         let rules = house.folder.path().join("rules");
         fs::rename(rules.join(".copy.toml.new"), rules.join("copy.toml")).unwrap();
         until("it is disabled", &|book| book.rules.iter().all(|live| !live.enabled)).await;
+        let presets = house.folder.path().join("presets");
+        fs::create_dir(&presets).unwrap();
+        fs::write(presets.join("mine.toml"), "kind = \"probe\"\n").unwrap();
+        house.save("copy.toml", &RULE.replace("kind = \"copy\"", "preset = \"mine\""));
+        let is = |book: &crate::rule::book::RuleBook, kind| {
+            book.rules
+                .iter()
+                .all(|live| live.rule.tasks[0].kind.name() == kind && live.text.contains("[preset.mine]"))
+        };
+        until("its preset is used", &|book| is(book, "probe")).await;
+        fs::write(presets.join("mine.toml"), "kind = \"copy\"\n").unwrap();
+        until("its preset is changed", &|book| is(book, "copy")).await;
         fs::remove_file(rules.join("copy.toml")).unwrap();
         until("it is gone", &|book| book.rules.is_empty()).await;
         stop.cancel();
