@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::hints::HintBox;
+use super::pulse::Pulse;
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::job::{JobId, LeaseNumber};
@@ -36,6 +37,8 @@ pub struct Mill {
     pub queue_changed: Notify,
     /// Somebody wants the rules read again.
     pub rules_changed: Notify,
+    /// Signs of life, for whoever supervises.
+    pub pulse: Pulse,
     /// When the daemon started.
     pub started: Timestamp,
 }
@@ -59,6 +62,7 @@ impl Mill {
             health: Health::default(),
             queue_changed: Notify::new(),
             rules_changed: Notify::new(),
+            pulse: Pulse::default(),
             started,
         }
     }

@@ -7,9 +7,11 @@ pub mod hints;
 pub mod intake;
 pub mod mill;
 pub mod publishing;
+pub mod pulse;
 pub mod rescue;
 pub mod rules;
 pub mod runner;
+pub mod supervision;
 pub mod sweep;
 #[cfg(test)]
 mod tests_support;

@@ -107,7 +107,9 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
             if now_there.is_none() {
                 watcher = None;
             }
+            let asked = mill.pulse.reloads().asked;
             seen = load(&mill, Timestamp::now()).await.is_ok().then_some(now_there);
+            mill.pulse.reloaded(asked);
         }
         due = tokio::select! {
             () = stop.cancelled() => return,
