@@ -141,7 +141,7 @@ fn add(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io:
     let man = Man::new(
         command
             .clone()
-            .display_name(name.clone())
+            .display_name(name.to_owned())
             .version(env!("CARGO_PKG_VERSION")),
     )
     .title(name.to_uppercase())
