@@ -75,10 +75,11 @@ holds() {
   fi
 }
 lacks() {
-  ! test -e "$root$1"
+  ! has "$1"
 }
+# Links point into the other root.
 has() {
-  test -e "$root$1"
+  test -e "$root$1" || test -h "$root$1"
 }
 start_daemon() {
   inside setpriv --reuid reelmill --regid reelmill --init-groups \

@@ -42,7 +42,10 @@ impl Manager {
     fn start(house: &mut House) -> Self {
         let manager = Self::of(house);
         let socket = house.path("notify");
-        house.start_with(&[("NOTIFY_SOCKET", socket.to_str().unwrap()), ("WATCHDOG_USEC", "60000000")]);
+        house.start_with(&[
+            ("NOTIFY_SOCKET", socket.to_str().unwrap()),
+            ("WATCHDOG_USEC", "60000000"),
+        ]);
         manager
     }
 
@@ -89,7 +92,10 @@ fn the_service_manager_hears_of_readiness_life_reloading_and_the_end() {
     manager.wait_for(&house, 0, "READY=1");
     manager.wait_for(&house, 0, "WATCHDOG=1");
     manager.wait_for(&house, 0, "STATUS=0 jobs running, 0 queued");
-    assert!(house.json(&["status"])["ok"].as_bool().unwrap(), "ready means that it answers");
+    assert!(
+        house.json(&["status"])["ok"].as_bool().unwrap(),
+        "ready means that it answers"
+    );
 
     // Beats go on while nothing happens.
     let so_far = manager.heard.len();
@@ -117,33 +123,6 @@ fn the_service_manager_hears_of_readiness_life_reloading_and_the_end() {
 }
 
 #[test]
-fn a_dispatch_that_hangs_is_silent_and_one_that_goes_on_beats_again() {
-    let mut house = House::new(&[("copy", COPY)]);
-    let mut manager = Manager::start(&mut house);
-    let ready = manager.wait_for(&house, 0, "READY=1");
-    manager.wait_for(&house, ready, "WATCHDOG=1");
-    // The step of the loop at which a debug build hangs for as long as the file is there.
-    fs::write(house.path("state/hang-dispatch"), "").unwrap();
-    house.wait_until("dispatch hangs", || house.log().contains("dispatch hangs").then_some(()));
-    manager.listen();
-    let so_far = manager.heard.len();
-    // Three rounds would have come round in this time; all else goes on.
-    let end = Instant::now() + Duration::from_secs(16);
-    while Instant::now() < end {
-        manager.listen();
-        assert!(house.try_json(&["status"]).is_some());
-    }
-    assert_eq!(
-        manager.heard.iter().skip(so_far).filter(|line| *line == "WATCHDOG=1").count(),
-        0,
-        "{:?}",
-        manager.heard
-    );
-    fs::remove_file(house.path("state/hang-dispatch")).unwrap();
-    manager.wait_for(&house, so_far, "WATCHDOG=1");
-}
-
-#[test]
 fn a_draining_daemon_beats_and_asks_for_time_until_its_jobs_have_ended() {
     let slow = r#"
 enabled = true
@@ -158,22 +137,41 @@ video = { preset = "veryslow" }
 "#;
     let mut house = House::new(&[("slow", slow)]);
     let config = fs::read_to_string(house.path("reelmill.toml")).unwrap();
-    fs::write(house.path("reelmill.toml"), config.replace("drain = \"1s\"", "drain = \"5min\"")).unwrap();
+    fs::write(
+        house.path("reelmill.toml"),
+        config.replace("drain = \"1s\"", "drain = \"5min\""),
+    )
+    .unwrap();
     let mut manager = Manager::start(&mut house);
     manager.wait_for(&house, 0, "READY=1");
-    let arming = |house: &House| house.try_json(&["rules", "list"])?["rules"][0]["arming"].is_null().then_some(());
+    let arming = |house: &House| {
+        house.try_json(&["rules", "list"])?["rules"][0]["arming"]
+            .is_null()
+            .then_some(())
+    };
     house.wait_until("the rule is armed", || arming(&house));
     house.drop_file(&film(), "a.mp4");
-    house.wait_until("the job runs", || (house.jobs().first()?["state"] == "running").then_some(()));
+    house.wait_until("the job runs", || {
+        (house.jobs().first()?["state"] == "running").then_some(())
+    });
     signal(&house, rustix::process::Signal::TERM);
     let stopping = manager.wait_for(&house, 0, "STOPPING=1");
     manager.wait_for(&house, stopping, "EXTEND_TIMEOUT_USEC=");
     assert_eq!(house.wait_for_death(), None, "no signal ended it");
     manager.listen();
-    assert!(house.published().contains(&"a_web.mp4".to_owned()), "the job was let finish\n{}", house.log());
+    assert!(
+        house.published().contains(&"a_web.mp4".to_owned()),
+        "the job was let finish\n{}",
+        house.log()
+    );
     house.start();
     let jobs = house.wait_for_jobs(1);
-    assert_eq!((jobs.len(), &jobs[0]["state"]), (1, &"succeeded".into()), "{:#}", jobs[0]);
+    assert_eq!(
+        (jobs.len(), &jobs[0]["state"]),
+        (1, &"succeeded".into()),
+        "{:#}",
+        jobs[0]
+    );
 }
 
 /// A key that would colour the terminal, forge a line and turn the text around.
@@ -187,7 +185,10 @@ fn a_hostile_key_cannot_steer_whoever_reads_the_log() {
     house.wait_for_jobs(1);
     house.stop();
     let log = house.log();
-    assert!(log.contains(r"evil\u{1b}[31m\u{9b}2J\nERROR all is lost\u{202e}gpj.mp4"), "{log}");
+    assert!(
+        log.contains(r"evil\u{1b}[31m\u{9b}2J\nERROR all is lost\u{202e}gpj.mp4"),
+        "{log}"
+    );
     assert!(log.lines().all(|line| !line.starts_with("ERROR")), "{log}");
     let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!log.contains(steers), "{log:?}");
@@ -205,7 +206,9 @@ fn the_log_may_be_json_a_line_for_each_event() {
         .unwrap();
     house.wait_until("the daemon answers", || house.try_json(&["status"]).map(drop));
     house.wait_until("the rule is armed", || {
-        house.json(&["rules", "list"])["rules"][0]["arming"].is_null().then_some(())
+        house.json(&["rules", "list"])["rules"][0]["arming"]
+            .is_null()
+            .then_some(())
     });
     house.drop_file(&film(), HOSTILE);
     house.wait_for_jobs(1);
@@ -214,7 +217,11 @@ fn the_log_may_be_json_a_line_for_each_event() {
     assert!(daemon.wait().unwrap().success());
     let text = fs::read_to_string(house.path("json.log")).unwrap();
     let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(events.iter().all(|event| event["time"].is_string() && event["level"].is_string()));
+    assert!(
+        events
+            .iter()
+            .all(|event| event["time"].is_string() && event["level"].is_string())
+    );
     let started = events.iter().find(|event| event["message"] == "job started").unwrap();
     assert_eq!(started["fields"]["key"], HOSTILE);
     assert_eq!(started["fields"]["attempt"], 1);
@@ -249,7 +256,11 @@ fn the_journal_gets_priorities_and_no_times_and_nobody_else_does() {
     let ours = run("ours");
     assert!(ours.lines().all(|line| line.starts_with('<')), "{ours}");
     assert!(ours.contains("<6>reelmill starts version="), "{ours}");
-    assert!(ours.lines().any(|line| line.starts_with("<4>") && line.contains("file=broken.toml")), "{ours}");
+    assert!(
+        ours.lines()
+            .any(|line| line.starts_with("<4>") && line.contains("file=broken.toml")),
+        "{ours}"
+    );
     // Inherited, for a stream that has become another.
     let others = run("1:1");
     assert!(others.lines().all(|line| line.starts_with("20")), "{others}");
@@ -270,7 +281,11 @@ fn every_sort_of_trouble_has_its_exit_code() {
     let at = |name: &str| house.path(name).to_str().unwrap().to_owned();
     let (wrong, good, note, nowhere) = (at("wrong.toml"), at("copy.toml"), at("note.txt"), at("nowhere"));
     let poster = at("poster.toml");
-    fs::write(&poster, COPY.replace("kind = \"copy\"", "kind = \"snapshot\"\nat = [\"0s\"]")).unwrap();
+    fs::write(
+        &poster,
+        COPY.replace("kind = \"copy\"", "kind = \"snapshot\"\nat = [\"0s\"]"),
+    )
+    .unwrap();
     let cases: [(&[&str], i32); 27] = [
         (&["--version"], 0),
         (&["--help"], 0),
@@ -355,7 +370,10 @@ fn a_wrong_or_missing_config_is_78_and_says_what_to_do() {
 
     #[allow(clippy::disallowed_methods, reason = "a test starts the program under test")]
     let mut nowhere = std::process::Command::new(env!("CARGO_BIN_EXE_reelmill"));
-    nowhere.arg("status").env_remove("REELMILL_CONFIG").current_dir(house.root.path());
+    nowhere
+        .arg("status")
+        .env_remove("REELMILL_CONFIG")
+        .current_dir(house.root.path());
     if !std::path::Path::new("/etc/reelmill/reelmill.toml").exists() {
         let output = nowhere.output().unwrap();
         assert_eq!(code(&output), 78);
@@ -372,7 +390,10 @@ fn without_its_rules_folder_the_daemon_refuses_to_start_as_wrongly_configured() 
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(code(&output), 78, "{command}: {said}");
         let folder = house.path("rules");
-        assert!(said.contains(folder.to_str().unwrap()) && said.contains("make it"), "{command}: {said}");
+        assert!(
+            said.contains(folder.to_str().unwrap()) && said.contains("make it"),
+            "{command}: {said}"
+        );
     }
 }
 
@@ -417,10 +438,21 @@ fn every_command_has_a_manual_page_that_renders_without_a_warning() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    for wanted in ["reelmill.1", "reelmill-run.1", "reelmill-jobs.1", "reelmill-jobs-list.1", "reelmill-man.1"] {
+    for wanted in [
+        "reelmill.1",
+        "reelmill-run.1",
+        "reelmill-jobs.1",
+        "reelmill-jobs-list.1",
+        "reelmill-man.1",
+    ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted} of {names:?}");
     }
-    assert!(!names.iter().any(|name| name.contains("worker") || name.contains("help")), "{names:?}");
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.contains("worker") || name.contains("help")),
+        "{names:?}"
+    );
     for name in &names {
         #[allow(clippy::disallowed_methods, reason = "tests use tools")]
         let output = std::process::Command::new("groff")
@@ -443,7 +475,11 @@ fn every_command_has_a_manual_page_that_renders_without_a_warning() {
 #[test]
 fn completions_are_read_by_their_shells() {
     let house = House::new(&[]);
-    for (shell, knows) in [("bash", "--log-format"), ("zsh", "#compdef reelmill"), ("fish", "complete -c reelmill")] {
+    for (shell, knows) in [
+        ("bash", "--log-format"),
+        ("zsh", "#compdef reelmill"),
+        ("fish", "complete -c reelmill"),
+    ] {
         let output = house.reelmill(&["completions", shell]);
         assert!(output.status.success());
         let text = String::from_utf8(output.stdout).unwrap();
@@ -463,12 +499,22 @@ fn the_config_that_is_installed_is_good_and_names_what_the_service_may_write() {
     let text = fs::read_to_string(deploy.join("reelmill.toml")).unwrap();
     fs::write(house.path("reelmill.toml"), &text).unwrap();
     let checked = house.json(&["check"]);
-    assert_eq!((&checked["errors"], &checked["warnings"]), (&0.into(), &0.into()), "{checked:#}");
+    assert_eq!(
+        (&checked["errors"], &checked["warnings"]),
+        (&0.into(), &0.into()),
+        "{checked:#}"
+    );
     // What is commented out is right, too.
     let all: String = text
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| key.chars().all(char::is_alphabetic)) => rest,
+            Some(rest)
+                if rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| key.chars().all(char::is_alphabetic)) =>
+            {
+                rest
+            }
             _ => line,
         })
         .fold(String::new(), |all, line| all + line + "\n");

@@ -70,7 +70,55 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::bucket::memory::MemoryBucket;
+    use crate::service::runner::Workshop;
+    use crate::service::{dispatch, tests_support};
+    use crate::worker::spawn::WorkerSettings;
+
+    #[tokio::test]
+    async fn a_dispatch_that_hangs_gives_no_sign_and_one_that_goes_on_does_again() {
+        let (mill, store) = tests_support::mill(Arc::new(MemoryBucket::new("inbox")), PathBuf::from("/"), Vec::new());
+        let shop = Workshop {
+            worker: WorkerSettings {
+                program: PathBuf::from("/nowhere"),
+                registry: PathBuf::from("/nowhere"),
+            },
+            threads: 1,
+        };
+        let stop = CancellationToken::new();
+        let mut beats = mill.pulse.watch_beats();
+        let looking = async {
+            beats.wait_for(|count| *count >= 1).await.expect("a first beat");
+            store.hangs.store(true, Ordering::SeqCst);
+            let claims = store.claims.load(Ordering::SeqCst);
+            let count = *beats.borrow_and_update();
+            mill.queue_changed.notify_one();
+            while store.claims.load(Ordering::SeqCst) == claims {
+                tokio::task::yield_now().await;
+            }
+            // It hangs now; more wishes change nothing.
+            mill.queue_changed.notify_one();
+            let beat = tokio::time::timeout(Duration::from_millis(100), beats.changed());
+            assert!(beat.await.is_err(), "a beat of a loop that hangs");
+            assert_eq!(*beats.borrow(), count);
+            store.hangs.store(false, Ordering::SeqCst);
+            beats.wait_for(|now| *now > count).await.expect("a beat again");
+            stop.cancel();
+        };
+        let running = dispatch::run(mill.clone(), Arc::new(shop), "here".into(), stop.clone());
+        let both = async { tokio::join!(running, looking) };
+        tokio::time::timeout(Duration::from_secs(30), both)
+            .await
+            .expect("in time");
+    }
 
     #[test]
     fn a_wish_that_comes_while_rules_are_read_is_not_taken_for_done() {
