@@ -128,15 +128,15 @@ for page in "$root"/usr/share/man/man1/reelmill*.1.gz; do
   holds "$(basename "$page") is a page" gzip -t "$page"
 done
 holds "bash reads its completions" inside bash -n /usr/share/bash-completion/completions/reelmill
-inside /var/lib/dpkg/info/reelmill.postinst configure
-inside /var/lib/dpkg/info/reelmill.postinst configure
+inside dpkg-reconfigure reelmill
+inside dpkg-reconfigure reelmill
 holds "the maintainer script may run again" true
 
 echo "==> Working"
 ffmpeg -nostdin -v error -y -f lavfi -i testsrc2=size=320x240:rate=25:duration=2 -f lavfi -i sine=duration=2 \
   -pix_fmt yuv420p -c:v libx264 -c:a aac "$root/tmp/film.mp4"
 inside reelmill try /usr/share/doc/reelmill/examples/web.toml /tmp/film.mp4 --out /tmp/look
-for result in "$root"/tmp/look/*.mp4; do
+for result in "$root"/tmp/look/web/film_web.mp4 "$root"/tmp/look/web/film_poster.jpg; do
   holds "$(basename "$result") plays" ffmpeg -nostdin -v error -xerror -i "$result" -f null -
 done
 cp "$root/usr/share/doc/reelmill/examples/web.toml" "$root/etc/reelmill/rules/"

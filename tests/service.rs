@@ -139,7 +139,7 @@ video = { preset = "veryslow" }
     let config = fs::read_to_string(house.path("reelmill.toml")).unwrap();
     fs::write(
         house.path("reelmill.toml"),
-        config.replace("drain = \"1s\"", "drain = \"5min\""),
+        config.replace("drain = \"1s\"", "drain = \"5m\""),
     )
     .unwrap();
     let mut manager = Manager::start(&mut house);
@@ -223,7 +223,11 @@ fn the_log_may_be_json_a_line_for_each_event() {
             .all(|event| event["time"].is_string() && event["level"].is_string())
     );
     let started = events.iter().find(|event| event["message"] == "job started").unwrap();
-    assert_eq!(started["fields"]["key"], HOSTILE);
+    // Keys have a spelling of their own for people; whole they are in the database and the API.
+    assert_eq!(
+        started["fields"]["key"],
+        r"evil\u{1b}[31m\u{9b}2J\nERROR all is lost\u{202e}gpj.mp4"
+    );
     assert_eq!(started["fields"]["attempt"], 1);
     house.kill();
 }
@@ -319,7 +323,8 @@ fn every_sort_of_trouble_has_its_exit_code() {
         let output = house.reelmill(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(code(&output), expected, "{arguments:?}\n{said}");
-        assert_eq!(said.is_empty(), expected == 0, "{arguments:?} says why\n{said}");
+        // A trial that failed says so in its report.
+        assert_eq!(said.is_empty(), expected <= 1, "{arguments:?} says why\n{said}");
     }
 }
 
@@ -456,7 +461,7 @@ fn every_command_has_a_manual_page_that_renders_without_a_warning() {
     for name in &names {
         #[allow(clippy::disallowed_methods, reason = "tests use tools")]
         let output = std::process::Command::new("groff")
-            .args(["-t", "-man", "-ww", "-Tutf8", "-rLL=100n"])
+            .args(["-t", "-man", "-ww", "-Tutf8", "-rLL=100n", "-P-bou"])
             .arg(folder.join(name))
             .env("LC_ALL", "C.UTF-8")
             .output()

@@ -202,11 +202,17 @@ fn word(value: &Value) -> String {
     let Value::String(text) = value else {
         return value.to_string();
     };
-    let is_plain = !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '=' | '\\'));
+    let is_plain = !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '='));
     if is_plain {
         return neutral(text);
     }
-    format!("\"{}\"", neutral(&text.replace('\\', "\\\\").replace('"', "\\\"")))
+    // What stands in quotes must not seem to end them.
+    let text = if text.contains('"') || text.ends_with('\\') {
+        text.replace('\\', "\\\\").replace('"', "\\\"")
+    } else {
+        text.clone()
+    };
+    format!("\"{}\"", neutral(&text))
 }
 
 /// A text in which nothing steers: each such character as its number, `\u{1b}`; line ends as `\n`.

@@ -41,11 +41,12 @@ pub async fn run(mill: Arc<Mill>, stopping: CancellationToken, stop: Cancellatio
     loop {
         // The sender of each lives in the mill: these never end.
         tokio::select! {
-            () = stop.cancelled() => return,
+            biased;
             () = stopping.cancelled(), if !teller.stopping => {
                 teller.stop();
                 teller.status(&status(&mill, true).await);
             }
+            () = stop.cancelled() => return,
             _ = listed.changed(), if !teller.ready => {}
             _ = reloads.changed(), if !teller.stopping => {}
             _ = beats.changed() => {
