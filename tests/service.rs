@@ -123,7 +123,7 @@ fn the_service_manager_hears_of_readiness_life_reloading_and_the_end() {
 }
 
 #[test]
-fn a_draining_daemon_beats_and_asks_for_time_until_its_jobs_have_ended() {
+fn a_draining_daemon_asks_for_time_and_lets_its_jobs_finish() {
     let slow = r#"
 enabled = true
 [trigger]
