@@ -371,7 +371,7 @@ fn a_wrong_or_missing_config_is_78_and_says_what_to_do() {
     fs::write(house.path("reelmill.toml"), format!("colour = 1\n{config}")).unwrap();
     failed("colour");
     fs::remove_file(house.path("reelmill.toml")).unwrap();
-    failed("No such file");
+    failed("there is no config file");
 
     #[allow(clippy::disallowed_methods, reason = "a test starts the program under test")]
     let mut nowhere = std::process::Command::new(env!("CARGO_BIN_EXE_reelmill"));

@@ -22,6 +22,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}", get(routes::job))
         .route("/v1/jobs/{id}/retry", post(routes::retry))
         .route("/v1/jobs/{id}/cancel", post(routes::cancel))
+        .route("/v1/watch", get(routes::watch))
+        .route("/v1/backup", post(routes::backup))
         .route("/v1/explain", get(routes::explain))
         .route("/v1/rules", get(routes::rules))
         .route("/v1/reload", post(routes::reload))

@@ -92,8 +92,8 @@ impl App {
             rule: Some(old.rule.clone()),
             bucket: Some(old.object.bucket.clone()),
             key: Some(old.object.key.clone()),
-            before: None,
             limit: 1,
+            ..JobFilter::default()
         };
         match self.mill.store.jobs(&filter).await?.first() {
             None => Ok(()),
@@ -177,6 +177,7 @@ impl App {
                     })
                     .collect(),
                 retry_of: Some(old.id.clone()),
+                after_success: old.after_success.clone(),
             });
         }
         let book = self.mill.book.get();

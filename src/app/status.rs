@@ -310,7 +310,7 @@ fn diagnostic(one: &Diagnostic) -> DiagnosticView {
 }
 
 /// Every state has its figure, so that a reader need not know which may be missing.
-fn by_state(counts: &[JobCount], rule: Option<&RuleName>) -> BTreeMap<String, u64> {
+pub(super) fn by_state(counts: &[JobCount], rule: Option<&RuleName>) -> BTreeMap<String, u64> {
     let mut sums: BTreeMap<String, u64> = JobState::ALL
         .into_iter()
         .map(|state| (state.as_str().to_owned(), 0))

@@ -1,8 +1,8 @@
 //! The daemon's log: lines for people, or JSON, to standard error.
 //!
 //! Under journald, lines carry the priority that it reads (`<4>`) and no time of ours. What is logged comes partly from
-//! strangers: names of files, words of tools. Every value and message passes through one place here, [`Line`], which lets
-//! nothing through that could end a line, steer a terminal or turn the direction of text.
+//! strangers: names of files, words of tools. Every value and message goes through [`tame`] here, so that nothing can end a
+//! line, steer a terminal or turn the direction of text.
 
 use std::fmt::{self, Debug, Write as _};
 use std::io::{IsTerminal, Stderr};
@@ -18,6 +18,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::arguments::LogFormat;
+use super::terminal::{is_unseen, tame};
 
 /// Starts the log. `REELMILL_LOG` says what is logged; a second start in one process keeps the first log.
 pub fn start(format: LogFormat) {
@@ -138,7 +139,7 @@ struct Line {
 impl Line {
     fn take(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
-            ("message", Value::String(text)) => self.message = neutral(&text),
+            ("message", Value::String(text)) => self.message = tame(&text),
             ("message", other) => self.message = other.to_string(),
             (name, value) => self.fields.push((name, value)),
         }
@@ -158,7 +159,7 @@ impl Line {
         // What JSON need not escape may steer a terminal all the same. Such characters stand in strings only.
         let mut safe = String::with_capacity(text.len());
         for c in text.chars() {
-            if steers(c) {
+            if c.is_control() || is_unseen(c) {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
                     write!(safe, "\\u{unit:04x}").ok();
@@ -204,7 +205,7 @@ fn word(value: &Value) -> String {
     };
     let is_plain = !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '='));
     if is_plain {
-        return neutral(text);
+        return tame(text);
     }
     // What stands in quotes must not seem to end them.
     let text = if text.contains('"') || text.ends_with('\\') {
@@ -212,29 +213,7 @@ fn word(value: &Value) -> String {
     } else {
         text.clone()
     };
-    format!("\"{}\"", neutral(&text))
-}
-
-/// A text in which nothing steers: each such character as its number, `\u{1b}`; line ends as `\n`.
-fn neutral(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push_str("\\n"),
-            '\t' => safe.push_str("\\t"),
-            _ if steers(c) => safe.extend(c.escape_unicode()),
-            _ => safe.push(c),
-        }
-    }
-    safe
-}
-
-/// Controls (escapes among them), line and paragraph separators, marks that turn the direction of text, and characters
-/// without a width or face.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    format!("\"{}\"", tame(&text))
 }
 
 #[cfg(test)]
@@ -283,7 +262,10 @@ mod tests {
             tracing::warn!(key = name, display = %name, path = %shown.display(), debug = ?name, "found {HOSTILE}");
         });
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(!text.trim_end().chars().any(steers), "{text:?}");
+        assert!(
+            !text.trim_end().chars().any(|c| c.is_control() || is_unseen(c)),
+            "{text:?}"
+        );
         assert!(!text.contains(" level=error \\"), "{text}");
         assert!(
             text.contains(r#"key="a\u{1b}[31m\u{9b}2J\u{202e}gpj.\nlevel=error \u{2028}x\u{0}""#),
@@ -297,7 +279,10 @@ mod tests {
             tracing::error!(key = HOSTILE, count = 3, "found");
         });
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(!text.trim_end().chars().any(steers), "{text:?}");
+        assert!(
+            !text.trim_end().chars().any(|c| c.is_control() || is_unseen(c)),
+            "{text:?}"
+        );
         let value: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value["fields"]["key"], HOSTILE);
         assert_eq!(value["fields"]["count"], 3);

@@ -5,11 +5,13 @@
 //! what sort of trouble there was (`exit`).
 
 pub mod arguments;
+mod backup;
 pub mod client;
 mod exit;
 mod explain;
 mod files;
 mod jobs;
+mod live;
 mod log;
 mod manual;
 mod output;
@@ -17,9 +19,12 @@ mod progress;
 pub mod report;
 mod rules;
 mod run;
+mod since;
 mod status;
 mod table;
+mod terminal;
 mod trying;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -61,9 +66,10 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Check => files::check(config, json),
         Command::Status => status::status(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
-        Command::Explain { bucket, key } => explain::explain(config, bucket, key, json),
+        Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
+        Command::Backup { file } => backup::backup(config, file, json),
         Command::Bucket {
             command: BucketCommand::Accept { name },
         } => files::accept_bucket(config, name, json),

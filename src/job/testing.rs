@@ -58,6 +58,7 @@ pub fn job(tasks: Vec<TaskRecord>) -> Job {
         superseded: false,
         retry_of: None,
         media: None,
+        after_success: None,
         tasks,
     }
 }

@@ -124,9 +124,8 @@ impl Clip {
         let is_over = span.end.is_some_and(|end| at >= end);
         match sort {
             _ if is_over => Verdict::Over,
-            Sort::Packets => Verdict::Pass,
             Sort::Frames if at + ROUNDING < span.start => Verdict::Drop,
-            Sort::Frames => Verdict::Pass,
+            Sort::Frames | Sort::Packets => Verdict::Pass,
             Sort::Sound => self.cut(buffer, segment, span),
         }
     }
@@ -192,6 +191,7 @@ mod tests {
 
     #[test]
     fn a_part_begins_at_zero_wherever_the_medium_begins() {
+        gst::init().unwrap();
         // Presentation times begin at 100 s, where the medium is at 0 s; the part starts at 7 s.
         let whole = segment(100, 0);
         let part = shifted(&whole, Duration::from_secs(7)).unwrap();

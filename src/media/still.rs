@@ -147,7 +147,14 @@ pub fn draw(picture: Picture) -> Result<Vec<gst::Element>, Failure> {
             i32::try_from(height).map_err(internal)?,
         );
         crop.set_property("aspect-ratio", ratio);
-        chain.push(crop);
+        // It cannot be linked to what does not say yet that its pictures have a size.
+        let sized = element("capsfilter")?;
+        let side = gst::IntRange::new(1, i32::MAX);
+        let caps = gst::Caps::builder("video/x-raw")
+            .field("width", side)
+            .field("height", side);
+        sized.set_property("caps", caps.build());
+        chain.extend([sized, crop]);
     }
     // Scales and converts. Without borders it fills the exact size, which was worked out from the ratio already.
     let scaler = element("videoconvertscale")?;

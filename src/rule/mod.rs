@@ -3,12 +3,14 @@
 //! A [`Rule`] comes only from [`check`], so whoever holds one need not doubt it. Nothing here does
 //! I/O: texts come in, rules and diagnostics go out.
 
+pub mod access;
 pub mod book;
 pub mod check;
 pub mod edit;
 pub mod matching;
 pub mod names;
 pub mod renewal;
+pub mod source;
 mod task;
 
 use std::fmt;
@@ -147,6 +149,8 @@ pub struct Rule {
     pub on_failure: OnFailure,
     /// A truncated or corrupt source is a failure, not a finding.
     pub strict: bool,
+    /// What becomes of the source; none: it is left alone.
+    pub after_success: Option<source::AfterSuccess>,
 }
 
 impl Rule {
@@ -221,6 +225,8 @@ pub struct OutputSpec {
     pub overwrite: bool,
     /// None: the default names.
     pub path: Option<names::Template>,
+    /// Who owns results and who may read them.
+    pub access: access::AccessSpec,
 }
 
 /// One node of a rule's graph.

@@ -4,13 +4,18 @@
 pub mod arming;
 pub mod dispatch;
 pub mod hints;
+pub mod history;
 pub mod intake;
 pub mod mill;
+pub mod orphans;
+pub mod pace;
 pub mod publishing;
 pub mod pulse;
 pub mod rescue;
+pub mod room;
 pub mod rules;
 pub mod runner;
+pub mod sources;
 pub mod supervision;
 pub mod sweep;
 #[cfg(test)]

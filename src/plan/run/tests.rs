@@ -40,6 +40,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
             directory: Some(crate::object::Directory::new("vod").unwrap()),
             overwrite: false,
             path: None,
+            access: crate::rule::access::AccessSpec::default(),
         },
         tasks: tasks
             .into_iter()
@@ -53,6 +54,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
         retry: RetryPolicy::default(),
         on_failure: OnFailure::None,
         strict: false,
+        after_success: None,
     }
 }
 
@@ -157,11 +159,11 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { width: None, height: Some(720) }, video: Some(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Track::Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }) }, picture: Some((1280, 720)), gop_frames: Some(50), channels: Some(2), rate: Some(44100) })
-      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: (1920, 1080) })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
+      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole } })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
-      web.mp4 -> vod/a/clip_web.mp4 Media { video: Some((1280, 720)), audio: Some((2, 44100)) }
+      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), audio: Made(2, 44100), span: Span { start: 0ns, end: None } }
       stills.2.jpg -> vod/a/clip_stills_2.jpg Image(1920, 1080)
       stills.1.jpg -> vod/a/clip_stills_1.jpg Image(1920, 1080)
       info.json -> vod/a/clip_info.json Json
@@ -261,7 +263,7 @@ fn tasks_make_do_with_the_streams_that_are_there() {
     stills no_such_stream: the medium has no video
 
     video only
-    web: video true Some((640, 360)), sound false None None
+    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound false None None
     stills
     info
     source
@@ -274,7 +276,7 @@ fn tasks_make_do_with_the_streams_that_are_there() {
     stills no_such_stream: the medium has no video
 
     many
-    web: video true Some((640, 360)), sound true Some(1) Some(22050)
+    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound true Some(1) Some(22050)
     stills
     info
     source

@@ -2,7 +2,9 @@
 //!
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
+mod access;
 mod kinds;
+mod source;
 mod tasks;
 mod together;
 mod transcode;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
 
+use super::access::AccessSpec;
 use super::names::Template;
 use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
 use crate::diagnostic::reader::{Page, Table, Value};
@@ -22,16 +25,12 @@ use crate::object::{BucketName, Directory};
 pub use together::{Clash, check_together, clashes};
 
 /// Keys of a rule that later versions have.
-const LATER: [&str; 12] = [
+const LATER: [&str; 8] = [
     "notify",
     "preset",
     "presets",
     "enabled_hours",
     "max_running",
-    "after_success",
-    "owner",
-    "group",
-    "mode",
     "audio_tracks",
     "subtitles",
     "if",
@@ -91,8 +90,12 @@ fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketNa
             directory: None,
             overwrite: false,
             path: None,
+            access: AccessSpec::default(),
         }),
     };
+    let after_success = or_default(table.get("after_success"), None, |value| {
+        source::read(value, trigger.as_ref()).map(Some)
+    });
     let retry = table
         .get("retry")
         .map_or(Some(RetryPolicy::default()), |value| read_retry(value.table()?));
@@ -111,6 +114,7 @@ fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketNa
         retry: retry?,
         on_failure: on_failure?,
         strict: strict?,
+        after_success: after_success?,
     })
 }
 
@@ -273,12 +277,14 @@ fn read_output(mut table: Table<'_>, buckets: &[BucketName], trigger: Option<&Tr
             .ok()
             .map(Some)
     });
-    table.finish(&["owner", "group", "mode"]);
+    let access = access::read(&mut table);
+    table.finish(&[]);
     Some(OutputSpec {
         bucket: bucket?,
         directory: directory?,
         overwrite: overwrite?,
         path: path?,
+        access: access?,
     })
 }
 

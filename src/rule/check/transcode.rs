@@ -111,22 +111,21 @@ fn video(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Trac
     let Some(value) = value else {
         return container.map(default);
     };
-    let track = if value.is_text() {
-        match word(value, 'n', 'c')? {
-            'n' => Track::None,
-            _ => Track::Copy,
-        }
-    } else {
-        video_table(value.table()?, container)?
-    };
-    if let Some(container) = container.filter(|one| one.is_audio_only() && track.is_some()) {
-        value.error(
+    let none = value.is_word("none");
+    if let Some(container) = container.filter(|one| one.is_audio_only() && !none) {
+        value.key_error(
             format!("\"{}\" holds no video", container.extension()),
             "take `video` out, or choose another container",
         );
         return None;
     }
-    Some(track)
+    if value.is_text() {
+        return match word(value, 'n', 'c')? {
+            'n' => Some(Track::None),
+            _ => Some(Track::Copy),
+        };
+    }
+    video_table(value.table()?, container)
 }
 
 fn usual_video(codec: VideoCodec) -> VideoSpec {

@@ -213,6 +213,67 @@ async fn measure_the_queue() {
     }
 }
 
+/// `REELMILL_MEASURE=100000 cargo test --lib measure_forgetting -- --nocapture` prints how long others wait meanwhile.
+#[tokio::test]
+async fn measure_forgetting() {
+    let Some(jobs) = std::env::var("REELMILL_MEASURE")
+        .ok()
+        .and_then(|text| text.parse::<usize>().ok())
+    else {
+        return;
+    };
+    let file = File::new();
+    let store = Arc::new(file.store().await);
+    for batch in 0..jobs.div_ceil(500) {
+        let wishes = (0..500).map(|at_key| wish(&format!("old/{batch}/{at_key}"), 1, 0));
+        store.accept(wishes.collect(), at(1)).await.unwrap();
+    }
+    for end in [
+        "UPDATE tasks SET state = 'succeeded', ended = 1",
+        "UPDATE jobs SET state = 'succeeded', ended = seq",
+    ] {
+        sqlx::query(end).execute(&store.writer).await.unwrap();
+    }
+    let mut worst_claim = Vec::new();
+    let mut batches = Vec::new();
+    let begun = Instant::now();
+    for round in 0_i64.. {
+        accept(&*store, wish(&format!("new/{round}"), 1, 0), at(round)).await;
+        let (one, other) = (store.clone(), store.clone());
+        let (forgotten, took) = tokio::join!(
+            async move {
+                let begun = Instant::now();
+                (
+                    one.forget_jobs(Some(at(0)), Some(1000), 50, at(0)).await.unwrap(),
+                    begun.elapsed(),
+                )
+            },
+            async move {
+                let begun = Instant::now();
+                claim(&*other, at(round)).await;
+                begun.elapsed()
+            }
+        );
+        batches.push(forgotten.1);
+        worst_claim.push(took);
+        if forgotten.0 == 0 {
+            break;
+        }
+    }
+    batches.sort_unstable();
+    worst_claim.sort_unstable();
+    let p99 = |times: &[Duration]| times[times.len() * 99 / 100];
+    eprintln!(
+        "forgot {jobs} in {:?}, batches of 50: median {:?}, p99 {:?}; claims beside them: median {:?}, p99 {:?}, worst {:?}",
+        begun.elapsed(),
+        batches[batches.len() / 2],
+        p99(&batches),
+        worst_claim[worst_claim.len() / 2],
+        p99(&worst_claim),
+        worst_claim[worst_claim.len() - 1]
+    );
+}
+
 #[tokio::test]
 async fn a_full_file_is_a_passing_failure() {
     let file = File::new();
