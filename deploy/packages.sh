@@ -7,7 +7,7 @@ REELMILL_PACKAGES="build-essential pkg-config
   gstreamer1.0-libav"
 
 # To test it: ffmpeg is the second opinion on every output, groff reads the manual pages.
-REELMILL_TEST_PACKAGES="ffmpeg groff"
+REELMILL_TEST_PACKAGES="ffmpeg groff-base"
 
 # To make the Debian package: dpkg-shlibdeps names the libraries.
 REELMILL_DEB_PACKAGES="dpkg-dev"
