@@ -6,8 +6,11 @@ REELMILL_PACKAGES="build-essential pkg-config
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   gstreamer1.0-libav"
 
-# To test it: ffmpeg is the second opinion on every output.
-REELMILL_TEST_PACKAGES="ffmpeg"
+# To test it: ffmpeg is the second opinion on every output, groff reads the manual pages.
+REELMILL_TEST_PACKAGES="ffmpeg groff-base"
+
+# To make the Debian package: dpkg-shlibdeps names the libraries.
+REELMILL_DEB_PACKAGES="dpkg-dev"
 
 # For the long tests: real camera footage.
 REELMILL_FOOTAGE_PACKAGES="opencv-doc"

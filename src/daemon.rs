@@ -3,10 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,9 +22,19 @@ use crate::job::order;
 use crate::publish::Scratch;
 use crate::service::mill::Mill;
 use crate::service::runner::{Workshop, cores};
-use crate::service::{arming, dispatch, history, intake, publishing, rescue, rules, sources, sweep, tidy, watching};
+use crate::service::{
+    arming, dispatch, history, intake, publishing, rescue, rules, sources, supervision, sweep, tidy, watching,
+};
 use crate::store::sqlite::SqliteStore;
 use crate::worker::{registry, spawn::WorkerSettings};
+
+/// Another daemon works on the same state directory.
+#[derive(Debug, thiserror::Error)]
+#[error("another daemon (process {holder}) already works in {}", .state.display())]
+pub struct InUse {
+    holder: String,
+    state: PathBuf,
+}
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -79,12 +89,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .map_err(|failure| anyhow::anyhow!("GStreamer cannot be used: {}", failure.message))?;
     let driven = dispatch::run(mill.clone(), shop, holder, tokens.dispatch.clone());
     spawn(&mut services, "dispatch", driven);
+    let supervised = supervision::run(mill.clone(), tokens.sources.clone(), tokens.rest.clone());
+    spawn(&mut services, "supervision", supervised);
     let verdict = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
             _ = interrupt.recv() => break Ok(()),
             _ = hangup.recv() => {
                 tracing::info!("asked to read the rules again");
+                mill.pulse.ask_reload();
                 mill.rules_changed.notify_one();
             }
             Some(ended) = services.join_next() => {
@@ -222,11 +235,10 @@ pub fn lock(state: &Path) -> anyhow::Result<File> {
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
         file.read_to_string(&mut holder).ok();
-        bail!(
-            "another daemon (process {}) already works in {}",
-            holder.trim(),
-            state.display()
-        );
+        return Err(anyhow::Error::new(InUse {
+            holder: holder.trim().to_owned(),
+            state: state.to_owned(),
+        }));
     }
     file.set_len(0)?;
     file.rewind()?;

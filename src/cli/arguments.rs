@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A self-hosted media workflow daemon: drop a file, get published results.
 #[derive(Debug, Parser)]
@@ -24,7 +24,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon until it is told to stop
-    Run,
+    Run {
+        /// How log lines look
+        #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+        log_format: LogFormat,
+    },
     /// Check the config file and every rule file, and contact nothing
     Check,
     /// Say how the daemon stands: buckets, rules, queue, jobs that run
@@ -80,6 +84,18 @@ pub enum Command {
         #[command(subcommand)]
         command: BucketCommand,
     },
+    /// Write what a shell needs to complete this command line
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual: this program's page, or every page into a directory
+    Man {
+        /// Where the pages go, one file each
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// The worker process; started by the daemon only
     #[command(hide = true)]
     Worker {
@@ -87,6 +103,15 @@ pub enum Command {
         #[arg(long)]
         build_registry: bool,
     },
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// What to do about rules.

@@ -66,8 +66,14 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
     let (mut rules, mut enabled) = (0, 0);
     if let Some(config) = &config {
         let files = read_rules(&config.rules).map_err(|error| {
-            let what = format!("cannot read the rules folder {}", config.rules.display());
-            Trouble::io(&what, &error, Code::NoInput)
+            let folder = config.rules.display();
+            let what = format!(
+                "the rules folder {folder} cannot be read; make it, or name another with `rules` in the config"
+            );
+            match error.kind() {
+                std::io::ErrorKind::PermissionDenied => Trouble::io(&what, &error, Code::Permission),
+                _ => Trouble::new(Code::Config, format!("{what}: {error}")),
+            }
         })?;
         let checked = check_all(config, &files, &presets(&config.presets)?);
         diagnostics.extend(checked.rules.iter().filter_map(unknown_owner));

@@ -12,6 +12,8 @@ mod explain;
 mod files;
 mod jobs;
 mod live;
+mod log;
+mod manual;
 mod output;
 mod presets;
 mod progress;
@@ -28,7 +30,7 @@ mod watch;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use arguments::{Arguments, BucketCommand, Command};
+use arguments::{Arguments, BucketCommand, Command, LogFormat};
 use clap::Parser as _;
 use exit::{Code, Trouble};
 
@@ -60,7 +62,8 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
     let config = arguments.config.as_deref();
     let json = arguments.json;
     match &arguments.command {
-        Command::Run => run::run(config, json),
+        Command::Run { .. } if json => run::run(config, LogFormat::Json),
+        Command::Run { log_format } => run::run(config, *log_format),
         Command::Check => files::check(config, json),
         Command::Status => status::status(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
@@ -72,6 +75,8 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Bucket {
             command: BucketCommand::Accept { name },
         } => files::accept_bucket(config, name, json),
+        Command::Completions { shell } => Ok(manual::completions(*shell)),
+        Command::Man { out } => manual::man(out.as_deref()),
         Command::Worker { .. } => Ok(ExitCode::SUCCESS),
     }
 }

@@ -1,40 +1,41 @@
 //! `reelmill run`
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
+use super::arguments::LogFormat;
 use super::exit::{Code, Trouble};
-use super::files;
-use crate::daemon;
+use super::{files, log};
+use crate::daemon::{self, InUse};
+use crate::service::rules::LoadError;
 
 /// Runs the daemon until it is told to stop.
-pub fn run(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
+pub fn run(said: Option<&Path>, format: LogFormat) -> Result<ExitCode, Trouble> {
     let config = files::config(said)?;
-    start_log(json);
+    log::start(format);
     daemon::run(config)
         .map(|()| ExitCode::SUCCESS)
-        .map_err(|error| Trouble::new(Code::Internal, format!("{error:#}")))
+        .map_err(|error| Trouble::new(code(&error), format!("{error:#}")))
 }
 
-/// The log goes to standard error: for people, or as JSON lines; the journal has its own clock. `REELMILL_LOG` says
-/// what is logged.
-fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_env("REELMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .with_target(false);
-    // A second start in one process keeps the first log.
-    if json {
-        log.json().try_init().ok();
-    } else if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().try_init().ok();
+/// What sort of trouble kept the daemon from starting or working.
+fn code(error: &anyhow::Error) -> Code {
+    let is_refused = || {
+        let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+        io.is_some_and(|error| {
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            )
+        })
+    };
+    if error.is::<InUse>() {
+        Code::Temporary
+    } else if is_refused() {
+        Code::Permission
+    } else if matches!(error.downcast_ref(), Some(LoadError::Folder(..))) {
+        Code::Config
     } else {
-        log.try_init().ok();
+        Code::Internal
     }
 }

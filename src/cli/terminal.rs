@@ -58,7 +58,7 @@ fn joins(c: char) -> bool {
 }
 
 /// Characters that show nothing, or turn the direction of what follows.
-fn is_unseen(c: char) -> bool {
+pub fn is_unseen(c: char) -> bool {
     matches!(
         u32::from(c),
         0x00ad | 0x034f | 0x061c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f

@@ -28,6 +28,8 @@ pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: Can
                 LOOK
             }
         };
+        // Only here and while jobs drain: what hangs in a round is silent, and the service manager sees that.
+        mill.pulse.beat();
         tokio::select! {
             () = stop.cancelled() => break,
             () = mill.queue_changed.notified() => {}
@@ -43,8 +45,11 @@ pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: Can
         );
     }
     let drained = async {
-        while let Some(ended) = runs.join_next().await {
-            report(ended);
+        while !runs.is_empty() {
+            if let Ok(Some(ended)) = tokio::time::timeout(LOOK, runs.join_next()).await {
+                report(ended);
+            }
+            mill.pulse.beat();
         }
     };
     if tokio::time::timeout(mill.config.workers.drain, drained).await.is_err() {

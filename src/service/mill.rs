@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::HintBox;
 use super::pace::Pace;
+use super::pulse::Pulse;
 use super::room::Room;
 use crate::bucket::Bucket;
 use crate::config::Config;
@@ -41,6 +42,8 @@ pub struct Mill {
     pub queue_changed: Notify,
     /// Somebody wants the rules read again.
     pub rules_changed: Notify,
+    /// Signs of life, for whoever supervises.
+    pub pulse: Pulse,
     /// When the daemon started.
     pub started: Timestamp,
 }
@@ -65,6 +68,7 @@ impl Mill {
             health: Health::default(),
             queue_changed: Notify::new(),
             rules_changed: Notify::new(),
+            pulse: Pulse::default(),
             started,
         }
     }

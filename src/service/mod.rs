@@ -10,11 +10,13 @@ pub mod mill;
 pub mod orphans;
 pub mod pace;
 pub mod publishing;
+pub mod pulse;
 pub mod rescue;
 pub mod room;
 pub mod rules;
 pub mod runner;
 pub mod sources;
+pub mod supervision;
 pub mod sweep;
 #[cfg(test)]
 mod tests_support;

@@ -136,7 +136,9 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
             if now_there.1.is_none() {
                 preset_watcher = None;
             }
+            let asked = mill.pulse.reloads().asked;
             seen = load(&mill, Timestamp::now()).await.is_ok().then_some(now_there);
+            mill.pulse.reloaded(asked);
         }
         due = tokio::select! {
             () = stop.cancelled() => return,

@@ -96,6 +96,7 @@ pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
 /// One sweep over these directories, as far as rules want them; says how it went in log and health.
 pub async fn tick(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -> Result<Counts, SweepError> {
     let (began, now) = (Instant::now(), Timestamp::now());
+    mill.pulse.listing(bucket);
     let done = sweep(mill, bucket, directories).await;
     let took = began.elapsed().as_secs_f64();
     let part = format!("list:{bucket}");

@@ -34,6 +34,9 @@ pub struct FakeStore {
     jobs: Mutex<Vec<(JobId, RuleName, ObjectKey)>>,
     pub accepts: AtomicU32,
     pub fails: AtomicBool,
+    /// How often a job was asked for; while `hangs`, that never ends.
+    pub claims: AtomicU32,
+    pub hangs: AtomicBool,
 }
 
 fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,6 +192,10 @@ impl Store for FakeStore {
         Ok(keys.iter().filter_map(|key| outputs.get(key).cloned()).collect())
     }
     async fn claim(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<Option<Job>, StoreError> {
+        self.claims.fetch_add(1, Ordering::SeqCst);
+        while self.hangs.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         not_here()
     }
     async fn next_due(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
