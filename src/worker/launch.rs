@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -98,31 +98,49 @@ pub(super) async fn build_registry(
     registry: &Path,
     patience: Duration,
 ) -> Result<String, Failure> {
+    let _ = std::fs::remove_file(registry);
+    let (ran, words) = look_at_plugins(settings, registry, "--build-registry", patience).await?;
+    if !ran.status.success() || File::open(registry).is_err() {
+        return Err(ended(ran.status, &words.last()));
+    }
+    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+/// Runs the child that says which elements there are; answers what it printed.
+pub(super) async fn list_elements(
+    settings: &WorkerSettings,
+    registry: &Path,
+    patience: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let (ran, words) = look_at_plugins(settings, registry, "--list-elements", patience).await?;
+    if !ran.status.success() {
+        return Err(ended(ran.status, &words.last()));
+    }
+    Ok(ran.stdout)
+}
+
+async fn look_at_plugins(
+    settings: &WorkerSettings,
+    registry: &Path,
+    errand: &str,
+    patience: Duration,
+) -> Result<(Output, Words), Failure> {
     let folder = registry
         .parent()
         .filter(|folder| folder.is_dir())
         .unwrap_or(Path::new("/"));
-    let _ = std::fs::remove_file(registry);
     let mut command = bare(settings, registry, folder);
     command
-        .args(["worker", "--build-registry"])
+        .args(["worker", errand])
         .env("GST_REGISTRY_UPDATE", "yes")
         .stdout(Stdio::piped());
     // SAFETY: as for a worker.
     unsafe { command.pre_exec(|| shed(None, None)) };
     let ran = tokio::time::timeout(patience, command.output())
         .await
-        .map_err(|_| {
-            Failure::new(
-                ErrorKind::TimedOut,
-                "the list of GStreamer's plugins was not written in time",
-            )
-        })?
+        .map_err(|_| Failure::new(ErrorKind::TimedOut, "GStreamer's plugins were not listed in time"))?
         .map_err(|error| starting(&error))?;
     let mut words = Words::default();
     words.hear(&ran.stderr);
-    if !ran.status.success() || File::open(registry).is_err() {
-        return Err(ended(ran.status, &words.last()));
-    }
-    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+    Ok((ran, words))
 }
