@@ -73,7 +73,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Run => run::run(config, json),
         Command::Check => files::check(config, json),
         Command::Doctor { unit: true } => doctor::print_unit(config, json),
-        Command::Doctor { unit: false } => doctor::doctor(config, json),
+        Command::Doctor { unit: false } => Ok(doctor::doctor(config, json)),
         Command::Status => status::status(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
         Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),

@@ -52,7 +52,7 @@ pub fn clock(year: i16) -> Clock {
     let state = unsafe { libc::adjtimex(&raw mut about) };
     Clock {
         year,
-        synchronised: (state >= 0).then(|| state != libc::TIME_ERROR && about.status & libc::STA_UNSYNC == 0),
+        synchronised: (state >= 0).then_some(state != libc::TIME_ERROR && about.status & libc::STA_UNSYNC == 0),
     }
 }
 
@@ -185,7 +185,7 @@ pub fn state(path: &Path) -> Place {
         above = parent;
         place = self::place(above);
     }
-    place.path = path.to_owned();
+    path.clone_into(&mut place.path);
     place
 }
 

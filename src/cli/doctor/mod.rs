@@ -24,7 +24,7 @@ use super::exit::{Code, Trouble};
 use super::files;
 use super::output::{self, Paint, tame};
 use super::status::read;
-use super::terminal::wrap;
+use super::terminal::{columns, pad, wrap};
 use crate::app::status::StatusView;
 use crate::bucket::local::LocalBucket;
 use crate::config::{Checked, Config, check_all, read_rules};
@@ -39,11 +39,11 @@ use places::{Role, SeenBucket};
 /// How long the daemon may take to say how it stands.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Columns of what was looked at.
-const WHAT: usize = 10;
+/// The most columns of what was looked at; a longer name of a bucket stands out.
+const WHAT: usize = 18;
 
 /// Looks at the machine and says what is wrong with it.
-pub fn doctor(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
+pub fn doctor(said: Option<&Path>, json: bool) -> ExitCode {
     let mut findings = Vec::new();
     let config = config(said, &mut findings);
     let rules = config
@@ -74,7 +74,7 @@ pub fn doctor(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
     } else {
         show(&findings);
     }
-    Ok(finding::exit(&findings).map_or(ExitCode::SUCCESS, ExitCode::from))
+    finding::exit(&findings).map_or(ExitCode::SUCCESS, ExitCode::from)
 }
 
 /// Prints the systemd drop-in for the buckets of the config.
@@ -269,12 +269,14 @@ fn may_not_look(error: &dyn std::error::Error) -> bool {
 fn show(findings: &[Finding]) {
     let paint = Paint::new();
     let width = output::width();
+    let widths = findings.iter().map(|finding| columns(&tame(&finding.what)));
+    let what = widths.max().unwrap_or_default().min(WHAT);
     let (mut warnings, mut faults) = (0_u64, 0_u64);
     for finding in findings {
         warnings += u64::from(finding.level == Level::Warn);
         faults += u64::from(finding.level == Level::Bad);
         let word = finding.level.word();
-        let lead = format!("{word:<4}  {:<WHAT$}  ", tame(&finding.what));
+        let lead = format!("{word:<4}  {}  ", pad(&tame(&finding.what), what));
         for (at, line) in wrap(&lead, &tame(&finding.says), width).iter().enumerate() {
             match line.strip_prefix(word) {
                 Some(rest) if at == 0 => output::print(&format!("{}{rest}", paint.state(colour(finding.level), word))),
@@ -282,7 +284,6 @@ fn show(findings: &[Finding]) {
             }
         }
         if let Some(help) = &finding.help {
-            // Commands stay on one line wherever they fit.
             let indent = " ".repeat(6);
             for line in wrap(&format!("{indent}-> "), &tame(help), width) {
                 output::print(&line);

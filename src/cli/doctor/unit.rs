@@ -62,7 +62,8 @@ pub fn drop_in(needs: &Needs) -> String {
         }
     }
     if needs.state != Path::new(STATE) {
-        open(&mut service, &mut hidden, "the state directory", &needs.state, true);
+        let what = "the state directory: make it first, for the user of the service";
+        open(&mut service, &mut hidden, what, &needs.state, true);
     }
     for (name, path, role) in &needs.buckets {
         let what = match role {
@@ -282,7 +283,7 @@ mod tests {
         BindReadOnlyPaths=-/home/ann/mill/reelmill.toml
         # config and rules
         BindReadOnlyPaths=-/home/ann/mill/rules
-        # the state directory
+        # the state directory: make it first, for the user of the service
         ReadWritePaths=-/srv/state
         # bucket out: results go there
         BindPaths="-/home/ann/My Films"
