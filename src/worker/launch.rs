@@ -78,6 +78,9 @@ pub(super) fn shed(control: Option<RawFd>, input: Option<RawFd>) -> std::io::Res
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         libc::setpriority(libc::PRIO_PROCESS, 0, 5);
+        // What a service may do besides (give results away) is not for those who read media. Without such leave
+        // there is nothing to take.
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         let first = libc::c_uint::try_from(INPUT_FD + 1).unwrap_or(5);
         let closed = libc::syscall(
             libc::SYS_close_range,

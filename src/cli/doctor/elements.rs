@@ -17,8 +17,7 @@ const UGLY: &str = "gstreamer1.0-plugins-ugly";
 const LIBAV: &str = "gstreamer1.0-libav";
 
 /// What all of it comes with on Debian.
-const ALL: &str = "gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-                   gstreamer1.0-plugins-ugly gstreamer1.0-libav";
+const ALL: &str = "gstreamer1.0-{libav,plugins-{base,good,bad,ugly}}";
 
 /// Something that rules or media want: a sort, a word for people, and elements with the Debian packages that bring them.
 type Ability = (Sort, &'static str, &'static [(&'static str, &'static str)]);
@@ -150,12 +149,8 @@ pub fn gstreamer(seen: &Result<Inventory, String>, wanted: &Wanted) -> Vec<Findi
         findings.push(bad(Code::Unavailable, "gstreamer", version, help));
     } else if let Some(refusal) = &seen.refusal {
         let says = format!("{version}, and no worker can start: {refusal}");
-        findings.push(bad(
-            Code::Unavailable,
-            "gstreamer",
-            says,
-            format!("apt-get install {ALL}"),
-        ));
+        let help = format!("apt-get install {}", packages(seen));
+        findings.push(bad(Code::Unavailable, "gstreamer", says, help));
         return findings;
     } else {
         let says = format!("{version}, {} elements for workers", seen.elements.len());
@@ -184,6 +179,16 @@ pub fn gstreamer(seen: &Result<Inventory, String>, wanted: &Wanted) -> Vec<Findi
 fn missing(ability: &Ability, seen: &Inventory) -> Vec<(&'static str, &'static str)> {
     let elements = ability.2.iter().copied();
     elements.filter(|(element, _)| !seen.has(element)).collect()
+}
+
+/// The packages that bring what is missing, or all of them.
+fn packages(seen: &Inventory) -> String {
+    let lacking = ABILITIES.iter().flat_map(|ability| missing(ability, seen));
+    let packages: BTreeSet<&str> = lacking.map(|(_, package)| package).collect();
+    match packages.len() {
+        1 | 2 => packages.into_iter().collect::<Vec<_>>().join(" "),
+        _ => ALL.to_owned(),
+    }
 }
 
 /// What cannot be done, one finding for each package that would help.
@@ -331,8 +336,10 @@ mod tests {
         assert_eq!(gstreamer(&Ok(old), &Wanted::default())[0].level, Level::Bad);
         let refused = Inventory {
             refusal: Some("GStreamer's plugin libav is not installed".into()),
-            ..inventory(&[])
+            ..inventory(&["avdec_h264", "avenc_aac"])
         };
+        let found = gstreamer(&Ok(refused.clone()), &Wanted::default());
+        assert_eq!(found[0].help.as_deref(), Some("apt-get install gstreamer1.0-libav"));
         for seen in [Ok(refused), Err("no such library".to_owned())] {
             let found = gstreamer(&seen, &Wanted::default());
             assert_eq!(found.len(), 1);

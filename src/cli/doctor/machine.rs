@@ -181,7 +181,7 @@ pub fn inotify(seen: Inotify, needs: Directories) -> Vec<Finding> {
     let wanted = (needs.count.saturating_mul(4)).max(524_288).next_power_of_two();
     let raise = |name: &str, value: u64| {
         format!(
-            "echo fs.inotify.{name} = {value} >> /etc/sysctl.d/60-reelmill.conf && sysctl -p /etc/sysctl.d/60-reelmill.conf"
+            "sysctl -w fs.inotify.{name}={value} (and the same into /etc/sysctl.d/60-reelmill.conf, so that it stays)"
         )
     };
     findings.push(if needs.count > watches {
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(levels(&found), [Level::Bad]);
         assert_eq!(found[0].says, "more than 200000 directories to watch, 8192 allowed");
         let help = found[0].help.as_deref().unwrap_or_default();
-        assert!(help.contains("fs.inotify.max_user_watches = 1048576"), "{help}");
+        assert!(help.contains("fs.inotify.max_user_watches=1048576"), "{help}");
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub fn print_unit(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> 
             .iter()
             .map(|(rule, _)| rule.output.access.clone())
             .collect(),
-        broken: usize::from(any_error(&checked.diagnostics)),
+        broken: any_error(&checked.diagnostics),
     };
     let text = unit::drop_in(&needs);
     if json {
@@ -124,7 +124,8 @@ fn config(said: Option<&Path>, findings: &mut Vec<Finding>) -> Option<Config> {
         return None;
     }
     let (config, diagnostics) = crate::config::read(&path);
-    let shown = path.display();
+    let whole = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    let shown = whole.display();
     let wrong = |severity: Severity| diagnostics.iter().find(|one| one.severity == severity);
     let look = "`reelmill check` shows where";
     findings.push(match (wrong(Severity::Error), wrong(Severity::Warning)) {
@@ -235,8 +236,13 @@ fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
         };
         findings.push(places::bucket(name, &seen, user, config.workers.min_free));
     }
-    if let Some(needs) = facts::patiently(move || facts::directories(&watched)) {
-        findings.extend(machine::inotify(facts::inotify(), needs));
+    match facts::patiently(move || facts::directories(&watched)) {
+        Some(needs) => findings.extend(machine::inotify(facts::inotify(), needs)),
+        None => findings.push(warn(
+            "inotify",
+            "the directories below the buckets could not be counted",
+            "look after the disks: one does not answer",
+        )),
     }
     findings
 }

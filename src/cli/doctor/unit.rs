@@ -34,15 +34,15 @@ pub struct Needs {
     pub buckets: Vec<(BucketName, PathBuf, Role)>,
     /// What rules say of who owns results.
     pub access: Vec<AccessSpec>,
-    /// Rule files that could not be read.
-    pub broken: usize,
+    /// Whether there are broken rule files, of which nothing is known.
+    pub broken: bool,
 }
 
 /// The drop-in.
 pub fn drop_in(needs: &Needs) -> String {
     let mut unit = Lines::default();
     let mut service = Lines::default();
-    if needs.broken > 0 {
+    if needs.broken {
         unit.note("Some rule files are broken (`reelmill check`): what they need is not in here.");
     }
     for (name, path, _) in &needs.buckets {
@@ -216,7 +216,7 @@ mod tests {
                 .map(|(name, path, role)| (name.parse().unwrap(), path.into(), *role))
                 .collect(),
             access: Vec::new(),
-            broken: 0,
+            broken: false,
         }
     }
 
