@@ -34,7 +34,7 @@ use crate::object::BucketName;
 use crate::rule::Rule;
 use crate::worker::inventory::{self, Inventory};
 use finding::{Finding, Level, bad, ok, warn};
-use places::{Role, SeenBucket};
+use places::{Known, Role, SeenBucket};
 
 /// How long the daemon may take to say how it stands.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -226,7 +226,7 @@ fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
         let known = if place.trouble.is_none() && place.readable {
             recognise(config, name, &bucket.path)
         } else {
-            None
+            Known::Untold
         };
         let seen = SeenBucket {
             place,
@@ -247,14 +247,14 @@ fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
     findings
 }
 
-/// Whether a bucket is the one that it was; none where nobody remembers, or this user may not look.
-fn recognise(config: &Config, name: &BucketName, path: &Path) -> Option<Result<(), String>> {
+/// Whether a bucket is the one that it was.
+fn recognise(config: &Config, name: &BucketName, path: &Path) -> Known {
     let bucket = LocalBucket::new(name.clone(), path, &config.state.join("buckets"));
-    match facts::patiently(move || bucket.recognise())? {
-        Ok(true) => Some(Ok(())),
-        Ok(false) => None,
-        Err(error) if may_not_look(&error) => None,
-        Err(error) => Some(Err(crate::service::with_causes(&error))),
+    match facts::patiently(move || bucket.recognise()) {
+        Some(Ok(true)) => Known::Yes,
+        Some(Ok(false)) => Known::New,
+        Some(Err(error)) if !may_not_look(&error) => Known::Another(crate::service::with_causes(&error)),
+        _ => Known::Untold,
     }
 }
 

@@ -78,13 +78,27 @@ pub enum Trouble {
     Other(String),
 }
 
+/// Whether a directory is the bucket that it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Known {
+    /// It is.
+    Yes,
+    /// The daemon has not met it yet.
+    New,
+    /// It is not, and why.
+    Another(String),
+    /// This user may not know.
+    #[default]
+    Untold,
+}
+
 /// What was seen of a bucket.
 #[derive(Debug, Clone, Default)]
 pub struct SeenBucket {
     /// The directory.
     pub place: Place,
-    /// Whether it is the one that it was: none where nothing was remembered; an error says why not.
-    pub known: Option<Result<(), String>>,
+    /// Whether it is the one that it was.
+    pub known: Known,
     /// How often it is walked where there are no events.
     pub poll: Duration,
     /// What rules do with it.
@@ -99,7 +113,7 @@ pub fn bucket(name: &BucketName, seen: &SeenBucket, user: &str, min_free: u64) -
     if let Some(finding) = out_of_reach(&what, place, user) {
         return finding;
     }
-    if let Some(Err(reason)) = &seen.known {
+    if let Known::Another(reason) = &seen.known {
         let help = format!("mount its disk; if this is the right directory: reelmill bucket accept {name}");
         return bad(Code::NoInput, what, reason.clone(), help);
     }
@@ -126,7 +140,7 @@ pub fn bucket(name: &BucketName, seen: &SeenBucket, user: &str, min_free: u64) -
         .free
         .map_or_else(String::new, |free| format!(", {} free", size(free)));
     let mode = if place.writable { "" } else { ", read-only" };
-    let fresh = if seen.known.is_none() { ", new" } else { "" };
+    let fresh = if seen.known == Known::New { ", new" } else { "" };
     let says = format!("{path}: {file_system}, {watched}{mode}{fresh}{free}");
     match place.free {
         Some(free) if seen.role.output && free < min_free => bad(
@@ -275,7 +289,7 @@ mod tests {
     fn seen(place: Place, role: Role) -> SeenBucket {
         SeenBucket {
             place,
-            known: Some(Ok(())),
+            known: Known::Yes,
             poll: Duration::from_secs(10),
             role,
         }
@@ -329,7 +343,7 @@ mod tests {
     #[test]
     fn a_bucket_that_is_another_one_than_before_is_bad() {
         let mut bucket = seen(place(), SOURCE);
-        bucket.known = Some(Err("it does not carry its marker".into()));
+        bucket.known = Known::Another("it does not carry its marker".into());
         let found = judged(&bucket);
         assert_eq!(found.level, Level::Bad);
         assert!(found.help.unwrap().contains("bucket accept inbox"));
