@@ -141,6 +141,7 @@ fn may_use(path: &Path, from: &str, to: &str) -> bool {
                 path.starts_with("worker/child.rs")
                     || path.starts_with("worker/child")
                     || path == Path::new("worker/registry.rs")
+                    || path == Path::new("worker/inventory.rs")
             }
             _ => false,
         },

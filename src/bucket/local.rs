@@ -59,6 +59,19 @@ impl LocalBucket {
         self.0.adopt(&root).map(|_| ())
     }
 
+    /// Whether the directory is there and the right one, without taking it for anything: true where it is known, false
+    /// where nothing has been remembered of it yet. Waits for the disk.
+    pub fn recognise(&self) -> Result<bool, BucketError> {
+        let root = self.0.open_unchecked()?;
+        let remembered = Known::load(&self.0.memory)
+            .map_err(|error| BucketError::transient(format!("cannot read {}", self.0.memory.display()), error))?;
+        match remembered {
+            None => Ok(false),
+            Some(remembered) if self.0.is_known(&root, &remembered)? => Ok(true),
+            Some(remembered) => Err(self.0.stranger(&root, &remembered)),
+        }
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Place) -> Result<T, BucketError> + Send + 'static,

@@ -31,6 +31,12 @@ pub enum Command {
     },
     /// Check the config file and every rule file, and contact nothing
     Check,
+    /// Say whether this machine is fit: GStreamer, buckets, limits, disks, clock
+    Doctor {
+        /// Print what `systemctl edit reelmill` needs for the buckets of the config
+        #[arg(long)]
+        unit: bool,
+    },
     /// Say how the daemon stands: buckets, rules, queue, jobs that run
     Status,
     /// Run one rule on one file, here and now, without a daemon
@@ -102,6 +108,9 @@ pub enum Command {
         /// Write down which GStreamer elements there are, and end.
         #[arg(long)]
         build_registry: bool,
+        /// Say which GStreamer elements there are, and end.
+        #[arg(long, conflicts_with = "build_registry")]
+        list_elements: bool,
     },
 }
 

@@ -7,6 +7,7 @@
 pub mod arguments;
 mod backup;
 pub mod client;
+mod doctor;
 mod exit;
 mod explain;
 mod files;
@@ -34,6 +35,8 @@ use arguments::{Arguments, BucketCommand, Command, LogFormat};
 use clap::Parser as _;
 use exit::{Code, Trouble};
 
+use crate::worker::child::{self, Errand};
+
 /// Carries out a command line, the program's name first. Synchronous up to here: the worker must find itself
 /// without a runtime and without a second thread.
 pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -49,8 +52,16 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
-    if let Command::Worker { build_registry } = arguments.command {
-        return crate::worker::child::main(build_registry);
+    if let Command::Worker {
+        build_registry,
+        list_elements,
+    } = arguments.command
+    {
+        return child::main(match (build_registry, list_elements) {
+            (true, _) => Errand::BuildRegistry,
+            (_, true) => Errand::ListElements,
+            _ => Errand::Work,
+        });
     }
     match carry_out(&arguments) {
         Ok(code) => code,
@@ -65,6 +76,8 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Run { .. } if json => run::run(config, LogFormat::Json),
         Command::Run { log_format } => run::run(config, *log_format),
         Command::Check => files::check(config, json),
+        Command::Doctor { unit: true } => doctor::print_unit(config, json),
+        Command::Doctor { unit: false } => Ok(doctor::doctor(config, json)),
         Command::Status => status::status(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
         Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),

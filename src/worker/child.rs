@@ -11,24 +11,38 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::frame::{self, FrameError};
-use super::jail;
 use super::protocol::{CONTROL_FD, FromWorker, INPUT_FD, Progress, ToWorker, VERSION};
-use super::registry;
+use super::{inventory, jail, registry};
 use crate::job::{ErrorKind, Failure, Finding};
 use crate::media::source::{FileReader, Input};
 use crate::media::{self, Listener, Position};
 use crate::plan::OutputReport;
 use crate::rule::TaskId;
 
-/// Runs the worker until the daemon lets it go; with `build_registry` only writes the plugin registry.
+/// What a child is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// To read media, until the daemon lets it go.
+    Work,
+    /// To write the plugin registry.
+    BuildRegistry,
+    /// To say which elements there are.
+    ListElements,
+}
+
+/// Does what the child was started for.
 #[must_use]
-pub fn main(build_registry: bool) -> ExitCode {
+pub fn main(errand: Errand) -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         // In one line: see below.
         let said = panic.to_string().replace('\n', " ");
         let _ = writeln!(std::io::stderr(), "{said}");
     }));
-    let ended = if build_registry { registry::build() } else { work() };
+    let ended = match errand {
+        Errand::Work => work(),
+        Errand::BuildRegistry => registry::build(),
+        Errand::ListElements => inventory::list(),
+    };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

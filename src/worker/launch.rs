@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -78,6 +78,9 @@ pub(super) fn shed(control: Option<RawFd>, input: Option<RawFd>) -> std::io::Res
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         libc::setpriority(libc::PRIO_PROCESS, 0, 5);
+        // What a service may do besides (give results away) is not for those who read media. Without such leave
+        // there is nothing to take.
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         let first = libc::c_uint::try_from(INPUT_FD + 1).unwrap_or(5);
         let closed = libc::syscall(
             libc::SYS_close_range,
@@ -98,31 +101,49 @@ pub(super) async fn build_registry(
     registry: &Path,
     patience: Duration,
 ) -> Result<String, Failure> {
+    let _ = std::fs::remove_file(registry);
+    let (ran, words) = look_at_plugins(settings, registry, "--build-registry", patience).await?;
+    if !ran.status.success() || File::open(registry).is_err() {
+        return Err(ended(ran.status, &words.last()));
+    }
+    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+/// Runs the child that says which elements there are; answers what it printed.
+pub(super) async fn list_elements(
+    settings: &WorkerSettings,
+    registry: &Path,
+    patience: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let (ran, words) = look_at_plugins(settings, registry, "--list-elements", patience).await?;
+    if !ran.status.success() {
+        return Err(ended(ran.status, &words.last()));
+    }
+    Ok(ran.stdout)
+}
+
+async fn look_at_plugins(
+    settings: &WorkerSettings,
+    registry: &Path,
+    errand: &str,
+    patience: Duration,
+) -> Result<(Output, Words), Failure> {
     let folder = registry
         .parent()
         .filter(|folder| folder.is_dir())
         .unwrap_or(Path::new("/"));
-    let _ = std::fs::remove_file(registry);
     let mut command = bare(settings, registry, folder);
     command
-        .args(["worker", "--build-registry"])
+        .args(["worker", errand])
         .env("GST_REGISTRY_UPDATE", "yes")
         .stdout(Stdio::piped());
     // SAFETY: as for a worker.
     unsafe { command.pre_exec(|| shed(None, None)) };
     let ran = tokio::time::timeout(patience, command.output())
         .await
-        .map_err(|_| {
-            Failure::new(
-                ErrorKind::TimedOut,
-                "the list of GStreamer's plugins was not written in time",
-            )
-        })?
+        .map_err(|_| Failure::new(ErrorKind::TimedOut, "GStreamer's plugins were not listed in time"))?
         .map_err(|error| starting(&error))?;
     let mut words = Words::default();
     words.hear(&ran.stderr);
-    if !ran.status.success() || File::open(registry).is_err() {
-        return Err(ended(ran.status, &words.last()));
-    }
-    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+    Ok((ran, words))
 }

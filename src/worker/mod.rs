@@ -7,6 +7,7 @@ pub mod child;
 mod distrust;
 mod ending;
 pub mod frame;
+pub mod inventory;
 pub mod jail;
 mod launch;
 pub mod protocol;

@@ -1,0 +1,86 @@
+//! Which GStreamer a worker would find, and which elements: a child of its own is asked, so that whoever asks stays free
+//! of GStreamer.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gst::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::launch;
+use super::spawn::WorkerSettings;
+use crate::job::{ErrorKind, Failure};
+
+/// How long the child may look at plugins.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a worker has to work with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Of GStreamer: major, minor, micro.
+    pub version: (u32, u32, u32),
+    /// Every element that a worker may use, in order.
+    pub elements: Vec<String>,
+    /// Why no worker can start, where that is so.
+    pub refusal: Option<String>,
+}
+
+impl Inventory {
+    /// Whether workers have this element.
+    #[must_use]
+    pub fn has(&self, element: &str) -> bool {
+        self.elements
+            .binary_search_by(|known| known.as_str().cmp(element))
+            .is_ok()
+    }
+}
+
+/// Asks a child of this program. It lists plugins anew, in a folder of its own that goes away with the answer, and
+/// leaves the registry of the daemon alone.
+///
+/// # Errors
+/// Where the child cannot be started, ends badly, or GStreamer is not there.
+pub async fn ask(program: PathBuf) -> Result<Inventory, Failure> {
+    let folder = std::env::temp_dir().join(format!("reelmill-plugins-{:016x}", rand::random::<u64>()));
+    private_folder(&folder)
+        .map_err(|error| Failure::new(ErrorKind::Io, format!("{} cannot be made: {error}", folder.display())))?;
+    let registry = folder.join("registry.bin");
+    let settings = WorkerSettings {
+        program,
+        registry: registry.clone(),
+    };
+    let said = launch::list_elements(&settings, &registry, PATIENCE).await;
+    let _ = std::fs::remove_dir_all(&folder);
+    serde_json::from_slice(&said?).map_err(|error| {
+        Failure::new(
+            ErrorKind::Internal,
+            format!("the child's answer cannot be read: {error}"),
+        )
+    })
+}
+
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+/// The child's part: prints the inventory as JSON.
+pub(super) fn list() -> Result<(), String> {
+    gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
+    let refusal = crate::media::allowed::load().err().map(|failure| failure.message);
+    let (major, minor, micro, _) = gst::version();
+    let mut elements: Vec<String> = gst::Registry::get()
+        .features(gst::ElementFactory::static_type())
+        .iter()
+        .map(|feature| feature.name().to_string())
+        .collect();
+    elements.sort();
+    let inventory = Inventory {
+        version: (major, minor, micro),
+        elements,
+        refusal,
+    };
+    let text = serde_json::to_string(&inventory).map_err(|error| error.to_string())?;
+    writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+}
