@@ -4,9 +4,12 @@
 //! from the shared [`Mill`], and every change goes through the store.
 
 pub mod explain;
+pub mod queue;
 mod requests;
 pub mod status;
+pub mod submit;
 pub mod view;
+pub mod waiting;
 
 use std::sync::Arc;
 
@@ -88,6 +91,7 @@ impl App {
         for job in &jobs {
             views.push(self.view(job).await?);
         }
+        self.tell_waits(&mut views).await?;
         Ok(views)
     }
 
@@ -98,6 +102,7 @@ impl App {
     pub async fn job(&self, id: &str) -> Result<JobView, AppError> {
         let job = self.find(id).await?;
         let mut view = self.view(&job).await?;
+        self.tell_waits(std::slice::from_mut(&mut view)).await?;
         view.media = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Ok(view)
     }

@@ -23,7 +23,7 @@ use crate::object::{BucketName, Object, ObjectKey};
 use crate::rule::book::{BrokenFile, LiveRule, RuleBook};
 use crate::service::mill::Mill;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Acceptance, Accepted, NewJob};
+use crate::store::{Acceptance, Accepted, Holds, NewJob};
 
 const RULE: &str = r#"
 enabled = true
@@ -144,7 +144,13 @@ impl House {
     async fn fail(&self, id: &JobId) {
         let now = Timestamp::now();
         let later = now + jiff::SignedDuration::from_mins(1);
-        let job = self.mill.store.claim("test", now, later).await.unwrap().unwrap();
+        let job = self
+            .mill
+            .store
+            .claim("test", &Holds::default(), now, later)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(&job.id, id);
         let lease: Lease = job.lease.unwrap();
         let task = job.tasks[0].id.clone();
@@ -309,7 +315,13 @@ async fn a_running_job_is_told_to_stop_and_its_runner_ends_it() {
     let id = house.accept("incoming/a.mp4", 1).await;
     let now = Timestamp::now();
     let later = now + jiff::SignedDuration::from_mins(1);
-    let job = house.mill.store.claim("test", now, later).await.unwrap().unwrap();
+    let job = house
+        .mill
+        .store
+        .claim("test", &Holds::default(), now, later)
+        .await
+        .unwrap()
+        .unwrap();
     let stop = CancellationToken::new();
     let number = job.lease.unwrap().number;
     house.mill.running.insert(id.clone(), number, stop.clone(), now);

@@ -338,7 +338,10 @@ fn about(job: &JobView) -> String {
         .map(|reason| format!(": {reason}"))
         .unwrap_or_default();
     match job.state {
-        JobState::Queued => format!("job {} waits in the queue{because}", job.id),
+        JobState::Queued => match &job.waits {
+            Some(wait) => format!("job {} waits: {}", job.id, wait.message),
+            None => format!("job {} waits in the queue{because}", job.id),
+        },
         JobState::Running => format!("job {} works on it", job.id),
         JobState::Succeeded => {
             let count: usize = job.tasks.iter().map(|task| task.outputs.len()).sum();

@@ -40,6 +40,13 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
                 output::print(&format!("job {} is queued", job.id));
             })?;
         }
+        Some(JobsCommand::Priority { id, priority }) => {
+            let wish = json!({ "priority": priority });
+            let job = client.post(&format!("/v1/jobs/{}/priority", escape(id)), &wish)?;
+            answer(job, json, |job: &JobView| {
+                output::print(&format!("job {} has priority {} now", job.id, job.priority));
+            })?;
+        }
         Some(JobsCommand::Cancel { id, reason }) => {
             let wish = json!({ "reason": reason });
             let job = client.post(&format!("/v1/jobs/{}/cancel", escape(id)), &wish)?;
@@ -136,6 +143,9 @@ fn seconds(value: f64) -> String {
 
 fn why(job: &JobView) -> String {
     let error = job.tasks.iter().find_map(|task| task.error.as_ref());
+    if let Some(wait) = &job.waits {
+        return wait.message.clone();
+    }
     match (&job.reason, error) {
         (_, Some(error)) if job.state == JobState::Failed => error.message.clone(),
         (Some(reason), _) => reason.clone(),
@@ -177,6 +187,12 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
     }
     if let Some(ended) = job.ended {
         line("ended", format!("{ended}  ({})", ago(ended, now)));
+    }
+    if let Some(wait) = &job.waits {
+        line("waits", tame(&wait.message));
+    }
+    if let Some(context) = &job.context {
+        line("context", tame(context));
     }
     if let Some(due) = job.not_before {
         line("waits", format!("until {due}  ({})", ago(due, now)));

@@ -12,6 +12,7 @@ mod files;
 mod jobs;
 mod output;
 mod progress;
+mod queue;
 pub mod report;
 mod rules;
 mod run;
@@ -61,6 +62,10 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Explain { bucket, key } => explain::explain(config, bucket, key, json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
+        Command::Pause { rule, reason } => queue::pause(config, rule.as_deref(), reason.as_deref(), json),
+        Command::Resume { rule } => queue::resume(config, rule.as_deref(), json),
+        Command::Submit(wish) => queue::submit(config, wish, json),
+        Command::Backfill(wish) => queue::backfill(config, wish, json),
         Command::Bucket {
             command: BucketCommand::Accept { name },
         } => files::accept_bucket(config, name, json),

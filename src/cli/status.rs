@@ -53,6 +53,9 @@ fn show(status: &StatusView) {
         figure("failed"),
         figure("cancelled")
     ));
+    for pause in &status.paused {
+        output::print(&format!("paused   {}", super::queue::words(pause)));
+    }
     output::print(&format!(
         "rules    {} enabled, {} disabled, {} broken, in {}",
         status.rules.enabled,

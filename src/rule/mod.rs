@@ -6,6 +6,7 @@
 pub mod book;
 pub mod check;
 pub mod edit;
+pub mod hours;
 pub mod matching;
 pub mod names;
 pub mod renewal;
@@ -147,6 +148,17 @@ pub struct Rule {
     pub on_failure: OnFailure,
     /// A truncated or corrupt source is a failure, not a finding.
     pub strict: bool,
+    /// When its jobs start, and how many at once.
+    pub queue: QueueSpec,
+}
+
+/// `max_running` and `enabled_hours`: they hold back jobs, and never keep them from being made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueSpec {
+    /// At most so many of its jobs run at once, 1 ..= 1000; none: no limit but the slots.
+    pub max_running: Option<u32>,
+    /// Jobs start only within these; none: at any time.
+    pub hours: Option<hours::Hours>,
 }
 
 impl Rule {

@@ -3,6 +3,7 @@
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
 mod kinds;
+mod queue;
 mod tasks;
 mod together;
 mod transcode;
@@ -22,12 +23,10 @@ use crate::object::{BucketName, Directory};
 pub use together::{Clash, check_together, clashes};
 
 /// Keys of a rule that later versions have.
-const LATER: [&str; 12] = [
+const LATER: [&str; 10] = [
     "notify",
     "preset",
     "presets",
-    "enabled_hours",
-    "max_running",
     "after_success",
     "owner",
     "group",
@@ -75,6 +74,7 @@ fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketNa
     };
     let enabled = table.get("enabled").map_or(Some(false), |value| value.boolean());
     let priority = table.get("priority").map_or(Some(0), |value| value.integer(-10..=10));
+    let queue = queue::read(&mut table);
     let strict = table.get("strict").map_or(Some(false), |value| value.boolean());
     let on_failure = table.get("on_failure").map_or(Some(OnFailure::Note), |value| {
         value.one_of(&[("note", OnFailure::Note), ("none", OnFailure::None)], &[])
@@ -111,6 +111,7 @@ fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketNa
         retry: retry?,
         on_failure: on_failure?,
         strict: strict?,
+        queue: queue?,
     })
 }
 

@@ -148,6 +148,7 @@ pub fn job(row: &SqliteRow) -> Result<Job, StoreError> {
             None => None,
             Some(_) => Some(job_id(row, "retry_of")?),
         },
+        context: row.try_get("context")?,
         media: row.try_get("media")?,
         tasks: Vec::new(),
     })

@@ -137,6 +137,11 @@ async fn claims_and_pages_read_indexes_only() {
              AND bucket = 'x' AND key IN (SELECT unhex(value) FROM json_each('[]'))",
             "PRIMARY KEY (rule=? AND bucket=? AND key=?)",
         ),
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs AS first INDEXED BY jobs_ready WHERE first.rule = 'web' \
+             AND first.state = 'queued' AND first.not_before IS NULL ORDER BY first.rank, first.seq LIMIT 1",
+            "jobs_ready (rule=?)",
+        ),
     ] {
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(query).fetch_all(&store.writer).await.unwrap();
         let text: Vec<&str> = plan.iter().map(|step| step.3.as_str()).collect();
@@ -144,6 +149,50 @@ async fn claims_and_pages_read_indexes_only() {
         assert!(text.contains(index), "{query}: {text}");
         assert!(!text.contains("TEMP B-TREE"), "{query}: {text}");
     }
+}
+
+/// A database as the first version left it, with jobs in it.
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_on_with_its_jobs() {
+    const FIRST: &str = include_str!("../migrations/0001_start.sql");
+    let file = File::new();
+    let store = file.store().await;
+    accept(&store, wish("waits", 1, 0), at(0)).await;
+    accept(&store, wish("runs", 1, 0), at(-10)).await;
+    claim(&store, at(1)).await;
+    // Back to what the first version knows: its tables, and only its migration on record.
+    for undo in [
+        "DROP TABLE pauses",
+        "DROP TABLE dedupes",
+        "ALTER TABLE jobs DROP COLUMN context",
+        "DROP INDEX jobs_ready",
+        "CREATE INDEX jobs_ready ON jobs (rank, seq) WHERE state = 'queued' AND not_before IS NULL",
+        "DELETE FROM _sqlx_migrations WHERE version > 1",
+    ] {
+        sqlx::query(undo).execute(&store.writer).await.unwrap();
+    }
+    let fresh = sqlx::sqlite::SqlitePool::connect("sqlite::memory:").await.unwrap();
+    sqlx::raw_sql(FIRST).execute(&fresh).await.unwrap();
+    let schema = "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE '%sqlx%' ORDER BY 1";
+    let wanted: Vec<String> = sqlx::query_scalar(schema).fetch_all(&fresh).await.unwrap();
+    let is: Vec<String> = sqlx::query_scalar(schema).fetch_all(&store.writer).await.unwrap();
+    assert_eq!(is, wanted);
+    store.close().await;
+    let store = file.store().await;
+    let (job, _) = claim(&store, at(2)).await;
+    assert_eq!(job.object.key.to_string(), "waits");
+    assert_eq!(
+        store
+            .jobs(&JobFilter {
+                limit: 9,
+                ..JobFilter::default()
+            })
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(store.take_back(Some("here"), at(3)).await.unwrap(), 2);
 }
 
 /// `REELMILL_MEASURE=100000 cargo test --lib measure_the_queue -- --nocapture` prints times with so many jobs.
@@ -172,6 +221,15 @@ async fn measure_the_queue() {
     ] {
         sqlx::query(end).execute(&store.writer).await.unwrap();
     }
+    // As many again wait before all others, in the queue of a rule that is held.
+    for batch in 0..jobs.div_ceil(500) {
+        let wishes = (0..500).map(|at_key| crate::store::Acceptance {
+            rule: "held".parse().unwrap(),
+            ..wish(&format!("held/{batch}/{at_key}"), 1, 0)
+        });
+        store.accept(wishes.collect(), at(0)).await.unwrap();
+    }
+    store.pause(Some(&"held".parse().unwrap()), None, at(0)).await.unwrap();
     let mut times = std::collections::BTreeMap::<&str, Vec<Duration>>::new();
     let mut clock = |name: &'static str, begun: Instant| {
         times.entry(name).or_default().push(begun.elapsed());
