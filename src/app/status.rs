@@ -294,7 +294,12 @@ fn rule(live: &LiveRule, book: &RuleBook, counts: &[JobCount], standing: &Standi
             .map(|directory| directory.as_str().to_owned()),
         paused: standing.pause(Some(&rule.name)).map(PauseView::from),
         max_running: rule.queue.max_running,
-        enabled_hours: rule.queue.hours.as_ref().map(|hours| hours.texts()).unwrap_or_default(),
+        enabled_hours: rule
+            .queue
+            .hours
+            .as_ref()
+            .map(crate::rule::hours::Hours::texts)
+            .unwrap_or_default(),
         waits: standing.hold(&rule.name, book, Timestamp::now(), &TimeZone::system()),
         tasks: rule
             .tasks

@@ -44,11 +44,11 @@ pub struct Counts {
     pub queued: u64,
     /// Bytes of their objects.
     pub size: u64,
-    /// Left out: the rule did them, or has a job for them.
+    /// Left out: the rule did them, has a job for them, or was given one at the same moment.
     pub known: u64,
     /// Left out: Reelmill wrote them.
     pub own: u64,
-    /// Left out: being written to, gone meanwhile, or decided by somebody else at the same moment.
+    /// Left out: being written to, or gone meanwhile.
     pub busy: u64,
 }
 
@@ -169,7 +169,7 @@ async fn some(
             }
             queued.push(object);
         } else {
-            counts.busy += 1;
+            counts.known += 1;
         }
     }
     if !queued.is_empty() {
