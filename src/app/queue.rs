@@ -190,6 +190,7 @@ impl App {
             .map_err(|error| match error {
                 BackfillError::Bucket(error) => super::requests::bucket_error(&error),
                 BackfillError::Store(error) => AppError::from(error),
+                BackfillError::Stopping => AppError::Unavailable(error.to_string()),
             })?;
         if !wish.dry_run {
             tracing::info!(rule = %live.rule.name, queued = counts.queued, listed = counts.listed, "backfilled");

@@ -61,6 +61,9 @@ pub enum BackfillError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The daemon.
+    #[error("the daemon stops; what was queued so far stays queued, so ask again once it runs")]
+    Stopping,
 }
 
 /// Whether the rule still has something to do about an object. `unfinished`: the identity last accepted has jobs, and
@@ -102,6 +105,9 @@ pub async fn backfill(
         });
         counts.matching += wanted.len() as u64;
         for part in wanted.chunks(TOGETHER) {
+            if mill.stopping.is_cancelled() {
+                return Err(BackfillError::Stopping);
+            }
             let queued = some(mill, live, wish, part.to_vec(), &mut counts).await?;
             for object in &queued {
                 counts.queued += 1;

@@ -36,6 +36,8 @@ pub struct Mill {
     pub queue_changed: Notify,
     /// Somebody wants the rules read again.
     pub rules_changed: Notify,
+    /// Cancelled once the daemon begins to stop: long work that somebody waits for breaks off.
+    pub stopping: CancellationToken,
     /// When the daemon started.
     pub started: Timestamp,
 }
@@ -59,6 +61,7 @@ impl Mill {
             health: Health::default(),
             queue_changed: Notify::new(),
             rules_changed: Notify::new(),
+            stopping: CancellationToken::new(),
             started,
         }
     }

@@ -113,6 +113,14 @@ async fn a_bucket_that_goes_away_breaks_it_off_and_the_next_goes_on() {
     assert_eq!(house.run(&WHOLE).await.0.queued, 2);
 }
 
+#[tokio::test]
+async fn a_daemon_that_stops_does_not_wait_for_it() {
+    let house = House::new(&["in/a"]);
+    house.mill.stopping.cancel();
+    let broken = backfill(&house.mill, &house.live, &WHOLE, |_| {}).await;
+    assert!(matches!(broken, Err(BackfillError::Stopping)));
+}
+
 #[test]
 fn old_changed_and_failed_objects_are_open_and_done_ones_are_not() {
     let identity = Identity::local(1, 1);
