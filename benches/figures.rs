@@ -49,7 +49,8 @@ video = { codec = "h264", crf = 23, preset = "veryfast" }
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [(&str, fn()); 5] = [
+    let all: [(&str, fn()); 6] = [
+        ("history", history),
         ("idle", idle),
         ("sixty", sixty_at_once),
         ("many", ten_thousand),
@@ -140,6 +141,86 @@ fn ten_thousand() {
         "10,000 files dropped at once, all queued after {taken:?}; memory {before:.1} -> {:.1} MiB",
         memory(&house)
     );
+}
+
+/// 100,000 jobs that ended, each with three tasks and three outputs, as copies of a real one.
+fn history() {
+    const MORE: &str = "[task.info]\nkind = \"probe\"\n[task.still]\nkind = \"snapshot\"\nat = [\"0s\"]\n";
+    let mut house = House::new(&[("copy", &format!("{COPY}\n{MORE}"))]);
+    house.start();
+    house.drop_file(&harness::film(), "clip.mp4");
+    let real = house.wait_for_jobs(1)[0]["id"].as_str().unwrap().to_owned();
+    house.stop();
+    let database = house.path("state/reelmill.db");
+    multiply(&database, 100_000);
+    house.start();
+    house.wait_until("the first listing is over", || {
+        let status = house.json(&["status"]);
+        status["parts"]["list:inbox"]["message"].as_str().map(|_| ())
+    });
+    let bytes = fs::metadata(&database).unwrap().len();
+    println!("100,000 jobs: the database has {:.0} MiB", bytes as f64 / 1_048_576.0);
+    let failed = house.json(&["jobs", "list", "--state", "failed", "--limit", "1000"]);
+    let far = failed[999]["id"].as_str().unwrap().to_owned();
+    for (what, words) in [
+        ("--version", vec!["--version"]),
+        ("jobs list", vec!["jobs", "list"]),
+        ("jobs list --json", vec!["jobs", "list", "--json"]),
+        ("jobs list --state failed", vec!["jobs", "list", "--state", "failed"]),
+        ("jobs list --rule copy", vec!["jobs", "list", "--rule", "copy"]),
+        ("jobs list --since 1h", vec!["jobs", "list", "--since", "1h"]),
+        (
+            "jobs list --before (25,000 jobs on)",
+            vec!["jobs", "list", "--before", &far],
+        ),
+        ("jobs show (beginning of an id)", vec!["jobs", "show", &real[..9]]),
+        ("jobs show (end of an id)", vec!["jobs", "show", &real[9..]]),
+        ("status", vec!["status"]),
+        ("explain", vec!["explain", "inbox", "clip.mp4"]),
+    ] {
+        let mut taken: Vec<Duration> = (0..40)
+            .map(|_| {
+                let begin = Instant::now();
+                let output = house.reelmill(&words);
+                assert!(output.status.success(), "{output:?}");
+                begin.elapsed()
+            })
+            .collect();
+        taken.sort();
+        println!("  {what}: median {:.1?}, longest {:.1?}", taken[20], taken[39]);
+    }
+}
+
+/// Copies the only job of a database, with all that belongs to it, so many times; each a second older than the last.
+fn multiply(database: &Path, count: i64) {
+    const STEPS: [&str; 4] = [
+        "INSERT INTO jobs (id, rule, rule_version, bucket, key, identity, generation, state, priority, rank, attempt, \
+         created, started, ended, superseded, media) \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+         SELECT printf('0%06x%08x', 1000000 - i / 3, (i * 2654435761) % 4294967296), rule, rule_version, bucket, \
+         CAST('camera/2026/clip' || i || '.mp4' AS BLOB), identity, 1, iif(i % 25 = 0, 'failed', 'succeeded'), priority, \
+         rank, attempt, created - 1000 * i, started - 1000 * i, ended - 1000 * i, 0, media FROM n, jobs",
+        "INSERT INTO tasks SELECT jobs.seq, place, tasks.id, kind, after, condition, tasks.state, attempts, alone, \
+         error_kind, error_message, findings, tasks.started, tasks.ended FROM jobs, tasks WHERE tasks.job = 1 AND seq > 1 \
+         AND ?1 > 0",
+        "INSERT INTO outputs SELECT outputs.bucket, CAST(jobs.key || '_' || task AS BLOB), outputs.identity, checksum, \
+         outputs.rule, source_bucket, jobs.key, jobs.id, task, 1, outputs.state, remove_after, before FROM jobs, outputs \
+         WHERE jobs.seq > 1 AND ?1 > 0",
+        "INSERT INTO ledger SELECT rule, bucket, key, identity, generation, 0, NULL FROM jobs WHERE seq > 1 AND ?1 > 0",
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection as _;
+        let place = format!("sqlite://{}", database.display());
+        let mut db = sqlx::SqliteConnection::connect(&place).await.unwrap();
+        for step in STEPS {
+            sqlx::query(step).bind(count).execute(&mut db).await.unwrap();
+        }
+        db.close().await.unwrap();
+    });
 }
 
 /// From the name in the inbox to the worker's first frame, and to the published still.

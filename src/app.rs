@@ -3,25 +3,36 @@
 //! Answers are plain data ([`view`]) that serialize as they are. Nothing here keeps state: everything comes
 //! from the shared [`Mill`], and every change goes through the store.
 
+pub mod backup;
 pub mod explain;
+pub mod holding;
 pub mod queue;
 mod requests;
 pub mod status;
 pub mod submit;
 pub mod view;
-pub mod waiting;
+mod waiting;
+pub mod watch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::job::{Job, JobId};
+use crate::bucket::Bucket;
+use crate::diagnostic::did_you_mean;
+use crate::job::{Job, JobId, JobState};
+use crate::object::BucketName;
+use crate::rule::RuleName;
 use crate::service::mill::Mill;
-use crate::store::{JobFilter, StoreError};
-use view::JobView;
+use crate::store::{JobFilter, OutputRecord, StoreError};
+use view::{JobView, SourceView};
 
-/// How many of the newest jobs are searched for a shortened id.
+/// How many of the newest jobs are searched for the end of an id.
 const SEARCHED: u32 = 5000;
+
+/// How many ids that fit are counted before it is just "several".
+const NAMED: u32 = 3;
 
 /// The most jobs that one answer lists.
 pub const MOST_JOBS: u32 = 1000;
@@ -45,6 +56,9 @@ pub enum AppError {
     /// The question itself is wrong.
     #[error("{0}")]
     BadRequest(String),
+    /// The daemon may not do what was asked for.
+    #[error("{0}")]
+    Forbidden(String),
     /// Cannot be answered just now.
     #[error("{0}")]
     Unavailable(String),
@@ -61,6 +75,7 @@ impl AppError {
             Self::NotFound(_) => "not_found",
             Self::Conflict(_) => "conflict",
             Self::BadRequest(_) => "bad_request",
+            Self::Forbidden(_) => "forbidden",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -82,15 +97,22 @@ impl App {
     /// Jobs, newest first.
     ///
     /// # Errors
-    /// Where the store does not answer.
-    pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobView>, AppError> {
+    /// Where a rule or bucket is asked for that nobody knows, or the store does not answer.
+    pub async fn list(&self, filter: &JobFilter) -> Result<Vec<JobView>, AppError> {
+        if let Some(rule) = &filter.rule {
+            self.known_rule(rule).await?;
+        }
+        if let Some(bucket) = &filter.bucket {
+            self.known_bucket(bucket.as_str())?;
+        }
+        self.jobs(filter).await
+    }
+
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobView>, AppError> {
         let mut filter = filter.clone();
         filter.limit = filter.limit.clamp(1, MOST_JOBS);
         let jobs = self.mill.store.jobs(&filter).await?;
-        let mut views = Vec::with_capacity(jobs.len());
-        for job in &jobs {
-            views.push(self.view(job).await?);
-        }
+        let mut views = self.views(&jobs).await?;
         self.tell_waits(&mut views).await?;
         Ok(views)
     }
@@ -114,14 +136,60 @@ impl App {
 
     async fn view(&self, job: &Job) -> Result<JobView, AppError> {
         let outputs = self.mill.store.outputs(&job.id).await?;
+        self.with_source(job, self.with_outputs(job, &outputs)).await
+    }
+
+    /// Adds what became of the source, where its rule says that something should.
+    async fn with_source(&self, job: &Job, mut view: JobView) -> Result<JobView, AppError> {
+        if job.after_success.is_some() && job.state == JobState::Succeeded {
+            let step = self.mill.store.source_step(&job.id).await?;
+            view.source = step.as_ref().map(SourceView::new);
+        }
+        Ok(view)
+    }
+
+    /// Several at once: their outputs are read in one go.
+    async fn views(&self, jobs: &[Job]) -> Result<Vec<JobView>, AppError> {
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
+        let mut of_job: HashMap<JobId, Vec<OutputRecord>> = HashMap::with_capacity(jobs.len());
+        for output in self.mill.store.outputs_of(&ids).await? {
+            of_job.entry(output.job.clone()).or_default().push(output);
+        }
+        let mut views = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let outputs = of_job.get(&job.id).map_or(&[][..], Vec::as_slice);
+            views.push(self.with_source(job, self.with_outputs(job, outputs)).await?);
+        }
+        Ok(views)
+    }
+
+    fn with_outputs(&self, job: &Job, outputs: &[OutputRecord]) -> JobView {
         let running = self.mill.running.get(&job.id);
-        Ok(JobView::new(
-            job,
-            &outputs,
-            running.as_ref(),
-            &self.mill.config,
-            Timestamp::now(),
-        ))
+        JobView::new(job, outputs, running.as_ref(), &self.mill.config, Timestamp::now())
+    }
+
+    /// Refuses a rule that neither the rule book nor any job knows.
+    async fn known_rule(&self, name: &RuleName) -> Result<(), AppError> {
+        let book = self.mill.book.get();
+        if book.get(name).is_some() {
+            return Ok(());
+        }
+        let counts = self.mill.store.counts().await?;
+        if counts.iter().any(|count| &count.rule == name) {
+            return Ok(());
+        }
+        let names = book.rules.iter().map(|live| live.rule.name.as_str());
+        Err(AppError::NotFound(no_such("rule", name.as_str(), names)))
+    }
+
+    fn known_bucket(&self, name: &str) -> Result<(&BucketName, &Arc<dyn Bucket>), AppError> {
+        let parsed = name.parse::<BucketName>().ok();
+        parsed
+            .and_then(|parsed| self.mill.buckets.get_key_value(&parsed))
+            .ok_or_else(|| {
+                let names = self.mill.buckets.keys().map(BucketName::as_str);
+                AppError::NotFound(no_such("bucket", name, names))
+            })
     }
 
     /// The job with this id, or the only one whose id begins or ends so.
@@ -136,31 +204,32 @@ impl App {
                 id.escape_debug()
             )));
         }
-        let mut found: Vec<Job> = Vec::new();
-        let mut filter = JobFilter {
-            limit: MOST_JOBS,
-            ..JobFilter::default()
-        };
-        for _ in 0..SEARCHED / MOST_JOBS {
-            let page = self.mill.store.jobs(&filter).await?;
-            let Some(last) = page.last() else { break };
-            filter.before = Some(last.id.clone());
-            found.extend(page.into_iter().filter(|job| {
-                let id = job.id.as_str();
-                id.starts_with(&part) || id.ends_with(&part)
-            }));
-        }
+        let found = self.mill.store.ids(&part, SEARCHED, NAMED).await?;
         match found.as_slice() {
             [] => Err(AppError::NotFound(format!(
-                "no job among the newest {SEARCHED} has an id that begins or ends with {part}"
+                "no job has an id that begins with {part}, nor do any of the newest {SEARCHED} end so; `reelmill jobs list` shows them"
             ))),
-            [_] => Ok(found.remove(0)),
-            [first, second, ..] => Err(AppError::Conflict(format!(
-                "{part} fits {} jobs, {} and {} among them: give more of the id",
-                found.len(),
-                first.id,
-                second.id
+            [only] => Ok(self.mill.store.job(only).await?),
+            [first, second, more @ ..] => Err(AppError::Conflict(format!(
+                "{part} fits {} jobs, {first} and {second} among them: give more of the id",
+                if more.is_empty() { "2" } else { "several" },
             ))),
         }
     }
+}
+
+/// Nothing of this name, and what was probably meant.
+fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let hint = match (did_you_mean(name, known.iter().copied()), known.as_slice()) {
+        (Some(meant), _) => format!("did you mean \"{meant}\"?"),
+        (None, []) => "there is none at all".to_owned(),
+        (None, [only]) => format!("there is only \"{only}\""),
+        (None, some) if some.len() <= 12 => format!("there are {}", some.join(", ")),
+        (None, many) => format!(
+            "there are {} others; `reelmill status` and `reelmill rules` list them",
+            many.len()
+        ),
+    };
+    format!("there is no {what} \"{}\"; {hint}", name.escape_debug())
 }

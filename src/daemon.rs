@@ -22,7 +22,7 @@ use crate::job::order;
 use crate::publish::Scratch;
 use crate::service::mill::Mill;
 use crate::service::runner::{Workshop, cores};
-use crate::service::{arming, dispatch, intake, publishing, rescue, rules, sweep, tidy, watching};
+use crate::service::{arming, dispatch, history, intake, publishing, rescue, rules, sources, sweep, tidy, watching};
 use crate::store::sqlite::SqliteStore;
 use crate::worker::{registry, spawn::WorkerSettings};
 
@@ -195,6 +195,8 @@ fn start(mill: &Arc<Mill>, tokens: &Tokens, services: &mut JoinSet<&'static str>
     spawn(services, "arming", arming::run(mill.clone(), sources()));
     spawn(services, "rescue", rescue::run(mill.clone(), rest()));
     spawn(services, "tidy", tidy::run(mill.clone(), rest()));
+    spawn(services, "sources", sources::run(mill.clone(), rest()));
+    spawn(services, "history", history::run(mill.clone(), rest()));
     Ok(())
 }
 
@@ -206,7 +208,10 @@ fn spawn(services: &mut JoinSet<&'static str>, name: &'static str, work: impl Fu
 }
 
 /// One daemon for each state directory. The lock goes with the process, however it ends.
-fn lock(state: &Path) -> anyhow::Result<File> {
+///
+/// # Errors
+/// Where another process has it, or the directory cannot be used.
+pub fn lock(state: &Path) -> anyhow::Result<File> {
     let path = state.join("lock");
     let mut file = OpenOptions::new()
         .create(true)

@@ -131,7 +131,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         }
     });
     let channels = info.audio().map(|audio| audio.channels.clamp(1, 6));
-    Work::Transcode(TranscodePlan {
+    Work::Transcode(Box::new(TranscodePlan {
         file: file.to_owned(),
         settings: Transcode {
             container: Container::Mp4,
@@ -156,7 +156,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         gop_frames: None,
         channels,
         rate: info.audio().map(|_| 48_000),
-    })
+    }))
 }
 
 fn stills(info: &MediaInfo, prefix: &str, at: &[f64], format: ImageFormat) -> Work {

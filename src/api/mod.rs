@@ -28,6 +28,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/resume", post(queue::resume))
         .route("/v1/submit", post(queue::submit))
         .route("/v1/backfill", post(queue::backfill))
+        .route("/v1/watch", get(routes::watch))
+        .route("/v1/backup", post(routes::backup))
         .route("/v1/explain", get(routes::explain))
         .route("/v1/rules", get(routes::rules))
         .route("/v1/reload", post(routes::reload))

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -44,6 +45,7 @@ impl IntoResponse for Refusal {
             AppError::NotFound(_) => StatusCode::NOT_FOUND,
             AppError::Conflict(_) => StatusCode::CONFLICT,
             AppError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            AppError::Forbidden(_) => StatusCode::FORBIDDEN,
             AppError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -71,11 +73,12 @@ pub struct JobsQuery {
     bucket: Option<String>,
     key: Option<String>,
     key_bytes: Option<String>,
+    since: Option<Timestamp>,
     before: Option<String>,
     limit: Option<u32>,
 }
 
-/// `GET /v1/jobs?state=&rule=&bucket=&key=&key_bytes=&before=&limit=`
+/// `GET /v1/jobs?state=&rule=&bucket=&key=&key_bytes=&since=&before=&limit=`
 pub async fn jobs(
     State(app): State<App>,
     query: Result<Query<JobsQuery>, QueryRejection>,
@@ -101,10 +104,11 @@ pub async fn jobs(
             (None, None) => None,
             (text, bytes) => Some(key(text.as_deref(), bytes.as_deref())?),
         },
+        since: query.since,
         before: query.before.as_deref().map(JobId::parse).transpose()?,
         limit: query.limit.unwrap_or(50).clamp(1, MOST_JOBS),
     };
-    Ok(Json(app.jobs(&filter).await?).into_response())
+    Ok(Json(app.list(&filter).await?).into_response())
 }
 
 /// `GET /v1/jobs/{id}`
@@ -142,6 +146,43 @@ pub async fn cancel(State(app): State<App>, Path(id): Path<String>, body: Bytes)
     let wish: CancelBody = wish(&body)?;
     let job = app.cancel(&id, wish.reason.as_deref()).await?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
+}
+
+/// The question of `GET /v1/watch`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchQuery {
+    /// What the last answer said.
+    cursor: Option<String>,
+    /// Whole ids, parted by commas.
+    jobs: Option<String>,
+}
+
+/// `GET /v1/watch?cursor=&jobs=`
+pub async fn watch(
+    State(app): State<App>,
+    query: Result<Query<WatchQuery>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(query) = query?;
+    let named = query.jobs.iter().flat_map(|text| text.split(','));
+    let named = named.map(JobId::parse).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(app.watch(query.cursor.as_deref(), &named).await?).into_response())
+}
+
+/// The wish of `POST /v1/backup`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupBody {
+    /// Absolute; nothing may be there.
+    #[serde(default)]
+    file: String,
+}
+
+/// `POST /v1/backup`
+pub async fn backup(State(app): State<App>, body: Bytes) -> Result<Response, Refusal> {
+    let wish: BackupBody = wish(&body)?;
+    let made = app.backup(&wish.file).await?;
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 /// The question of `GET /v1/explain`.

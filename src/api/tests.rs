@@ -66,9 +66,11 @@ impl House {
             workers: Workers {
                 slots: 2,
                 drain: Duration::ZERO,
+                min_free: 0,
             },
             ageing: Ageing::Strict,
             grace: Duration::ZERO,
+            history: crate::config::History::default(),
         };
         let database = folder.path().join("reelmill.db");
         let store = SqliteStore::open(&database, order::Ageing::Strict).await.unwrap();
@@ -286,7 +288,9 @@ async fn jobs_are_filtered_and_wrong_filters_are_refused() {
     assert_eq!(count("/v1/jobs").await, 2);
     assert_eq!(count("/v1/jobs?state=failed").await, 1);
     assert_eq!(count("/v1/jobs?state=failed,queued").await, 2);
-    assert_eq!(count("/v1/jobs?rule=other").await, 0);
+    assert_eq!(house.refused("/v1/jobs?rule=other", None).await, "not_found");
+    assert_eq!(house.refused("/v1/jobs?bucket=other", None).await, "not_found");
+    assert_eq!(count("/v1/jobs?since=2999-01-01T00:00:00Z").await, 0);
     assert_eq!(count("/v1/jobs?bucket=inbox&key=incoming%2Fb.mp4").await, 1);
     assert_eq!(count("/v1/jobs?bucket=inbox&key_bytes=aW5jb21pbmcvYi5tcDQ").await, 1);
     for wrong in ["state=done", "limit=many", "key_bytes=%21", "stat=failed", "before=x"] {
@@ -412,9 +416,9 @@ async fn explain_says_what_stands_in_the_way() {
     inbox/elsewhere/a.mp4: no_match it does not lie below "incoming/"
     inbox/incoming/text.txt: no_match its extension is "txt", and the rule takes the usual extensions of films and sound
     inbox/incoming/.a.mp4: ignored_name names like this are left alone: a part of its path begins with a dot
-    inbox/incoming/gone.mp4: gone the object is not there
+    inbox/incoming/gone.mp4: gone the object is not there, and never was as far as this rule knows
     inbox/incoming/new.mp4: would_start it wants this object and will start as soon as the object is noticed, at the next listing at the latest
-    inbox/incoming/queued.mp4: queued job 1mnbe8000000002 waits in the queue
+    inbox/incoming/queued.mp4: queued job 1mnbe8000000002 waits for its turn
     inbox/incoming/failed.mp4: failed job 1mnbe8000000001 failed: no film at all
     "#);
     let kind = house.refused("/v1/explain?bucket=none&key=a", None).await;

@@ -1,12 +1,16 @@
 //! Why an object did or did not start a job: the same questions as intake asks, in the same order, answered
 //! in words. Changes nothing.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::view::{JobView, key_texts};
+use super::waiting::{Queue, waits_for};
 use super::{App, AppError};
 use crate::bucket::Resolved;
+use crate::diagnostic::quantity::counted;
 use crate::job::JobState;
 use crate::object::{BucketName, Identity, ObjectKey};
 use crate::rule::book::{ArmingMode, LiveRule};
@@ -14,6 +18,12 @@ use crate::rule::matching::is_ignored;
 use crate::rule::{Rule, matching};
 use crate::service::with_causes;
 use crate::store::{JobFilter, LedgerEntry, OutputRecord};
+
+/// How many of the newest jobs of a key are looked at.
+const JOBS_READ: u32 = 200;
+
+/// How many of them are told of each rule.
+const JOBS_SHOWN: usize = 10;
 
 /// Everything about one key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,7 +77,8 @@ pub struct Verdict {
     /// The rule.
     pub rule: String,
     /// `disabled`, `other_bucket`, `no_match`, `ignored_name`, `own_output`, `gone`, `not_a_file`, `busy`, `settling`,
-    /// `offline`, `baseline`, `arming`, `would_start`, `changed`, `accepted`, or the state of its job.
+    /// `offline`, `baseline`, `arming`, `would_start`, `changed`, `accepted`, `no_rule` (it is no more), or the
+    /// state of its job.
     pub verdict: String,
     /// In words.
     pub message: String,
@@ -100,6 +111,7 @@ struct Facts<'a> {
     made: Option<&'a OutputRecord>,
     ledger: Option<&'a LedgerEntry>,
     jobs: &'a [JobView],
+    queue: Queue,
 }
 
 impl App {
@@ -108,18 +120,7 @@ impl App {
     /// # Errors
     /// Where there is no such bucket, or the store does not answer.
     pub async fn explain(&self, bucket: &str, key: &ObjectKey) -> Result<ExplainView, AppError> {
-        let found = bucket
-            .parse::<BucketName>()
-            .ok()
-            .and_then(|name| self.mill.buckets.get_key_value(&name));
-        let Some((name, place)) = found else {
-            let names: Vec<_> = self.mill.buckets.keys().map(BucketName::as_str).collect();
-            return Err(AppError::NotFound(format!(
-                "the config has no bucket \"{}\"; it has {}",
-                bucket.escape_debug(),
-                names.join(", ")
-            )));
-        };
+        let (name, place) = self.known_bucket(bucket)?;
         let (object, identity) = match place.resolve(key).await {
             Ok(resolved) => describe(&resolved),
             Err(error) => (ObjectView::plain("offline", &with_causes(&error)), None),
@@ -130,16 +131,24 @@ impl App {
         let names: Vec<_> = book.rules.iter().map(|live| live.rule.name.clone()).collect();
         let ledger = self.mill.store.ledger(&names, name, keys).await?;
         let ignored = is_ignored(key);
+        let filter = JobFilter {
+            bucket: Some(name.clone()),
+            key: Some(key.clone()),
+            limit: JOBS_READ,
+            ..JobFilter::default()
+        };
+        let mut of_rule: BTreeMap<String, Vec<JobView>> = BTreeMap::new();
+        for job in self.jobs(&filter).await? {
+            of_rule.entry(job.rule.clone()).or_default().push(job);
+        }
+        let queue = Queue {
+            running: self.mill.running.len(),
+            slots: self.mill.config.workers.slots,
+            now: Timestamp::now(),
+        };
         let mut rules = Vec::new();
         for live in &book.rules {
-            let filter = JobFilter {
-                rule: Some(live.rule.name.clone()),
-                bucket: Some(name.clone()),
-                key: Some(key.clone()),
-                limit: 10,
-                ..JobFilter::default()
-            };
-            let jobs = self.jobs(&filter).await?;
+            let mut jobs = of_rule.remove(live.rule.name.as_str()).unwrap_or_default();
             let facts = Facts {
                 bucket: name,
                 key,
@@ -149,13 +158,28 @@ impl App {
                 made: made.first(),
                 ledger: ledger.iter().find(|line| line.rule == live.rule.name),
                 jobs: &jobs,
+                queue,
             };
             let (verdict, message) = judge(live, &facts);
+            let ledger = facts.ledger.map(LedgerView::new);
+            jobs.truncate(JOBS_SHOWN);
             rules.push(Verdict {
                 rule: live.rule.name.to_string(),
                 verdict: verdict.to_owned(),
                 message,
-                ledger: facts.ledger.map(LedgerView::new),
+                ledger,
+                jobs,
+            });
+        }
+        // Rules that are no more.
+        for (rule, mut jobs) in of_rule {
+            let last = jobs.first().map_or_else(String::new, |job| about(job, &jobs, queue));
+            jobs.truncate(JOBS_SHOWN);
+            rules.push(Verdict {
+                rule,
+                verdict: "no_rule".to_owned(),
+                message: format!("there is no such rule any more; {last}"),
+                ledger: None,
                 jobs,
             });
         }
@@ -235,7 +259,7 @@ fn judge(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
         return ("other_bucket", words);
     }
     if let Some(job) = facts.jobs.iter().find(|job| !job.state.is_final()) {
-        return (job.state.as_str(), about(job));
+        return (job.state.as_str(), about(job, facts.jobs, facts.queue));
     }
     if !live.enabled {
         let words = format!("it is disabled; `reelmill rules enable \"{}\"` turns it on", rule.name);
@@ -301,7 +325,7 @@ fn judge_ledger(live: &LiveRule, facts: &Facts) -> (&'static str, String) {
     }
     let job = facts.jobs.iter().find(|job| job.generation == known.generation.0);
     match job {
-        Some(job) => (job.state.as_str(), about(job)),
+        Some(job) => (job.state.as_str(), about(job, facts.jobs, facts.queue)),
         None if known.baseline => (
             "baseline",
             "the object was there already when the rule was enabled or widened, so it counts as old (trigger.existing = \"ignore\"); \
@@ -325,13 +349,17 @@ fn mismatch(rule: &Rule, facts: &Facts) -> Option<String> {
 
 /// What is missing may have been worked on before.
 fn after_all(facts: &Facts, words: &str) -> String {
+    let since = facts.ledger.and_then(|line| line.gone_at);
+    let since = since.map_or_else(String::new, |since| format!(", missing since {since}"));
     match facts.jobs.first() {
-        Some(job) => format!("{words} now; {}", about(job)),
-        None => words.to_owned(),
+        Some(job) => format!("{words} now{since}; {}", about(job, facts.jobs, facts.queue)),
+        None if facts.ledger.is_some() => format!("{words} now{since}; it was there before, and started nothing"),
+        None => format!("{words}, and never was as far as this rule knows"),
     }
 }
 
-fn about(job: &JobView) -> String {
+/// What became of a job; `same` are the jobs of its rule and object.
+fn about(job: &JobView, same: &[JobView], queue: Queue) -> String {
     let because = job
         .reason
         .as_ref()
@@ -340,12 +368,20 @@ fn about(job: &JobView) -> String {
     match job.state {
         JobState::Queued => match &job.waits {
             Some(wait) => format!("job {} waits: {}", job.id, wait.message),
-            None => format!("job {} waits in the queue{because}", job.id),
+            None => format!("job {} waits {}", job.id, waits_for(job, same, queue)),
         },
-        JobState::Running => format!("job {} works on it", job.id),
+        JobState::Running => {
+            let phase = job.work.as_ref().map_or("starting", |work| work.phase.as_str());
+            format!("job {} is at work on it ({phase})", job.id)
+        }
         JobState::Succeeded => {
             let count: usize = job.tasks.iter().map(|task| task.outputs.len()).sum();
-            format!("job {} did it and published {count} outputs", job.id)
+            let count = counted(count as u64, "output");
+            let source = job
+                .source
+                .as_ref()
+                .map_or_else(String::new, |source| format!("; the source {}", source.words()));
+            format!("job {} did it and published {count}{source}", job.id)
         }
         JobState::Failed => {
             let error = job.tasks.iter().find_map(|task| task.error.as_ref());

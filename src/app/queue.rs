@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::holding::PauseView;
 use super::view::{JobView, key_texts};
-use super::waiting::PauseView;
 use super::{App, AppError};
 use crate::diagnostic::quantity;
 use crate::job::{JobState, Priority};

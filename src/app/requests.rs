@@ -92,8 +92,8 @@ impl App {
             rule: Some(old.rule.clone()),
             bucket: Some(old.object.bucket.clone()),
             key: Some(old.object.key.clone()),
-            before: None,
             limit: 1,
+            ..JobFilter::default()
         };
         match self.mill.store.jobs(&filter).await?.first() {
             None => Ok(()),
@@ -179,6 +179,7 @@ impl App {
                 retry_of: Some(old.id.clone()),
                 context: old.context.clone(),
                 dedupe: None,
+                after_success: old.after_success.clone(),
             });
         }
         let book = self.mill.book.get();

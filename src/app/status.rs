@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::holding::{PauseView, Standing, WaitView};
 use super::view::JobView;
-use super::waiting::{PauseView, Standing, WaitView};
 use super::{App, AppError, MOST_JOBS};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::job::JobState;
@@ -342,7 +342,7 @@ fn diagnostic(one: &Diagnostic) -> DiagnosticView {
 }
 
 /// Every state has its figure, so that a reader need not know which may be missing.
-fn by_state(counts: &[JobCount], rule: Option<&RuleName>) -> BTreeMap<String, u64> {
+pub(super) fn by_state(counts: &[JobCount], rule: Option<&RuleName>) -> BTreeMap<String, u64> {
     let mut sums: BTreeMap<String, u64> = JobState::ALL
         .into_iter()
         .map(|state| (state.as_str().to_owned(), 0))

@@ -128,8 +128,8 @@ impl App {
             rule: Some(live.rule.name.clone()),
             bucket: Some(bucket.clone()),
             key: Some(key.clone()),
-            before: None,
             limit: 10,
+            ..JobFilter::default()
         };
         Ok(self.mill.store.jobs(&filter).await?)
     }

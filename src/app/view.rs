@@ -5,11 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::waiting::WaitView;
+use super::holding::WaitView;
 use crate::config::Config;
+use crate::job::source::{SourceStep, StepState};
 use crate::job::{Failure, Finding, Job, JobState, TaskRecord, TaskState};
 use crate::object::{BucketName, ObjectKey};
 use crate::rule::TaskId;
+use crate::rule::source::AfterSuccess;
 use crate::service::mill::RunningJob;
 use crate::store::{OutputRecord, OutputState};
 
@@ -71,9 +73,71 @@ pub struct JobView {
     /// The note that says why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<OutputView>,
+    /// What became of the source after success, where the rule says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceView>,
     /// What the probe said; only where one job is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<serde_json::Value>,
+}
+
+/// What became of the source after success.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// `delete` or `move`.
+    pub wish: String,
+    /// `due`, `held`, `done`, `given_up`.
+    pub state: String,
+    /// Why it waits, is held or was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where it was moved to, readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// When it was done or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+}
+
+impl SourceView {
+    /// A step as people see it.
+    #[must_use]
+    pub fn new(step: &SourceStep) -> Self {
+        Self {
+            wish: match step.wish {
+                AfterSuccess::Delete => "delete",
+                AfterSuccess::Move { .. } => "move",
+            }
+            .to_owned(),
+            state: step.state.as_str().to_owned(),
+            reason: step.reason.clone(),
+            target: step
+                .target
+                .as_ref()
+                .filter(|_| step.state == StepState::Done)
+                .map(|key| key_texts(key).0),
+            ended: step.ended,
+        }
+    }
+
+    /// In words, to follow "the source".
+    #[must_use]
+    pub fn words(&self) -> String {
+        let because = self
+            .reason
+            .as_ref()
+            .map_or_else(String::new, |reason| format!(": {reason}"));
+        let (goes, went) = match self.wish.as_str() {
+            "delete" => ("will be deleted", "was deleted"),
+            _ => ("will be moved away", "was moved"),
+        };
+        match (self.state.as_str(), &self.target) {
+            ("done", Some(target)) => format!("{went} to {target}"),
+            ("done", None) => went.to_owned(),
+            ("due", _) => format!("{goes}{because}"),
+            _ => format!("stays{because}"),
+        }
+    }
 }
 
 /// A task of a job.
@@ -121,16 +185,26 @@ pub struct OutputView {
 /// How far a running job is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkView {
-    /// `starting`, `probing`, `working`, `publishing`.
+    /// `starting`, `probing`, `working`, `finishing` (all of the medium is done; files are completed and read back),
+    /// `publishing`.
     pub phase: String,
+    /// Seconds since the work on it began.
+    #[serde(default)]
+    pub elapsed: f64,
     /// Seconds of the medium that are done.
     pub position: f64,
     /// Seconds that the medium lasts, where known.
     pub duration: Option<f64>,
-    /// Seconds of the medium done in a second.
+    /// Bytes of the object that were read.
+    #[serde(default)]
+    pub bytes_read: u64,
+    /// Seconds of the medium done in a second, over the last seconds.
     pub speed: Option<f64>,
-    /// Seconds that the present run will take from here.
+    /// Seconds that the present run will take from here; none where that cannot be told.
     pub eta: Option<f64>,
+    /// Tasks of the job that come after the present run; how long they take is not known.
+    #[serde(default)]
+    pub later: u32,
 }
 
 /// A key for JSON: readable text, and the bytes where the text is not the whole truth.
@@ -156,7 +230,7 @@ impl JobView {
         now: Timestamp,
     ) -> Self {
         let running = running.filter(|_| job.state == JobState::Running);
-        let work = running.map(|running| WorkView::new(running, now));
+        let work = running.map(|running| WorkView::new(running, &job.tasks, now));
         Self {
             progress: progress(job, work.as_ref()),
             work,
@@ -210,6 +284,7 @@ impl JobView {
                 .collect(),
             note: of(None).into_iter().next(),
             media: None,
+            source: None,
         }
     }
 }
@@ -247,43 +322,42 @@ impl OutputView {
 impl WorkView {
     /// How far a job is that runs here.
     #[must_use]
-    pub fn new(running: &RunningJob, now: Timestamp) -> Self {
+    pub fn new(running: &RunningJob, tasks: &[TaskRecord], now: Timestamp) -> Self {
         let seconds = |ns: u64| ns as f64 / 1e9;
-        let position = seconds(running.progress.position_ns);
-        let duration = running.progress.duration_ns.map(seconds);
-        let wall = running.at.min(now).duration_since(running.since).as_secs_f64();
-        let speed = (wall > 0.5 && position > 0.0).then(|| position / wall);
-        let eta = speed
-            .zip(duration)
-            .map(|(speed, duration)| ((duration - position) / speed).max(0.0));
+        let end = running.progress.duration_ns.filter(|end| *end > 0);
+        let working = running.phase == "working";
+        let through = working && end.is_some_and(|end| running.progress.position_ns >= end - end / 500);
+        let later = tasks
+            .iter()
+            .filter(|task| !task.state.is_final() && !running.tasks.contains(&task.id));
+        let later = if running.tasks.is_empty() { 0 } else { later.count() };
         Self {
-            phase: running.phase.to_owned(),
-            position,
-            duration,
-            speed,
-            eta,
+            phase: if through { "finishing" } else { running.phase }.to_owned(),
+            elapsed: now.duration_since(running.since).as_secs_f64().max(0.0),
+            position: seconds(running.progress.position_ns),
+            duration: end.map(seconds),
+            bytes_read: running.progress.bytes_read,
+            speed: running.pace.speed(now).filter(|_| working && !through),
+            eta: end
+                .filter(|_| working && !through)
+                .and_then(|end| running.pace.remaining(end, now)),
+            later: u32::try_from(later).unwrap_or(u32::MAX),
         }
+    }
+
+    /// 0 ..= 1 of the present run; none where the medium's length or the position is not known.
+    #[must_use]
+    pub fn part(&self) -> Option<f64> {
+        let duration = self.duration.filter(|_| self.position > 0.0)?;
+        Some((self.position / duration).clamp(0.0, 1.0))
     }
 }
 
-/// Tasks that ended count whole, those at work by the position of their run.
+/// The position of the present run, where nothing comes after it.
 fn progress(job: &Job, work: Option<&WorkView>) -> Option<f64> {
     match job.state {
         JobState::Succeeded => Some(1.0),
-        JobState::Running if !job.tasks.is_empty() => {
-            let ended = job.tasks.iter().filter(|task| task.state.is_final());
-            let at_work = job.tasks.iter().filter(|task| task.state == TaskState::Running);
-            let part = work.and_then(|work| {
-                let duration = work.duration.filter(|duration| *duration > 0.0)?;
-                Some((work.position / duration).clamp(0.0, 1.0))
-            });
-            let (ended, at_work) = (ended.count() as f64, at_work.count() as f64);
-            if at_work > 0.0 && part.is_none() && ended == 0.0 {
-                return None;
-            }
-            let whole = job.tasks.len() as f64;
-            Some(((ended + at_work * part.unwrap_or(0.0)) / whole).clamp(0.0, 1.0))
-        }
+        JobState::Running => work.filter(|work| work.later == 0).and_then(WorkView::part),
         _ => None,
     }
 }

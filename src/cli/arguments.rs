@@ -41,12 +41,14 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Say for every rule why it would or would not start on an object
+    /// Say for every rule why it would or would not start on an object, and what became of it
     Explain {
-        /// The bucket's name
-        bucket: String,
-        /// The object's key: its path below the bucket's directory
-        key: OsString,
+        /// The bucket's name; or, alone, the path of a file in a bucket's directory
+        #[arg(value_name = "BUCKET|FILE")]
+        bucket: OsString,
+        /// The object's key: its path below the bucket's directory (after `--` where it looks like an option)
+        #[arg(allow_hyphen_values = true)]
+        key: Option<OsString>,
     },
     /// List rules, show one, turn one on or off
     Rules {
@@ -77,6 +79,12 @@ pub enum Command {
     Submit(Submit),
     /// Queue what lies in a rule's bucket already and what it has not done
     Backfill(Backfill),
+    /// Copy the database into a new file, while the daemon runs or not
+    Backup {
+        /// The file to write; nothing may be there
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Look after buckets
     Bucket {
         /// What to do.
@@ -124,6 +132,12 @@ pub enum JobsCommand {
         /// Its id, or at least 3 letters of its beginning or end
         id: String,
     },
+    /// Show jobs at work, with bars on a terminal, until they have ended
+    Watch {
+        /// Only these, and until they have ended: ids, or at least 3 letters of their beginnings or ends
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+    },
     /// Make a new job for the object of one that ended
     Retry {
         /// Its id, or at least 3 letters of its beginning or end
@@ -159,6 +173,15 @@ pub struct JobsList {
     /// Only of this rule
     #[arg(long)]
     pub rule: Option<String>,
+    /// Only of objects in this bucket
+    #[arg(long)]
+    pub bucket: Option<String>,
+    /// Only of this key: the object's path below the bucket's directory
+    #[arg(long, allow_hyphen_values = true)]
+    pub key: Option<OsString>,
+    /// Only those made since then: "2d", "90m", "2026-05-17" or a whole time
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
@@ -254,7 +277,24 @@ mod tests {
         let key = OsString::from_vec(b"a\xffb.mp4".to_vec());
         let line = ["reelmill".into(), "explain".into(), "inbox".into(), key.clone()];
         let arguments = Arguments::try_parse_from::<_, OsString>(line).expect("a command line");
-        assert!(matches!(arguments.command, Command::Explain { key: found, .. } if found == key));
+        assert!(matches!(arguments.command, Command::Explain { key: Some(found), .. } if found == key));
+    }
+
+    #[test]
+    fn a_key_may_begin_with_a_hyphen() {
+        for line in [
+            &["explain", "inbox", "-x.mp4", "--json"][..],
+            &["--json", "explain", "inbox", "--", "-x.mp4"],
+        ] {
+            let arguments = parse(line);
+            assert!(arguments.json);
+            assert!(matches!(arguments.command, Command::Explain { key: Some(key), .. } if key == "-x.mp4"));
+        }
+        let list = parse(&["jobs", "list", "--key", "-x.mp4"]);
+        assert!(
+            matches!(list.command, Command::Jobs { command: Some(JobsCommand::List(list)) }
+            if list.key.as_deref() == Some("-x.mp4".as_ref()))
+        );
     }
 
     #[test]

@@ -33,7 +33,17 @@ impl<'a> Client<'a> {
 
     /// Asks for something.
     pub fn get(&self, path: &str) -> Result<Value, Trouble> {
-        self.runtime.block_on(self.ask(Method::GET, path, None))
+        self.runtime.block_on(self.fetch(path))
+    }
+
+    /// The same for those who do something else meanwhile.
+    pub async fn fetch(&self, path: &str) -> Result<Value, Trouble> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// Does something that asks.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     /// Wishes something.
@@ -67,27 +77,54 @@ impl<'a> Client<'a> {
         read(status, &bytes)
     }
 
+    /// What would help somebody who may not use the socket.
+    fn who_may(&self) -> String {
+        use std::os::unix::fs::MetadataExt as _;
+        match std::fs::metadata(socket::path(&self.config.state)) {
+            Ok(about) => format!(
+                "it belongs to the group {}: ask to be put into that group, or use sudo",
+                named("/etc/group", about.gid())
+            ),
+            Err(_) => format!(
+                "{} is closed to you: ask to be put into the group that owns it, or use sudo",
+                self.config.state.display()
+            ),
+        }
+    }
+
     fn unreachable(&self, error: &std::io::Error) -> Trouble {
         let socket = socket::path(&self.config.state);
         let socket = socket.display();
         match error.kind() {
-            ErrorKind::PermissionDenied => Trouble::new(
-                Code::Permission,
-                format!("you may not talk to the daemon at {socket}: join the group that owns it, or use sudo"),
-            ),
+            ErrorKind::PermissionDenied => {
+                Trouble::new(Code::Permission, format!("you may not talk to the daemon at {socket}"))
+                    .help(self.who_may())
+            }
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Trouble::new(
                 Code::Unavailable,
-                format!(
-                    "the daemon is not running (nobody listens at {socket}); start it with\n  reelmill run --config {}",
-                    shell_word(&self.config.file)
-                ),
-            ),
+                format!("the daemon is not running: nobody listens at {socket}"),
+            )
+            .help(format!(
+                "start it: reelmill run --config {}\nor name the config of the one that runs: --config FILE",
+                shell_word(&self.config.file)
+            )),
             _ => Trouble::new(
                 Code::Unavailable,
                 format!("cannot talk to the daemon at {socket}: {error}"),
             ),
         }
     }
+}
+
+/// The name that a list of accounts has for a number, or the number.
+fn named(list: &str, number: u32) -> String {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let name = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number.to_string()).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| number.to_string())
 }
 
 /// A path as one word for a shell.
@@ -112,6 +149,7 @@ fn read(status: StatusCode, bytes: &[u8]) -> Result<Value, Trouble> {
         "not_found" => Code::NoInput,
         "bad_request" | "method_not_allowed" => Code::Usage,
         "conflict" => Code::Failed,
+        "forbidden" => Code::Permission,
         "unavailable" => Code::Temporary,
         _ => Code::Internal,
     };

@@ -46,8 +46,10 @@ pub struct Trouble {
     pub code: Code,
     /// The kind, for programs.
     pub kind: String,
-    /// For people.
+    /// For people: what is wrong and where, on one line. May hold words of strangers.
     pub message: String,
+    /// For people: what to do about it, in words of our own.
+    pub help: Option<String>,
     /// What is wrong in files, where that is the trouble.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -71,8 +73,16 @@ impl Trouble {
             code,
             kind: kind.to_owned(),
             message: message.into(),
+            help: None,
             diagnostics: Vec::new(),
         }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
     }
 
     /// Files that are wrong.
@@ -90,13 +100,21 @@ impl Trouble {
             std::io::ErrorKind::PermissionDenied => Code::Permission,
             _ => otherwise,
         };
-        Self::new(code, format!("{what}: {error}"))
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::new(code, format!("{what}: it is not there")),
+            std::io::ErrorKind::PermissionDenied => Self::new(code, format!("{what}: permission denied"))
+                .help("use another user or sudo, or change its mode"),
+            _ => Self::new(code, format!("{what}: {error}")),
+        }
     }
 
     /// Says it, and answers the exit code.
     pub fn tell(&self, json: bool) -> ExitCode {
         if json {
             let mut error = json!({ "kind": self.kind, "message": self.message });
+            if let Some(help) = &self.help {
+                error["help"] = json!(help);
+            }
             if !self.diagnostics.is_empty() {
                 error["diagnostics"] = report::to_json(&self.diagnostics);
             }
@@ -106,7 +124,10 @@ impl Trouble {
             if !self.diagnostics.is_empty() {
                 report::to_stderr(&self.diagnostics);
             }
-            output::say(&format!("reelmill: {}", self.message));
+            output::say(&format!("reelmill: {}", output::tame(&self.message)));
+            for line in self.help.iter().flat_map(|help| help.lines()) {
+                output::say(&format!("  {line}"));
+            }
         }
         self.code.into()
     }

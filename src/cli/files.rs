@@ -9,8 +9,10 @@ use super::exit::{Code, Trouble};
 use super::{output, report};
 use crate::bucket::local::LocalBucket;
 use crate::config::{Config, check_all, read_rules};
-use crate::diagnostic::{Diagnostic, Severity, SourceFile};
+use crate::diagnostic::quantity::counted;
+use crate::diagnostic::{Diagnostic, Severity, SourceFile, did_you_mean};
 use crate::object::BucketName;
+use crate::publish::Access;
 use crate::rule::{self, Rule};
 
 /// Where the config is: what was said, the environment, here, the system.
@@ -19,11 +21,19 @@ use crate::rule::{self, Rule};
 /// Where there is none.
 fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
     crate::config::find(said).map_err(|error| {
-        Trouble::new(
-            Code::Config,
-            format!("{error}; name one with --config FILE or REELMILL_CONFIG"),
-        )
+        Trouble::new(Code::Config, error.to_string()).help("name one with --config FILE or REELMILL_CONFIG")
     })
+}
+
+/// The path of a config file, where there is one.
+fn there(path: PathBuf) -> Result<PathBuf, Trouble> {
+    match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let words = format!("there is no config file {}", path.display());
+            Err(Trouble::new(Code::Config, words).help("name the right one with --config FILE or REELMILL_CONFIG"))
+        }
+        _ => Ok(path),
+    }
 }
 
 /// The checked config; warnings are shown.
@@ -31,7 +41,7 @@ fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
 /// # Errors
 /// Where there is none or it is wrong.
 pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
-    let path = find_config(said)?;
+    let path = there(find_config(said)?)?;
     let (config, diagnostics) = crate::config::read(&path);
     match config {
         Some(config) => {
@@ -50,7 +60,7 @@ pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
 
 /// `reelmill check`
 pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
-    let path = find_config(said)?;
+    let path = there(find_config(said)?)?;
     let (config, mut diagnostics) = crate::config::read(&path);
     let (mut rules, mut enabled) = (0, 0);
     if let Some(config) = &config {
@@ -59,6 +69,7 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
             Trouble::io(&what, &error, Code::NoInput)
         })?;
         let checked = check_all(config, &files);
+        diagnostics.extend(checked.rules.iter().filter_map(unknown_owner));
         rules = checked.rules.len();
         enabled = checked.rules.iter().filter(|(rule, _)| rule.enabled).count();
         diagnostics.extend(checked.diagnostics);
@@ -79,13 +90,20 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
         report::to_stderr(&diagnostics);
         let verdict = match errors {
             0 => "good".to_owned(),
-            1 => "1 error".to_owned(),
-            many => format!("{many} errors"),
+            some => counted(some as u64, "error"),
         };
-        let config = path.display();
-        output::print(&format!(
-            "{config}: {verdict}; {rules} good rules, {enabled} of them enabled"
-        ));
+        let rules_found = match (rules, enabled) {
+            (0, _) => "no good rule".to_owned(),
+            (1, 0) => "1 good rule, not enabled".to_owned(),
+            (1, _) => "1 good rule, enabled".to_owned(),
+            (all, some) => format!("{}, {some} of them enabled", counted(all as u64, "good rule")),
+        };
+        let warned = match warnings {
+            0 => String::new(),
+            some => format!(", {}", counted(some as u64, "warning")),
+        };
+        let config = output::tame(&path.display().to_string());
+        output::print(&format!("{config}: {verdict}{warned}; {rules_found}"));
         if errors == 0 && rules > 0 && enabled == 0 {
             output::print("No rule is enabled, so nothing will start: `reelmill rules enable NAME`.");
         }
@@ -97,6 +115,14 @@ pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
     } else {
         Code::Data.into()
     })
+}
+
+/// A warning where this machine does not know who should own a rule's results. It is no error: the daemon may run on
+/// another machine.
+fn unknown_owner((rule, file): &(Rule, SourceFile)) -> Option<Diagnostic> {
+    let error = Access::resolve(&rule.output.access).err()?;
+    let warning = Diagnostic::error(file, None, error.to_string()).as_warning();
+    Some(warning.with_help("jobs of this rule will fail where the daemon does not find them either"))
 }
 
 fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
@@ -111,11 +137,7 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
         .ok()
         .and_then(|name| config.buckets.get_key_value(&name));
     let Some((name, bucket)) = found else {
-        let names: Vec<_> = config.buckets.keys().map(BucketName::as_str).collect();
-        return Err(Trouble::new(
-            Code::NoInput,
-            format!("the config has no bucket \"{name}\"; it has {}", names.join(", ")),
-        ));
+        return Err(no_such_bucket(&config, name));
     };
     LocalBucket::new(name.clone(), &bucket.path, &config.state.join("buckets"))
         .accept()
@@ -127,6 +149,19 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
         output::print(&format!("{path} is the bucket {name} from now on."));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The config has no such bucket: which it has, and which was probably meant.
+pub fn no_such_bucket(config: &Config, name: &str) -> Trouble {
+    let names = || config.buckets.keys().map(BucketName::as_str);
+    let trouble = Trouble::new(
+        Code::NoInput,
+        format!("{} declares no bucket \"{name}\"", config.file.display()),
+    );
+    match did_you_mean(name, names()) {
+        Some(meant) => trouble.help(format!("did you mean \"{meant}\"?")),
+        None => trouble.help(format!("it declares {}", names().collect::<Vec<_>>().join(", "))),
+    }
 }
 
 /// Reads and checks one rule file for a trial: the rule and its text. The buckets that it names need not be

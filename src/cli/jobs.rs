@@ -1,9 +1,12 @@
 //! `reelmill jobs`
 
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,11 +16,16 @@ use super::arguments::{JobsCommand, JobsList};
 use super::client::{Client, escape};
 use super::exit::Trouble;
 use super::files;
-use super::output::{self, Paint, ago, size, span, tame};
+use super::output::{self, Paint, ago, length, size, tame};
+use super::since::since;
 use super::status::read;
 use super::table::Table;
+use super::terminal::wrap;
+use super::watch::{says, watch, why};
 use crate::app::view::{JobView, OutputView, TaskView};
+use crate::diagnostic::quantity::counted;
 use crate::job::JobState;
+use crate::plan::MediaInfo;
 
 /// Lists, shows, repeats or cancels jobs.
 pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> Result<ExitCode, Trouble> {
@@ -28,8 +36,9 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
         ..JobsList::default()
     };
     match command {
-        None => answer(client.get(&query(&every))?, json, list)?,
-        Some(JobsCommand::List(wanted)) => answer(client.get(&query(wanted))?, json, list)?,
+        None => answer(client.get(&query(&every)?)?, json, |jobs| list(jobs, &every))?,
+        Some(JobsCommand::List(wanted)) => answer(client.get(&query(wanted)?)?, json, |jobs| list(jobs, wanted))?,
+        Some(JobsCommand::Watch { ids }) => return watch(&client, ids, json),
         Some(JobsCommand::Show { id }) => {
             answer(client.get(&format!("/v1/jobs/{}", escape(id)))?, json, show)?;
         }
@@ -44,7 +53,7 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
             let wish = json!({ "priority": priority });
             let job = client.post(&format!("/v1/jobs/{}/priority", escape(id)), &wish)?;
             answer(job, json, |job: &JobView| {
-                output::print(&format!("job {} has priority {} now", job.id, job.priority));
+                output::print(&format!("job {} has priority {} now", tame(&job.id), job.priority));
             })?;
         }
         Some(JobsCommand::Cancel { id, reason }) => {
@@ -74,83 +83,93 @@ fn answer<T: Serialize + DeserializeOwned>(value: Value, json: bool, show: impl 
     Ok(())
 }
 
-fn query(wanted: &JobsList) -> String {
+fn query(wanted: &JobsList) -> Result<String, Trouble> {
     let mut path = format!("/v1/jobs?limit={}", wanted.limit);
     if !wanted.state.is_empty() {
         write!(path, "&state={}", escape(&wanted.state.join(","))).ok();
     }
-    for (name, value) in [("rule", &wanted.rule), ("before", &wanted.before)] {
+    for (name, value) in [
+        ("rule", &wanted.rule),
+        ("bucket", &wanted.bucket),
+        ("before", &wanted.before),
+    ] {
         if let Some(value) = value {
             write!(path, "&{name}={}", escape(value)).ok();
         }
     }
-    path
+    if let Some(key) = &wanted.key {
+        write!(path, "&key_bytes={}", URL_SAFE_NO_PAD.encode(key.as_bytes())).ok();
+    }
+    if let Some(text) = &wanted.since {
+        let since = since(text, Timestamp::now())?;
+        write!(path, "&since={}", escape(&since.to_string())).ok();
+    }
+    Ok(path)
 }
 
 #[allow(clippy::ptr_arg, reason = "the answer is a list")]
-fn list(jobs: &Vec<JobView>) {
-    if jobs.is_empty() {
-        output::print(
-            "No jobs. A file dropped into a watched directory starts one where an enabled rule wants it:\n\
-             `reelmill rules` lists the rules, `reelmill explain BUCKET KEY` says why an object did not start.",
-        );
+fn list(jobs: &Vec<JobView>, wanted: &JobsList) {
+    let narrowed = !wanted.state.is_empty()
+        || [&wanted.rule, &wanted.bucket, &wanted.before, &wanted.since]
+            .into_iter()
+            .any(Option::is_some)
+        || wanted.key.is_some();
+    if jobs.is_empty() && narrowed {
+        output::print("No such jobs.");
         return;
     }
-    table(jobs, Timestamp::now());
+    if jobs.is_empty() {
+        let words = "No jobs. A file dropped into a watched directory starts one where an enabled rule wants it: \
+             `reelmill rules` lists the rules, `reelmill explain BUCKET KEY` says why an object did not start.";
+        output::print_wrapped("", words);
+        return;
+    }
+    table(jobs, Some(Timestamp::now()));
+    let full = jobs.len() as u64 == u64::from(wanted.limit) && output::width().is_some();
+    if let Some(last) = jobs.last().filter(|_| full) {
+        output::say(&format!("(older ones: --before {})", last.id));
+    }
 }
 
-/// Jobs as a table.
-pub fn table(jobs: &[JobView], now: Timestamp) {
-    let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "DONE", "CREATED", "WHY"], 3).coloured(1);
+/// Jobs as a table; with their age where it is told what time it is.
+pub fn table(jobs: &[JobView], now: Option<Timestamp>) {
+    let mut table = Table::new(&["JOB", "STATE", "RULE", "OBJECT", "CREATED", "DETAIL"], 3)
+        .coloured(1)
+        .yielding(2, 8)
+        .yielding(5, 18)
+        .prose(5)
+        .expendable(&[4, 2, 5]);
     for job in jobs {
         table.row(&[
             job.id.clone(),
             job.state.as_str().to_owned(),
-            super::table::cut(&job.rule, 24),
+            job.rule.clone(),
             format!("{}/{}", job.bucket, job.key),
-            done(job),
-            ago(job.created, now),
-            super::table::cut(&why(job), 48),
+            now.map_or_else(String::new, |now| ago(job.created, now)),
+            detail(job),
         ]);
     }
     table.print();
 }
 
-/// How far a job is, in a word.
-fn done(job: &JobView) -> String {
-    match (job.state, job.progress, &job.work) {
-        (JobState::Running, Some(part), work) => {
-            let eta = work.as_ref().and_then(|work| work.eta);
-            let left = eta.map_or_else(String::new, |eta| format!(", {} left", seconds(eta)));
-            format!("{:.0} %{left}", part * 100.0)
-        }
-        (JobState::Running, None, Some(work)) => work.phase.clone(),
-        (state, _, _) if state.is_final() => match (job.started, job.ended) {
-            (Some(started), Some(ended)) => format!("in {}", seconds(ended.duration_since(started).as_secs_f64())),
-            _ => String::new(),
+/// How far a job is, how long it took, or why it failed or waits.
+fn detail(job: &JobView) -> String {
+    match job.state {
+        JobState::Running => says(job).trim_start().to_owned(),
+        JobState::Queued => match (&job.waits, job.not_before) {
+            (Some(wait), _) => wait.message.clone(),
+            (None, Some(due)) => format!("{}: {}", ago(due, Timestamp::now()), why(job)),
+            (None, None) => why(job),
         },
-        _ => String::new(),
+        JobState::Succeeded => took(job).map_or_else(String::new, |took| format!("in {took}")),
+        JobState::Failed | JobState::Cancelled => why(job),
     }
 }
 
-fn seconds(value: f64) -> String {
-    if value < 10.0 {
-        format!("{:.1} s", value.max(0.0))
-    } else {
-        span(std::time::Duration::try_from_secs_f64(value).map_or(0, |time| time.as_secs()))
-    }
-}
-
-fn why(job: &JobView) -> String {
-    let error = job.tasks.iter().find_map(|task| task.error.as_ref());
-    if let Some(wait) = &job.waits {
-        return wait.message.clone();
-    }
-    match (&job.reason, error) {
-        (_, Some(error)) if job.state == JobState::Failed => error.message.clone(),
-        (Some(reason), _) => reason.clone(),
-        _ => String::new(),
-    }
+/// How long a job was at work, from its first start.
+pub fn took(job: &JobView) -> Option<String> {
+    let (started, ended) = job.started.zip(job.ended)?;
+    Some(length(ended.duration_since(started).as_secs_f64()))
 }
 
 fn show(job: &JobView) {
@@ -161,32 +180,39 @@ fn show(job: &JobView) {
 
 /// One job in full.
 pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
+    let width = output::width();
     let state = job.state.as_str();
     let mut lines = vec![format!(
         "job       {}  {}",
-        paint.bold(&job.id),
+        paint.bold(&tame(&job.id)),
         paint.state(state, state)
     )];
-    let mut line = |name: &str, text: String| lines.push(format!("{name:<9} {text}"));
+    let mut line = |name: &str, text: String| lines.extend(wrap(&format!("{name:<9} "), &text, width));
+    let both = |time: Timestamp| format!("{time}  ({})", ago(time, now));
     if let Some(reason) = &job.reason {
         line("because", tame(reason));
     }
     line(
         "object",
-        format!("{}/{}  ({})", job.bucket, tame(&job.key), size(job.size)),
+        format!("{}/{}  ({})", tame(&job.bucket), tame(&job.key), size(job.size)),
     );
-    line("identity", format!("{}, generation {}", job.identity, job.generation));
-    line("rule", format!("{}, version {}", tame(&job.rule), job.rule_version));
+    line(
+        "identity",
+        format!("{}, generation {}", tame(&job.identity), job.generation),
+    );
+    line(
+        "rule",
+        format!("{}, version {}", tame(&job.rule), tame(&job.rule_version)),
+    );
     line("priority", job.priority.to_string());
-    line("created", format!("{}  ({})", job.created, ago(job.created, now)));
+    line("created", both(job.created));
     if let Some(started) = job.started {
-        line(
-            "started",
-            format!("{started}  ({}), attempt {}", ago(started, now), job.attempt),
-        );
+        let runs = counted(u64::from(job.attempt), "run");
+        line("started", format!("{}, {runs}", both(started)));
     }
     if let Some(ended) = job.ended {
-        line("ended", format!("{ended}  ({})", ago(ended, now)));
+        let took = took(job).map_or_else(String::new, |took| format!(", after {took}"));
+        line("ended", format!("{}{took}", both(ended)));
     }
     if let Some(wait) = &job.waits {
         line("waits", tame(&wait.message));
@@ -195,46 +221,62 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
         line("context", tame(context));
     }
     if let Some(due) = job.not_before {
-        line("waits", format!("until {due}  ({})", ago(due, now)));
+        line("waits", format!("until {}", both(due)));
+    }
+    if let Some(source) = &job.source {
+        line("source", tame(&source.words()));
     }
     if let Some(old) = &job.retry_of {
-        line("repeats", format!("job {old}"));
+        line("repeats", format!("job {}", tame(old)));
     }
-    if let Some(work) = &job.work {
-        let speed = work
-            .speed
-            .map_or_else(String::new, |speed| format!(", {speed:.1} times as fast as it plays"));
-        let part = job.progress.map_or_else(String::new, |_| format!(", {}", done(job)));
-        line("now", format!("{}{part}{speed}", work.phase));
+    if job.work.is_some() {
+        line("now", says(job).trim_start().to_owned());
+    }
+    if let Some(medium) = job.media.as_ref().and_then(medium) {
+        line("medium", medium);
     }
     for task in &job.tasks {
         lines.push(String::new());
-        task_lines(task, paint, &mut lines);
+        task_lines(task, paint, width, &mut lines);
     }
     if let Some(note) = &job.note {
-        lines.push(format!("\nnote      {}", place(note)));
+        lines.push(String::new());
+        lines.push(format!("note      {}", place(note)));
     }
     lines
 }
 
-fn task_lines(task: &TaskView, paint: &Paint, lines: &mut Vec<String>) {
+/// What the probe found, in a line.
+fn medium(media: &Value) -> Option<String> {
+    let media: MediaInfo = serde_json::from_value(media.clone()).ok()?;
+    let mut words = vec![tame(&media.container)];
+    words.extend(media.duration.map(|duration| length(duration.as_secs_f64())));
+    words.extend(media.video().map(|video| format!("{}x{}", video.width, video.height)));
+    words.push(counted(media.streams.len() as u64, "stream"));
+    let title = media.tags.iter().find(|(name, _)| name == "title");
+    words.extend(title.map(|(_, title)| format!("\"{}\"", tame(title))));
+    Some(words.join(", "))
+}
+
+fn task_lines(task: &TaskView, paint: &Paint, width: Option<usize>, lines: &mut Vec<String>) {
     let state = task.state.as_str();
     let tries = if task.attempts > 1 {
-        format!(", {} attempts", task.attempts)
+        format!(", {}", counted(u64::from(task.attempts), "attempt"))
     } else {
         String::new()
     };
     lines.push(format!(
         "task      {} ({})  {}{tries}",
-        paint.bold(&task.id),
-        task.kind,
+        paint.bold(&tame(&task.id)),
+        tame(&task.kind),
         paint.state(state, state)
     ));
     if let Some(error) = &task.error {
-        lines.push(format!("  error   {}: {}", error.kind.as_str(), tame(&error.message)));
+        let words = format!("{}: {}", error.kind.as_str(), tame(&error.message));
+        lines.extend(wrap("  error   ", &words, width));
     }
     for finding in &task.findings {
-        lines.push(format!("  found   {}", tame(&finding.message)));
+        lines.extend(wrap("  found   ", &tame(&finding.message), width));
     }
     for output in &task.outputs {
         lines.push(format!("  output  {}  {}", place(output), size(output.size)));

@@ -5,20 +5,25 @@
 //! what sort of trouble there was (`exit`).
 
 pub mod arguments;
+mod backup;
 pub mod client;
 mod exit;
 mod explain;
 mod files;
 mod jobs;
+mod live;
 mod output;
 mod progress;
 mod queue;
 pub mod report;
 mod rules;
 mod run;
+mod since;
 mod status;
 mod table;
+mod terminal;
 mod trying;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -59,13 +64,14 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Check => files::check(config, json),
         Command::Status => status::status(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
-        Command::Explain { bucket, key } => explain::explain(config, bucket, key, json),
+        Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
         Command::Pause { rule, reason } => queue::pause(config, rule.as_deref(), reason.as_deref(), json),
         Command::Resume { rule } => queue::resume(config, rule.as_deref(), json),
         Command::Submit(wish) => queue::submit(config, wish, json),
         Command::Backfill(wish) => queue::backfill(config, wish, json),
+        Command::Backup { file } => backup::backup(config, file, json),
         Command::Bucket {
             command: BucketCommand::Accept { name },
         } => files::accept_bucket(config, name, json),

@@ -2,9 +2,12 @@
 //! names may hold anything.
 
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+
+pub use super::terminal::tame;
 
 /// Writes a line to standard output. A reader that has gone is no trouble.
 pub fn print(text: &str) {
@@ -25,16 +28,24 @@ pub fn print_json(value: &impl Serialize) {
     }
 }
 
-/// Columns of the terminal; none where standard output is none.
+/// Writes prose after a lead, broken between words where the terminal ends.
+pub fn print_wrapped(lead: &str, text: &str) {
+    for line in super::terminal::wrap(lead, text, width()) {
+        print(&line);
+    }
+}
+
+/// Columns of the terminal. Where standard output is none, what `COLUMNS` says; nothing said: no limit.
 pub fn width() -> Option<usize> {
     let out = std::io::stdout();
-    if !out.is_terminal() {
-        return None;
+    if out.is_terminal()
+        && let Ok(size) = rustix::termios::tcgetwinsize(&out)
+        && size.ws_col > 0
+    {
+        return Some(usize::from(size.ws_col));
     }
-    rustix::termios::tcgetwinsize(&out)
-        .ok()
-        .map(|size| usize::from(size.ws_col))
-        .filter(|columns| *columns > 0)
+    let said = std::env::var("COLUMNS").ok()?;
+    said.trim().parse().ok().filter(|columns| *columns > 0)
 }
 
 /// Colours a text, on a terminal and without `NO_COLOR` only.
@@ -46,6 +57,11 @@ impl Paint {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         Self(std::io::stdout().is_terminal() && !refused && !dumb)
+    }
+
+    /// Without any colour.
+    pub fn plain() -> Self {
+        Self(false)
     }
 
     /// The text in the colour that goes with a state or verdict.
@@ -75,17 +91,6 @@ impl Paint {
     }
 }
 
-/// A text from elsewhere, so that it cannot steer the terminal.
-pub fn tame(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            let steers = c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if steers { '\u{fffd}' } else { c }
-        })
-        .collect()
-}
-
 /// How long ago, in the largest unit that says something.
 pub fn ago(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs();
@@ -103,6 +108,22 @@ pub fn span(seconds: u64) -> String {
         60..3600 => format!("{} min", seconds / 60),
         3600..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A length of time in the two units that say something: `0.4 s`, `12 s`, `1 min 12 s`, `2 h 5 min`, `3 days 4 h`.
+pub fn length(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds.max(0.0)).map_or(0, |time| time.as_secs());
+    let two = |large: u64, one: &str, small: u64, other: &str| match small {
+        0 => format!("{large} {one}"),
+        _ => format!("{large} {one} {small} {other}"),
+    };
+    match whole {
+        0..10 => format!("{:.1} s", seconds.max(0.0)),
+        10..60 => format!("{whole} s"),
+        60..3600 => two(whole / 60, "min", whole % 60, "s"),
+        3600..172_800 => two(whole / 3600, "h", whole % 3600 / 60, "min"),
+        _ => two(whole / 86_400, "days", whole % 86_400 / 3600, "h"),
     }
 }
 
@@ -151,8 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_steer_the_terminal() {
-        assert_eq!(tame("a\x1b[31mb\nc\u{202e}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
-        assert_eq!(tame("grüße 你好"), "grüße 你好");
+    fn lengths_are_told_in_the_two_units_that_say_something() {
+        for (seconds, words) in [
+            (-1.0, "0.0 s"),
+            (0.42, "0.4 s"),
+            (12.9, "12 s"),
+            (60.0, "1 min"),
+            (72.0, "1 min 12 s"),
+            (7500.0, "2 h 5 min"),
+            (100_000.0, "27 h 46 min"),
+            (273_600.0, "3 days 4 h"),
+        ] {
+            assert_eq!(length(seconds), words);
+        }
     }
 }

@@ -1,48 +1,46 @@
-//! A progress bar on a terminal; nothing elsewhere.
+//! The foot of a terminal while a rule is tried; nothing elsewhere.
 
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressStyle};
-
-use super::output::span;
+use super::live::Live;
+use super::output::Paint;
+use super::watch::{Row, at_work};
 use crate::app::view::WorkView;
 
-/// Steps of a full bar.
-const STEPS: u64 = 1000;
-
 /// The bar.
-pub struct Bar(ProgressBar);
+pub struct Bar {
+    live: Option<Live<std::io::Stderr>>,
+    file: String,
+    size: u64,
+    tick: usize,
+}
 
 impl Bar {
-    /// An empty bar on standard error.
-    pub fn new() -> Self {
-        let bar = ProgressBar::new(STEPS);
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
-            bar.set_style(style);
+    /// An empty foot on standard error, for work on a file of this name and size.
+    pub fn new(file: String, size: u64) -> Self {
+        Self {
+            live: Live::on_stderr(),
+            file,
+            size,
+            tick: 0,
         }
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
     }
 
     /// Shows how far the work is.
-    pub fn set(&self, work: &WorkView) {
-        if let Some(duration) = work.duration.filter(|duration| *duration > 0.0) {
-            let part = (work.position / duration).clamp(0.0, 1.0);
-            // Between 0 and STEPS: nothing can be lost that would be seen.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            self.0.set_position((part * STEPS as f64) as u64);
-        }
-        let speed = work.speed.map_or_else(String::new, |speed| format!(", {speed:.1}x"));
-        let left = work
-            .eta
-            .and_then(|eta| Duration::try_from_secs_f64(eta).ok())
-            .map_or_else(String::new, |eta| format!(", {} left", span(eta.as_secs())));
-        self.0.set_message(format!("{}{speed}{left}", work.phase));
+    pub fn set(&mut self, work: &WorkView) {
+        let Some(live) = &mut self.live else { return };
+        let size = live.size();
+        let row = Row::of_trial(&self.file, self.size, work);
+        let lines = at_work(&[row], size.0.saturating_sub(1).max(20), self.tick, &Paint::plain());
+        // A terminal that is gone shows nothing.
+        live.draw(&[], &lines, size).ok();
+        self.tick += 1;
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        if let Some(live) = &mut self.live {
+            let size = live.size();
+            live.clear(size).ok();
+        }
     }
 }

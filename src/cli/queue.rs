@@ -15,9 +15,9 @@ use super::exit::Trouble;
 use super::files;
 use super::output::{self, size, tame};
 use super::status::read;
+use crate::app::holding::PauseView;
 use crate::app::queue::{BackfillView, ResumeView};
 use crate::app::submit::SubmitView;
-use crate::app::waiting::PauseView;
 
 /// Lets no more jobs start.
 pub fn pause(said: Option<&Path>, rule: Option<&str>, reason: Option<&str>, json: bool) -> Result<ExitCode, Trouble> {

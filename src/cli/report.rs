@@ -8,6 +8,7 @@ use std::io::IsTerminal;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 use serde_json::{Value, json};
 
+use super::terminal::{tame, tame_in_place};
 use crate::diagnostic::{Diagnostic, Severity};
 
 /// Shows diagnostics on standard error: in colour on a terminal, unless `NO_COLOR` is set.
@@ -74,8 +75,8 @@ struct Report<'d> {
 impl<'d> Report<'d> {
     fn new(diagnostic: &'d Diagnostic) -> Self {
         let source = diagnostic.file.as_ref().map(|file| {
-            // Tabs and escapes of a terminal are left to the renderer; a file name is shown as it can be.
-            NamedSource::new(file.path.to_string_lossy(), file.text.to_string())
+            // The places in it stay true.
+            NamedSource::new(tame(&file.path.to_string_lossy()), tame_in_place(&file.text))
         });
         Self { diagnostic, source }
     }
@@ -85,8 +86,13 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.diagnostic.file, &self.diagnostic.span) {
             // Without a place in the text the file would not be named at all.
-            (Some(file), None) => write!(f, "{}: {}", file.path.display(), self.diagnostic.message),
-            _ => f.write_str(&self.diagnostic.message),
+            (Some(file), None) => write!(
+                f,
+                "{}: {}",
+                tame(&file.path.to_string_lossy()),
+                tame(&self.diagnostic.message)
+            ),
+            _ => f.write_str(&tame(&self.diagnostic.message)),
         }
     }
 }
@@ -103,7 +109,7 @@ impl miette::Diagnostic for Report<'_> {
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         let help = self.diagnostic.help.as_ref()?;
-        Some(Box::new(help))
+        Some(Box::new(tame_in_place(help)))
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {

@@ -20,6 +20,7 @@ use super::status::{broken, read};
 use super::table::Table;
 use crate::app::status::{RuleView, RulesView};
 use crate::config::Config;
+use crate::diagnostic::did_you_mean;
 use crate::rule::edit::set_enabled;
 
 /// How long a daemon is given to take up an edited file before this says that it has not.
@@ -54,13 +55,17 @@ pub fn rules(said: Option<&Path>, command: Option<&RulesCommand>, json: bool) ->
 }
 
 fn no_such_rule<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Trouble {
-    let known: Vec<_> = known.map(|name| format!("\"{}\"", tame(name))).collect();
-    let there = if known.is_empty() {
-        "there is none at all".to_owned()
-    } else {
-        format!("there are {}", known.join(", "))
-    };
-    Trouble::new(Code::NoInput, format!("there is no rule \"{}\"; {there}", tame(name)))
+    let known: Vec<_> = known.collect();
+    let trouble = Trouble::new(Code::NoInput, format!("there is no rule \"{name}\""));
+    match (did_you_mean(name, known.iter().copied()), known.len()) {
+        (Some(meant), _) => trouble.help(format!("did you mean \"{}\"?", tame(meant))),
+        (None, 0) => trouble.help("there is none at all: a rule is a TOML file in the rules folder"),
+        (None, 1..=12) => {
+            let known: Vec<_> = known.iter().map(|name| format!("\"{}\"", tame(name))).collect();
+            trouble.help(format!("there is {}", known.join(", ")))
+        }
+        (None, _) => trouble.help("`reelmill rules` lists them"),
+    }
 }
 
 fn list(view: &RulesView, config: &Config) {
@@ -86,7 +91,10 @@ fn list(view: &RulesView, config: &Config) {
         ],
         0,
     )
-    .coloured(1);
+    .coloured(1)
+    .yielding(2, 10)
+    .yielding(3, 10)
+    .expendable(&[3, 6, 8, 4, 5, 2, 7]);
     for rule in &view.rules {
         let figure = |state: &str| rule.jobs.get(state).copied().unwrap_or_default().to_string();
         let is = match (rule.broken, rule.enabled, &rule.arming) {

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 
 use super::client::Client;
 use super::exit::{Code, Trouble};
-use super::output::{self, Paint, ago, span, tame};
+use super::output::{self, Paint, length, print_wrapped, tame};
 use super::table::Table;
 use super::{files, jobs};
-use crate::app::status::{BrokenView, StatusView};
+use crate::app::status::{BrokenView, PartView, StatusView};
+use crate::diagnostic::quantity::counted;
 
 /// Says how the daemon stands.
 pub fn status(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
@@ -36,54 +37,115 @@ pub fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<
 
 fn show(status: &StatusView) {
     let (paint, now) = (Paint::new(), Timestamp::now());
+    let line = |name: &str, text: &str| print_wrapped(&format!("{name:<8} "), text);
     let figure = |state: &str| status.queue.get(state).copied().unwrap_or_default();
     output::print(&format!(
-        "reelmill {} runs since {} (process {}), config {}",
-        status.version,
-        span(status.uptime),
-        status.pid,
-        tame(&status.config)
+        "reelmill {} has run for {} (process {})",
+        tame(&status.version),
+        length(status.uptime as f64),
+        status.pid
     ));
-    output::print(&format!(
-        "jobs     {} queued, {} running (of {} at once), {} succeeded, {} failed, {} cancelled",
-        figure("queued"),
-        figure("running"),
-        status.slots,
-        figure("succeeded"),
-        figure("failed"),
-        figure("cancelled")
-    ));
+    line("config", &tame(&status.config));
+    line(
+        "jobs",
+        &format!(
+            "{} queued, {} running (of {} at once), {} succeeded, {} failed, {} cancelled",
+            figure("queued"),
+            figure("running"),
+            status.slots,
+            figure("succeeded"),
+            figure("failed"),
+            figure("cancelled")
+        ),
+    );
     for pause in &status.paused {
-        output::print(&format!("paused   {}", super::queue::words(pause)));
+        line("paused", &super::queue::words(pause));
     }
-    output::print(&format!(
-        "rules    {} enabled, {} disabled, {} broken, in {}",
-        status.rules.enabled,
-        status.rules.disabled,
-        status.rules.broken.len(),
-        tame(&status.rules_folder)
-    ));
-    for bucket in &status.buckets {
-        output::print(&format!("bucket   {}  {}", bucket.name, tame(&bucket.path)));
+    line(
+        "rules",
+        &format!(
+            "{} enabled, {} disabled, {} broken, in {}",
+            status.rules.enabled,
+            status.rules.disabled,
+            status.rules.broken.len(),
+            tame(&status.rules_folder)
+        ),
+    );
+    if status.hints > 0 {
+        line(
+            "noticed",
+            &format!("{}, not looked at yet", counted(status.hints, "change")),
+        );
     }
-    if !status.parts.is_empty() {
-        output::print("");
-        let mut table = Table::new(&["PART", "IS", "SINCE", "SAYS"], 3).coloured(1);
-        for (name, part) in &status.parts {
-            let is = if part.ok { "ok" } else { "failed" };
-            table.row(&[name.clone(), is.to_owned(), ago(part.since, now), part.message.clone()]);
-        }
-        table.print();
-    }
-    broken(&status.rules.broken, &paint);
+    buckets(status);
     if !status.running.is_empty() {
         output::print("");
-        jobs::table(&status.running, now);
+        jobs::table(&status.running, None);
     }
+    troubles(status, &paint, now);
+    broken(&status.rules.broken, &paint);
     if status.rules.enabled == 0 {
-        output::print(
-            "\nNo rule is enabled, so nothing will start: `reelmill rules` lists them, `reelmill rules enable NAME` turns one on.",
+        output::print("");
+        print_wrapped(
+            "",
+            "No rule is enabled, so nothing will start: `reelmill rules` lists them, `reelmill rules enable NAME` turns one on.",
         );
+    }
+}
+
+/// Parts of the daemon that belong to a bucket.
+const OF_BUCKETS: [&str; 3] = ["watch", "list", "intake"];
+
+/// What is wrong with a bucket, or how it is watched.
+fn of_bucket<'a>(status: &'a StatusView, bucket: &str) -> Option<(&'static str, &'a str)> {
+    let parts = || {
+        OF_BUCKETS
+            .iter()
+            .filter_map(|part| status.parts.get(&format!("{part}:{bucket}")))
+    };
+    match parts().find(|part| !part.ok) {
+        Some(part) if part.message.contains("offline") => Some(("offline", "see below")),
+        Some(_) => Some(("failed", "see below")),
+        None => parts().next().map(|part| ("ok", part.message.as_str())),
+    }
+}
+
+fn buckets(status: &StatusView) {
+    output::print("");
+    let mut table = Table::new(&["BUCKET", "IS", "DIRECTORY", ""], 2)
+        .coloured(1)
+        .yielding(0, 10)
+        .yielding(3, 14)
+        .prose(3)
+        .expendable(&[3]);
+    for bucket in &status.buckets {
+        let (is, says) = of_bucket(status, &bucket.name).unwrap_or(("ok", ""));
+        table.row(&[bucket.name.clone(), is.to_owned(), bucket.path.clone(), says.to_owned()]);
+    }
+    table.print();
+}
+
+/// Parts that do not work as they should, in full. Broken rule files speak for themselves.
+fn troubles(status: &StatusView, paint: &Paint, now: Timestamp) {
+    let broken = !status.rules.broken.is_empty();
+    let failing = || status.parts.iter().filter(|(_, part)| !part.ok);
+    for (name, part) in failing() {
+        // Several parts may suffer from the same thing: whoever says it shortest speaks for all.
+        let said = |(other, one): (&String, &PartView)| {
+            let shorter = one.message.len() < part.message.len();
+            other != name && part.message.contains(&one.message) && (shorter || other < name)
+        };
+        if (name == "rules" && broken) || failing().any(said) {
+            continue;
+        }
+        output::print("");
+        let time = length(now.duration_since(part.since).as_secs_f64());
+        output::print(&format!(
+            "{} {}, for {time}",
+            paint.state("failed", "trouble"),
+            tame(&name.replacen(':', " ", 1))
+        ));
+        print_wrapped("  ", &tame(&part.message));
     }
 }
 
@@ -100,12 +162,12 @@ pub fn broken(files: &[BrokenView], paint: &Paint) {
         ));
         for one in &file.diagnostics {
             let at = match (one.line, one.column) {
-                (Some(line), Some(column)) => format!("{line}:{column}: "),
-                _ => String::new(),
+                (Some(line), Some(column)) => format!("  {line}:{column}: "),
+                _ => "  ".to_owned(),
             };
-            output::print(&format!("  {at}{}", tame(&one.message)));
+            print_wrapped(&at, &tame(&one.message));
             if let Some(help) = &one.help {
-                output::print(&format!("    {}", tame(help)));
+                print_wrapped("    ", &tame(help));
             }
         }
     }

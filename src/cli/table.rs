@@ -1,12 +1,25 @@
-//! A small table: columns as wide as they must be, the flexible one cut with `…` where the terminal ends.
+//! A small table that fits the terminal: columns as wide as they must be; where there is no room, columns that may go
+//! leave in the order that the table names, and those that may give way are cut in the middle.
 
 use super::output::{self, Paint};
+pub use super::terminal::columns;
+use super::terminal::{cut, cut_end, pad, tame};
+
+/// What the flexible column keeps as long as others can give way.
+const COMFORT: usize = 28;
+
+/// Columns between two cells.
+const GAP: usize = 2;
 
 /// Rows of cells under headings.
 pub struct Table {
     heads: Vec<&'static str>,
-    /// Which column gives way.
-    flexible: usize,
+    /// Which columns give way, and down to which width.
+    flexible: Vec<(usize, usize)>,
+    /// Which columns may go, the first to go first.
+    expendable: Vec<usize>,
+    /// Which column holds sentences: their end goes where there is no room.
+    prose: Option<usize>,
     /// Which column is coloured by the word in it.
     coloured: Option<usize>,
     rows: Vec<Vec<String>>,
@@ -17,7 +30,9 @@ impl Table {
     pub fn new(heads: &[&'static str], flexible: usize) -> Self {
         Self {
             heads: heads.to_vec(),
-            flexible,
+            flexible: vec![(flexible, 16)],
+            expendable: Vec::new(),
+            prose: None,
             coloured: None,
             rows: Vec::new(),
         }
@@ -30,9 +45,30 @@ impl Table {
         self
     }
 
+    /// Another column that gives way, down to `least`.
+    #[must_use]
+    pub fn yielding(mut self, column: usize, least: usize) -> Self {
+        self.flexible.push((column, least));
+        self
+    }
+
+    /// Columns that may go, the first to go first; one without a word in it goes anyway.
+    #[must_use]
+    pub fn expendable(mut self, columns: &[usize]) -> Self {
+        self.expendable = columns.to_vec();
+        self
+    }
+
+    /// This column holds sentences, not names.
+    #[must_use]
+    pub fn prose(mut self, column: usize) -> Self {
+        self.prose = Some(column);
+        self
+    }
+
     /// Adds a row; cells are made harmless.
     pub fn row(&mut self, cells: &[String]) {
-        self.rows.push(cells.iter().map(|cell| output::tame(cell)).collect());
+        self.rows.push(cells.iter().map(|cell| tame(cell)).collect());
     }
 
     /// Writes it to standard output.
@@ -43,23 +79,13 @@ impl Table {
         }
     }
 
-    /// The lines, cut to `limit` columns where there is a limit.
+    /// The lines, none longer than `limit` where there is a limit.
     fn lines(&self, limit: Option<usize>, paint: &Paint) -> Vec<String> {
-        let mut widths: Vec<usize> = self.heads.iter().map(|head| columns(head)).collect();
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(columns(cell));
-            }
-        }
-        let total = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
-        if let Some(over) = limit.and_then(|limit| total.checked_sub(limit)) {
-            let width = &mut widths[self.flexible];
-            *width = width.saturating_sub(over).max(8);
-        }
+        let shown = self.layout(limit);
         let heads: Vec<String> = self.heads.iter().map(|head| (*head).to_owned()).collect();
-        let mut lines = vec![paint.bold(&line(&heads, &widths, |_, cell| cell))];
+        let mut lines = vec![paint.bold(&self.line(&heads, &shown, |_, cell| cell))];
         for row in &self.rows {
-            lines.push(line(row, &widths, |column, cell| {
+            lines.push(self.line(row, &shown, |column, cell| {
                 if self.coloured == Some(column) {
                     paint.state(&row[column], &cell)
                 } else {
@@ -69,134 +95,140 @@ impl Table {
         }
         lines
     }
-}
 
-fn line(cells: &[String], widths: &[usize], finish: impl Fn(usize, String) -> String) -> String {
-    let mut text = String::new();
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let cut = cut(cell, *width);
-        let room = width.saturating_sub(columns(&cut));
-        text.push_str(&finish(column, cut));
-        if column + 1 < cells.len() {
-            text.push_str(&" ".repeat(room + 2));
+    /// Which columns are shown, and how wide.
+    fn layout(&self, limit: Option<usize>) -> Vec<(usize, usize)> {
+        let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));
+        let idle = |column: &usize| self.expendable.contains(column) && cells(*column).all(String::is_empty);
+        let widest = |column: usize| {
+            let widths = cells(column).map(|cell| columns(cell));
+            widths.chain([columns(self.heads[column])]).max().unwrap_or(0)
+        };
+        let mut shown: Vec<(usize, usize)> = (0..self.heads.len())
+            .filter(|column| self.rows.is_empty() || !idle(column))
+            .map(|column| (column, widest(column).min(limit.unwrap_or(usize::MAX))))
+            .collect();
+        let Some(limit) = limit else { return shown };
+        let least = |column: usize, width: usize| {
+            let own = self.flexible.iter().find(|(flexible, _)| *flexible == column);
+            own.map_or(width, |(_, least)| width.min(*least))
+        };
+        for column in &self.expendable {
+            let needed: Vec<_> = shown
+                .iter()
+                .map(|(column, width)| (0, least(*column, *width)))
+                .collect();
+            if total(&needed) <= limit {
+                break;
+            }
+            shown.retain(|(shown, _)| shown != column);
         }
+        let first = self.flexible.first().map_or(0, |(column, _)| *column);
+        narrow(&mut shown, limit, |column, width| {
+            if column == first {
+                width.min(COMFORT)
+            } else {
+                least(column, width)
+            }
+        });
+        narrow(&mut shown, limit, least);
+        // Nothing but columns that do not give way: they have to.
+        narrow(&mut shown, limit, |_, width| width.min(3));
+        while total(&shown) > limit && shown.len() > 1 {
+            shown.pop();
+        }
+        shown
     }
-    text.truncate(text.trim_end().len());
-    text
+
+    fn line(&self, cells: &[String], shown: &[(usize, usize)], finish: impl Fn(usize, String) -> String) -> String {
+        let mut text = String::new();
+        for (at, (column, width)) in shown.iter().enumerate() {
+            let whole = cells.get(*column).map_or("", String::as_str);
+            let cell = if self.prose == Some(*column) {
+                cut_end(whole, *width)
+            } else {
+                cut(whole, *width)
+            };
+            let padding = pad(&cell, *width).split_off(cell.len());
+            text.push_str(&finish(*column, cell));
+            if at + 1 < shown.len() {
+                text.push_str(&padding);
+                text.push_str(&" ".repeat(GAP));
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
 }
 
-/// A text within so many columns; the end is kept, since names differ there and extensions stand there.
-pub fn cut(text: &str, width: usize) -> String {
-    if columns(text) <= width {
-        return text.to_owned();
-    }
-    let (tail_room, mut head_room) = (width.saturating_sub(1) / 2, width.saturating_sub(1).div_ceil(2));
-    let mut head = String::new();
-    for c in text.chars() {
-        let Some(left) = head_room.checked_sub(column(c)) else {
-            break;
+fn total(shown: &[(usize, usize)]) -> usize {
+    shown.iter().map(|(_, width)| width).sum::<usize>() + GAP * shown.len().saturating_sub(1)
+}
+
+/// Takes columns off whichever is the widest of those that may still give way.
+fn narrow(shown: &mut [(usize, usize)], limit: usize, least: impl Fn(usize, usize) -> usize) {
+    while total(shown) > limit {
+        let may = shown
+            .iter_mut()
+            .filter(|(column, width)| *width > least(*column, *width));
+        let Some((_, width)) = may.max_by_key(|(_, width)| *width) else {
+            return;
         };
-        head_room = left;
-        head.push(c);
-    }
-    let mut room = tail_room;
-    let mut tail: Vec<char> = Vec::new();
-    for c in text.chars().rev() {
-        let Some(left) = room.checked_sub(column(c)) else {
-            break;
-        };
-        room = left;
-        tail.push(c);
-    }
-    let tail: String = tail.into_iter().rev().collect();
-    format!("{head}…{tail}")
-}
-
-/// Columns that a text takes on a terminal.
-pub fn columns(text: &str) -> usize {
-    text.chars().map(column).sum()
-}
-
-/// Near enough for tables: marks take none, East Asian characters and pictures two, the rest one.
-fn column(c: char) -> usize {
-    match u32::from(c) {
-        0x0300..=0x036f
-        | 0x0483..=0x0489
-        | 0x0591..=0x05bd
-        | 0x064b..=0x065f
-        | 0x1ab0..=0x1aff
-        | 0x1dc0..=0x1dff
-        | 0x200b..=0x200d
-        | 0x20d0..=0x20ff
-        | 0xfe00..=0xfe0f
-        | 0xfe20..=0xfe2f => 0,
-        0x1100..=0x115f
-        | 0x2e80..=0x303e
-        | 0x3041..=0xa4cf
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1f300..=0x1f64f
-        | 0x1f680..=0x1f6ff
-        | 0x1f900..=0x1f9ff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
+        *width -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new(&["ID", "OBJECT", "STATE"], 1).coloured(2);
-        table.row(&["1".into(), "a/short.mp4".into(), "failed".into()]);
-        table.row(&[
-            "22".into(),
-            "视频/a very long name of a film.mkv".into(),
-            "queued".into(),
-        ]);
-        table.row(&["3".into(), "two\nlines".into(), "running".into()]);
+        let mut table = Table::new(&["ID", "OBJECT", "STATE", "AGE", "WHY"], 1)
+            .coloured(2)
+            .yielding(4, 8)
+            .prose(4)
+            .expendable(&[3, 4]);
+        for (id, object, state, age, why) in [
+            (
+                "1",
+                "a/short.mp4",
+                "failed",
+                "3 min ago",
+                "the disk is full and stays so",
+            ),
+            ("22", "视频/a very long name of a film.mkv", "queued", "just now", ""),
+            ("3", "two\nlines e\u{301}", "running", "2 h ago", ""),
+            ("4", "🎬🎬 日本.mp4", "running", "2 h ago", ""),
+        ] {
+            table.row(&[id.into(), object.into(), state.into(), age.into(), why.into()]);
+        }
         table
     }
 
     #[test]
     fn columns_line_up_also_under_wide_characters() {
-        let lines = table().lines(None, &Paint::new()).join("\n");
-        insta::assert_snapshot!(lines, @r"
-        ID  OBJECT                               STATE
-        1   a/short.mp4                          failed
-        22  视频/a very long name of a film.mkv  queued
-        3   two�lines                            running
-        ");
+        insta::assert_snapshot!(table().lines(None, &Paint::plain()).join("\n"));
     }
 
     #[test]
-    fn the_flexible_column_gives_way_and_keeps_both_ends() {
-        let lines = table().lines(Some(36), &Paint::new());
-        for line in &lines {
-            assert!(columns(line) <= 36, "{line:?}");
-        }
-        insta::assert_snapshot!(lines.join("\n"), @r#"
-    ID  OBJECT                   STATE
-    1   a/short.mp4              failed
-    22  视频/a very… a film.mkv  queued
-    3   two�lines                running
-    "#);
-    }
-
-    #[test]
-    fn a_cut_never_exceeds_its_width() {
-        for width in 1..20 {
-            for text in [
-                "plain text that is long",
-                "你好你好你好你好你好你好",
-                "e\u{301}e\u{301}e\u{301}abcdefghijklmnopqrst",
-            ] {
-                assert!(columns(&cut(text, width)) <= width, "{text} in {width}");
+    fn where_there_is_no_room_columns_give_way_and_then_go() {
+        let mut shown = String::new();
+        for limit in [80, 60, 40, 30, 20, 8] {
+            writeln!(shown, "{limit}").ok();
+            for line in table().lines(Some(limit), &Paint::plain()) {
+                assert!(columns(&line) <= limit, "{line:?}");
+                writeln!(shown, "{line}").ok();
             }
         }
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn a_column_that_may_go_and_says_nothing_is_left_out() {
+        let mut table = Table::new(&["ID", "WHY"], 1).expendable(&[1]);
+        table.row(&["1".into(), String::new()]);
+        assert_eq!(table.lines(None, &Paint::plain()), ["ID", "1"]);
     }
 }

@@ -1,5 +1,6 @@
 //! `reelmill try`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use super::progress::Bar;
 use super::{files, jobs};
 use crate::app::view::{JobView, WorkView};
 use crate::job::JobState;
+use crate::rule::TaskId;
 use crate::service::trial::{Bench, Trial, Tried};
 
 /// Runs one rule on one file, here and now.
@@ -62,14 +64,29 @@ pub fn try_rule(
 
 async fn work(trial: Trial) -> anyhow::Result<JobView> {
     let out = trial.out.clone();
+    let file = trial
+        .file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let size = std::fs::metadata(&trial.file).map_or(0, |about| about.len());
+    let tasks = trial.rule.tasks.len();
     let bench = Bench::set_up(trial).await?;
-    let bar = Bar::new();
+    let mut bar = Bar::new(file, size);
+    // Tasks that no run has taken up yet come later; how long they take is not known.
+    let mut taken_up: BTreeSet<TaskId> = BTreeSet::new();
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let run = bench.run(stop.clone(), |mill, id| {
         if let Some(running) = mill.running.get(id) {
-            bar.set(&WorkView::new(&running, Timestamp::now()));
+            taken_up.extend(running.tasks.iter().cloned());
+            let mut work = WorkView::new(&running, &[], Timestamp::now());
+            if !taken_up.is_empty() {
+                work.later = u32::try_from(tasks - taken_up.len().min(tasks)).unwrap_or(u32::MAX);
+            }
+            bar.set(&work);
         }
     });
     tokio::pin!(run);

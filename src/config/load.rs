@@ -5,10 +5,13 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ageing, BucketConfig, Config, Workers};
+use super::{Ageing, BucketConfig, Config, History, Workers};
 use crate::diagnostic::reader::{Page, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error};
 use crate::object::BucketName;
+
+/// What stays free on the disks that results go to.
+const MIN_FREE: u64 = 512 << 20;
 
 /// The config file was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +114,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         None => Some(Workers {
             slots: half_the_cores(),
             drain: Duration::from_secs(30),
+            min_free: MIN_FREE,
         }),
     };
     let ageing = match table.get("queue") {
@@ -125,6 +129,10 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         }),
         None => Some(Duration::from_mins(1)),
     };
+    let history = match table.get("history") {
+        Some(value) => value.table().and_then(history),
+        None => Some(History::default()),
+    };
     table.finish(&[
         "api", "http", "notify", "presets", "tokens", "console", "metrics", "node", "database", "log",
     ]);
@@ -136,6 +144,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         workers: workers?,
         ageing: ageing?,
         grace: grace?,
+        history: history?,
     })
 }
 
@@ -225,10 +234,12 @@ fn workers(mut table: Table<'_>) -> Option<Workers> {
         .get("slots")
         .map_or_else(|| Some(half_the_cores()), |value| value.count(1..=1024));
     let drain = span(&mut table, "drain", 30, 0..=86_400);
+    let min_free = table.get("min_free").map_or(Some(MIN_FREE), |value| value.size());
     table.finish(&["jail", "memory", "nice"]);
     Some(Workers {
         slots: slots?,
         drain: drain?,
+        min_free: min_free?,
     })
 }
 
@@ -243,6 +254,28 @@ fn ageing(mut table: Table<'_>) -> Option<Ageing> {
     };
     table.finish(&[]);
     ageing
+}
+
+fn history(mut table: Table<'_>) -> Option<History> {
+    let usual = History::default();
+    let keep = match table.get("keep") {
+        None => Some(usual.keep),
+        Some(value) if value.is_word("forever") => Some(None),
+        Some(value) => {
+            let day = Duration::from_hours(24);
+            value.duration(Duration::from_hours(1)..=day * 36_500).map(Some)
+        }
+    };
+    let keep_jobs = match table.get("keep_jobs") {
+        None => Some(usual.keep_jobs),
+        Some(value) if value.is_word("all") => Some(None),
+        Some(value) => value.count(1..=100_000_000).map(|count| Some(u64::from(count))),
+    };
+    table.finish(&[]);
+    Some(History {
+        keep: keep?,
+        keep_jobs: keep_jobs?,
+    })
 }
 
 fn half_the_cores() -> u32 {

@@ -28,6 +28,8 @@ pub struct Config {
     pub ageing: Ageing,
     /// `[publish] grace`: how long an output that a later generation does not have stays; default 1 min.
     pub grace: Duration,
+    /// `[history]`
+    pub history: History,
 }
 
 /// `[bucket.NAME]`: a local directory.
@@ -50,6 +52,26 @@ pub struct Workers {
     pub slots: u32,
     /// How long a stopping daemon lets runs finish; default 30 s.
     pub drain: Duration,
+    /// Bytes that stay free on the disks that results go to; default 512 MiB.
+    pub min_free: u64,
+}
+
+/// `[history]`: how long jobs that ended are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// So long after their end; none: for ever. Default 90 d.
+    pub keep: Option<Duration>,
+    /// So many; none: all. Default 100,000.
+    pub keep_jobs: Option<u64>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            keep: Some(Duration::from_hours(90 * 24)),
+            keep_jobs: Some(100_000),
+        }
+    }
 }
 
 /// How much a level of priority is worth in waiting time.

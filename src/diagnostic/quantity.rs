@@ -131,6 +131,14 @@ pub fn point(text: &str) -> Option<Point> {
     }
 }
 
+/// A count of things: `1 job`, `2 jobs`.
+pub fn counted(count: u64, one: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {one}s"),
+    }
+}
+
 /// Writes a length of time in the form that [`duration`] reads, exact to the nanosecond.
 pub fn show_duration(length: Duration) -> String {
     let seconds = length.as_secs();

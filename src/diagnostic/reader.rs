@@ -197,6 +197,11 @@ impl<'p> Value<'p> {
         self.page.error(self.span.clone(), message, help);
     }
 
+    /// Adds a warning about this value.
+    pub fn warning(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.page.warning(self.span.clone(), message, help);
+    }
+
     /// Adds an error about the key of this value.
     pub fn key_error(&self, message: impl Into<String>, help: impl Into<String>) {
         self.page.error(self.key_span.clone(), message, help);

@@ -143,4 +143,6 @@ pub enum FindingKind {
     StreamLeftOut,
     /// A wanted point lies beyond the end.
     PointBeyondEnd,
+    /// A film that was copied stands on its side, and its container cannot say so.
+    RotationLost,
 }

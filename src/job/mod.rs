@@ -7,6 +7,7 @@ pub mod hold;
 pub mod ledger;
 pub mod order;
 pub mod retry;
+pub mod source;
 pub mod state;
 #[cfg(test)]
 pub mod testing;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::object::{InvalidName, Object};
+use crate::rule::source::AfterSuccess;
 use crate::rule::{RuleName, RuleVersion, TaskId, When};
 pub use failure::{ErrorKind, Failure, Finding, FindingKind};
 
@@ -275,6 +277,8 @@ pub struct Job {
     pub context: Option<String>,
     /// What the probe said of the medium, as JSON, once known.
     pub media: Option<String>,
+    /// What becomes of the source when it has succeeded.
+    pub after_success: Option<AfterSuccess>,
     /// Its tasks, in the order of the rule.
     pub tasks: Vec<TaskRecord>,
 }

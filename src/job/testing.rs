@@ -59,6 +59,7 @@ pub fn job(tasks: Vec<TaskRecord>) -> Job {
         retry_of: None,
         context: None,
         media: None,
+        after_success: None,
         tasks,
     }
 }

@@ -124,9 +124,8 @@ impl Clip {
         let is_over = span.end.is_some_and(|end| at >= end);
         match sort {
             _ if is_over => Verdict::Over,
-            Sort::Packets => Verdict::Pass,
             Sort::Frames if at + ROUNDING < span.start => Verdict::Drop,
-            Sort::Frames => Verdict::Pass,
+            Sort::Frames | Sort::Packets => Verdict::Pass,
             Sort::Sound => self.cut(buffer, segment, span),
         }
     }

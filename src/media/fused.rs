@@ -1,19 +1,23 @@
 //! One decode for many tasks: source, one video and one audio decoder, a tee each, one branch a task.
 
+use std::fs::OpenOptions;
 use std::sync::{Arc, PoisonError};
 
 use gst::prelude::*;
 
 use super::assembly::{BRANCH, Mill, Tasks};
+use super::boxes;
+use super::branch::Branch;
 use super::decoder;
-use super::failure::{from_message, internal};
+use super::failure::{from_message, internal, writing};
 use super::muxer;
 use super::readback::{self, Fed};
 use super::report::{report_damage, report_stills, report_truncation};
 use super::run::Pulse;
 use super::source::Input;
 use crate::job::Failure;
-use crate::plan::{Ends, MediaInfo};
+use crate::plan::{Ends, MediaInfo, TranscodePlan};
+use crate::rule::Track;
 
 /// Carries out these tasks over one decode.
 ///
@@ -53,13 +57,11 @@ pub fn run(
     }
     report_damage(damaged, pulse);
     for (task, plan) in tasks.transcodes {
-        let fed = mill
-            .branches
-            .get(*task)
-            .map_or_else(Fed::default, |branch| branch.fed());
+        let fed = mill.branches.get(*task).map_or_else(Fed::default, Branch::fed);
         let done = match mill.failed.remove(*task) {
             Some(failure) => Err(failure),
-            None => readback::media(&plan.file, &fed, &mut |buffers| pulse.beat(None, buffers)),
+            None => mark_turned(plan, media)
+                .and_then(|()| readback::media(&plan.file, &fed, &mut |buffers| pulse.beat(None, buffers))),
         };
         pulse.next_part();
         match done {
@@ -89,6 +91,21 @@ pub fn run(
         }
     }
     Ok(())
+}
+
+/// Muxers do not write which way a film that was copied is turned.
+fn mark_turned(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure> {
+    let turned = media.video().map_or(0, |video| video.rotation);
+    let settings = &plan.settings;
+    if turned == 0 || !matches!(settings.video, Track::Copy) || !settings.container.keeps_rotation() {
+        return Ok(());
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&plan.file)
+        .and_then(|mut file| boxes::turn(&mut file, turned))
+        .map_err(|error| writing(&plan.file, &error))
 }
 
 impl Mill {

@@ -51,7 +51,10 @@ pub fn report_damage(damaged: u64, pulse: &mut Pulse<'_>) {
     if heard.count == 0 && damaged == 0 {
         return;
     }
-    let mut message = format!("damaged data was met {} times", heard.count.max(damaged));
+    let mut message = match heard.count.max(damaged) {
+        1 => "damaged data was met once".to_owned(),
+        count => format!("damaged data was met {count} times"),
+    };
     if !heard.first.is_empty() {
         message.push_str(": ");
         message.push_str(heard.first.trim());

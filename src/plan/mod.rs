@@ -3,6 +3,7 @@
 //! Pure data: no GStreamer, no I/O. A [`RunPlan`] is what a worker is told; it names files in the scratch
 //! directory only. Final names stay with the daemon, in [`PlannedRun`].
 
+mod estimate;
 mod names;
 mod run;
 mod size;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
 use crate::rule::{Container, ImageFormat, TaskId, Transcode};
+pub use estimate::{Shortage, admit, estimate};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture;
 pub use truncation::{Ends, truncated};
@@ -213,7 +215,7 @@ pub enum Work {
         file: String,
     },
     /// Write one file with these streams.
-    Transcode(TranscodePlan),
+    Transcode(Box<TranscodePlan>),
     /// Write one image for each point that the medium reaches.
     Snapshot(SnapshotPlan),
     /// Run a pipeline in the rule's words.

@@ -225,8 +225,8 @@ pub(super) fn output(
         extension,
     };
     let size = match expect {
-        Expect::Image(width, height) => Some((width, height)),
-        Expect::Media {
+        Expect::Image(width, height)
+        | Expect::Media {
             video: Form::Made(width, height),
             ..
         } => Some((width, height)),

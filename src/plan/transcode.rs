@@ -12,7 +12,8 @@ use crate::rule::{AudioSpec, Gop, Part, TaskId, Track, Transcode, VideoSpec};
 pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode) -> Result<PlannedTask, Failure> {
     let media = known(wanted)?;
     let mut settings = settings.clone();
-    let findings = left_out(media, &settings);
+    let mut findings = left_out(media, &settings);
+    findings.extend(rotation_lost(media, &settings));
     let lacks = match (settings.video.is_some(), settings.audio.is_some()) {
         (true, true) => "the medium has neither video nor sound",
         (true, false) => "the medium has no video",
@@ -49,7 +50,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     let extension = settings.container.extension().as_bytes();
     let output = output(wanted, task, None, extension, expect)?;
     let work = |file| {
-        Work::Transcode(TranscodePlan {
+        Work::Transcode(Box::new(TranscodePlan {
             file,
             settings,
             picture,
@@ -57,7 +58,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
             channels: form.map(|(channels, _)| channels),
             rate: form.map(|(_, rate)| rate),
             span,
-        })
+        }))
     };
     Ok(PlannedTask {
         findings,
@@ -101,6 +102,19 @@ fn span(part: &Part, media: &MediaInfo) -> Result<Span, Failure> {
         )));
     }
     Ok(Span { start, end })
+}
+
+/// What is copied is not turned, and not every container can say that it should be.
+fn rotation_lost(media: &MediaInfo, settings: &Transcode) -> Option<Finding> {
+    let turned = media.video().map_or(0, |video| video.rotation);
+    let lost = matches!(settings.video, Track::Copy) && turned != 0 && !settings.container.keeps_rotation();
+    lost.then(|| Finding {
+        kind: FindingKind::RotationLost,
+        message: format!(
+            "the film is to be turned by {turned} degrees, and {} cannot say so: encode it, or take mp4",
+            settings.container.extension()
+        ),
+    })
 }
 
 /// Streams of the source that a transcode leaves out though nobody asked for that.

@@ -10,7 +10,6 @@ use super::stills::{frame, seconds};
 use super::truncation::{Ends, truncated};
 use super::{Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
 use crate::job::{ErrorKind, Failure, Finding};
-use crate::rule::Container;
 
 /// Checks one file: its size in bytes and what its reading back found, against the plan and the source.
 ///
@@ -47,7 +46,7 @@ pub fn verify(
             },
             OutputReport::Media { tracks, index_in_front },
         ) => {
-            if *index_in_front != indexed_in_front(*container) {
+            if container.has_index_in_front() && *index_in_front != Some(true) {
                 return bad("has its index at the end".to_owned());
             }
             if let Err(what) = check_tracks(tracks, *video, *audio, *span, media) {
@@ -66,11 +65,6 @@ pub fn verify(
             bad(format!("is {is}, which was not planned"))
         }
     }
-}
-
-/// Whether the index of this form must lie in front; none where there is nothing of the sort.
-fn indexed_in_front(container: Container) -> Option<bool> {
-    matches!(container, Container::Mp4 | Container::Mov | Container::M4a).then_some(true)
 }
 
 fn check_tracks(

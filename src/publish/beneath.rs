@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, fsync, mkdirat, open, openat};
 use rustix::io::Errno;
 
-use super::{PublishError, io};
+use super::{Access, PublishError, io};
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -16,8 +16,8 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Opens the directory `below` (a key prefix: empty, or ending in `/`) of `root`. Missing directories are made
-/// and made durable where `create` is set; without it a missing one is `None`.
-pub fn directory(root: &Path, below: &[u8], create: bool) -> Result<Option<OwnedFd>, PublishError> {
+/// for `access` and made durable where `create` is set; without it a missing one is `None`.
+pub fn directory(root: &Path, below: &[u8], create: bool, access: &Access) -> Result<Option<OwnedFd>, PublishError> {
     // The root itself may be reached through a symbolic link: that is the operator's choice.
     let mut here = open(
         root,
@@ -30,14 +30,18 @@ pub fn directory(root: &Path, below: &[u8], create: bool) -> Result<Option<Owned
         path.push(std::ffi::OsStr::from_bytes(segment));
         let next = match openat(&here, segment, DIRECTORY, Mode::empty()) {
             Err(Errno::NOENT) if create => {
-                match mkdirat(&here, segment, Mode::from_raw_mode(0o777)) {
-                    Ok(()) => {
-                        fsync(&here).map_err(io("make durable the directory above", &path))?;
-                    }
-                    Err(Errno::EXIST) => {}
+                let mode = Mode::from_raw_mode(access.directory_mode().unwrap_or(0o777));
+                let made = match mkdirat(&here, segment, mode) {
+                    Ok(()) => true,
+                    Err(Errno::EXIST) => false,
                     Err(errno) => return Err(io("make the directory", &path)(errno)),
+                };
+                let next = openat(&here, segment, DIRECTORY, Mode::empty());
+                if let (true, Ok(next)) = (made, &next) {
+                    access.apply_to_directory(next, &path)?;
+                    fsync(&here).map_err(io("make durable the directory above", &path))?;
                 }
-                openat(&here, segment, DIRECTORY, Mode::empty())
+                next
             }
             Err(Errno::NOENT) => return Ok(None),
             other => other,

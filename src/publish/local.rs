@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -12,13 +13,15 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::beneath::directory;
-use super::{PublishError, io};
+use super::scratch::identity_of_stat;
+use super::{Access, PublishError, io};
 use crate::object::{Identity, ObjectKey};
 
 /// A local directory that results go to. Every call blocks.
 #[derive(Debug, Clone)]
 pub struct Destination {
     root: PathBuf,
+    access: Access,
 }
 
 /// What lies under a final name.
@@ -33,7 +36,16 @@ impl Destination {
     /// Results go below this bucket's root.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self {
+            root,
+            access: Access::default(),
+        }
+    }
+
+    /// Directories that are made belong to whom the rule says.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// Makes the directory of a key and looks whether the name may be used: free, ours (`replaces`), or to be
@@ -105,7 +117,7 @@ impl Destination {
         directories.sort_unstable();
         directories.dedup();
         for below in directories {
-            if let Some(place) = directory(&self.root, below, false)? {
+            if let Some(place) = directory(&self.root, below, false, &self.access)? {
                 fsync(&place).map_err(io("make durable the directory", &self.root))?;
             }
         }
@@ -127,7 +139,7 @@ impl Destination {
     }
 
     fn open(&self, key: &ObjectKey, create: bool) -> Result<Option<OwnedFd>, PublishError> {
-        directory(&self.root, key.directory(), create)
+        directory(&self.root, key.directory(), create, &self.access)
     }
 
     fn path(&self, key: &ObjectKey) -> PathBuf {
@@ -139,10 +151,7 @@ impl Destination {
             Err(Errno::NOENT) => Ok(Found::Nothing),
             Err(errno) => Err(io("look at", self.path(key))(errno)),
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-                let nanoseconds = stat.st_mtime.saturating_mul(1_000_000_000);
-                let modified = nanoseconds.saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
-                let size = u64::try_from(stat.st_size).unwrap_or(0);
-                Ok(Found::File(Identity::local(size, modified)))
+                Ok(Found::File(identity_of_stat(&stat)))
             }
             Ok(_) => Ok(Found::SomethingElse),
         }
@@ -172,6 +181,7 @@ impl Destination {
         let mut target = File::from(descriptor);
         let mut source = File::open(scratch).map_err(failed)?;
         std::io::copy(&mut source, &mut target).map_err(failed)?;
+        same_access(&source, &target).map_err(failed)?;
         let modified = Timespec {
             tv_sec: identity.modified_ns.div_euclid(1_000_000_000),
             tv_nsec: identity.modified_ns.rem_euclid(1_000_000_000),
@@ -201,6 +211,17 @@ impl Destination {
         std::fs::remove_file(scratch).ok();
         Ok(())
     }
+}
+
+/// Gives a copy the mode of its original, and its owner where that is another than ours.
+fn same_access(original: &File, copy: &File) -> std::io::Result<()> {
+    let (wanted, made) = (original.metadata()?, copy.metadata()?);
+    let other = |wanted: u32, made: u32| (wanted != made).then_some(wanted);
+    let (owner, group) = (other(wanted.uid(), made.uid()), other(wanted.gid(), made.gid()));
+    if owner.is_some() || group.is_some() {
+        std::os::unix::fs::fchown(copy, owner, group)?;
+    }
+    copy.set_permissions(wanted.permissions())
 }
 
 /// Renames; without `replace` a file that appeared in the meantime makes it fail with `EXIST`.
@@ -250,7 +271,7 @@ mod tests {
 
         fn finished(&self, name: &str, text: &str) -> (PathBuf, Identity) {
             fs::write(self.scratch.path.join(name), text).unwrap();
-            let sealed = seal(&self.scratch.path, name, text.len() as u64).unwrap();
+            let sealed = seal(&self.scratch.path, name, text.len() as u64, &Access::default()).unwrap();
             (sealed.path, sealed.identity)
         }
 
@@ -389,7 +410,7 @@ mod tests {
             ("..", 0),
             ("missing", 0),
         ] {
-            assert!(seal(scratch, name, size).is_err(), "{name:?}");
+            assert!(seal(scratch, name, size, &Access::default()).is_err(), "{name:?}");
         }
     }
 }

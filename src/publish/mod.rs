@@ -5,13 +5,17 @@
 //! and what has its name already is left alone. Knows no store and no bucket; the service
 //! `publishing` puts the parts in order.
 
+mod access;
 mod beneath;
 mod local;
 mod scratch;
+mod source;
 pub mod step;
 
+pub use access::Access;
 pub use local::Destination;
 pub use scratch::{Scratch, Sealed, seal};
+pub use source::{Aside, Source};
 
 use crate::job::{ErrorKind, Failure};
 use crate::object::ObjectKey;
@@ -25,6 +29,12 @@ pub enum PublishError {
     /// The finished file is neither in scratch nor under its name.
     #[error("the finished file for {0} is lost from scratch")]
     Lost(ObjectKey),
+    /// A file that was put aside cannot go back.
+    #[error("another file has taken the name of one that was put aside, which stays at {0}")]
+    LeftAside(ObjectKey),
+    /// The wanted owner or mode cannot be had.
+    #[error("{0}")]
+    NotPermitted(String),
     /// The worker left something else than the file it reported.
     #[error("{0}")]
     NotAsReported(String),
@@ -48,7 +58,8 @@ impl PublishError {
         use std::io::ErrorKind as Io;
         let kind = match self {
             Self::NameTaken(_) => ErrorKind::NameTaken,
-            Self::Lost(_) => ErrorKind::Io,
+            Self::Lost(_) | Self::LeftAside(_) => ErrorKind::Io,
+            Self::NotPermitted(_) => ErrorKind::Permission,
             Self::NotAsReported(_) => ErrorKind::BadOutput,
             Self::Io { source, .. } => match source.kind() {
                 Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,

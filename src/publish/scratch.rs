@@ -4,10 +4,11 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fsync, open, openat, statat};
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, fsync, open, openat, statat};
 use sha2::{Digest, Sha256};
 
-use super::{PublishError, io};
+use super::{Access, PublishError, io};
 use crate::job::{JobId, LeaseNumber};
 use crate::object::Identity;
 
@@ -41,6 +42,23 @@ impl Scratch {
         Ok(Self { path })
     }
 
+    /// Tries whether files here may be given the owner and mode that a rule says, before work is put into them.
+    pub fn try_access(&self, access: &Access) -> Result<(), PublishError> {
+        if *access == Access::default() {
+            return Ok(());
+        }
+        let path = self.path.join(".access");
+        let failed = |source| PublishError::Io {
+            doing: "write",
+            path: path.display().to_string(),
+            source,
+        };
+        let file = std::fs::File::create(&path).map_err(failed)?;
+        let tried = access.apply_to_file(&file, &path);
+        std::fs::remove_file(&path).map_err(failed)?;
+        tried
+    }
+
     /// Removes the directory and what is left in it.
     pub fn remove(&self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path)
@@ -48,6 +66,24 @@ impl Scratch {
         {
             tracing::warn!(path = %self.path.display(), %error, "scratch directory stays behind");
         }
+    }
+
+    /// Every scratch directory below a bucket's root, and when something last moved in it.
+    #[must_use]
+    pub fn all(root: &Path) -> Vec<(Self, Timestamp)> {
+        let entries = std::fs::read_dir(root.join(PLACE)).into_iter().flatten().flatten();
+        let moved = |entry: &std::fs::DirEntry| {
+            let time = entry.metadata().and_then(|metadata| metadata.modified()).ok()?;
+            Timestamp::try_from(time).ok()
+        };
+        entries
+            .filter_map(|entry| {
+                let path = entry.path();
+                let inside = std::fs::read_dir(&path).into_iter().flatten().flatten();
+                let times = inside.filter_map(|inner| moved(&inner)).chain(moved(&entry));
+                Some((Self { path }, times.max()?))
+            })
+            .collect()
     }
 
     /// Removes every scratch directory below a bucket's root that holds none of the files to keep. Answers how many.
@@ -79,8 +115,8 @@ pub struct Sealed {
 }
 
 /// Opens a file that a worker reported (a plain name within `scratch`), makes sure that it is what was reported,
-/// makes it durable and computes its checksum. Blocks.
-pub fn seal(scratch: &Path, name: &str, reported_size: u64) -> Result<Sealed, PublishError> {
+/// gives it its owner and mode, makes it durable and computes its checksum. Blocks.
+pub fn seal(scratch: &Path, name: &str, reported_size: u64, access: &Access) -> Result<Sealed, PublishError> {
     let path = scratch.join(name);
     let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
     if !plain {
@@ -109,6 +145,7 @@ pub fn seal(scratch: &Path, name: &str, reported_size: u64) -> Result<Sealed, Pu
             stat.st_size
         )));
     }
+    access.apply_to_file(&descriptor, &path)?;
     fsync(&descriptor).map_err(io("make durable", &path))?;
     let failed = |source| PublishError::Io {
         doing: "read the finished file",
@@ -146,4 +183,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
 pub fn identity_of(metadata: &std::fs::Metadata) -> Identity {
     let nanoseconds = metadata.mtime().saturating_mul(1_000_000_000);
     Identity::local(metadata.len(), nanoseconds.saturating_add(metadata.mtime_nsec()))
+}
+
+/// The same, from a stat.
+pub fn identity_of_stat(stat: &Stat) -> Identity {
+    let nanoseconds = stat.st_mtime.saturating_mul(1_000_000_000);
+    let modified = nanoseconds.saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
+    Identity::local(u64::try_from(stat.st_size).unwrap_or(0), modified)
 }

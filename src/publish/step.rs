@@ -1,7 +1,16 @@
-//! The named steps of publishing, and a way for tests to stop the program at one of them.
+//! The named steps of publishing and of taking a source away, and a way for tests to stop the program at one of them.
 
 /// The steps, in order. The program may be killed before, between and after any of them.
-pub const STEPS: [&str; 5] = ["sealed", "listed", "placed", "synced", "committed"];
+pub const STEPS: [&str; 8] = [
+    "sealed",
+    "listed",
+    "placed",
+    "synced",
+    "committed",
+    "source_recorded",
+    "source_aside",
+    "source_gone",
+];
 
 /// Passes a step. In builds with debug assertions the environment variable `REELMILL_CRASH_AT` (a step's name, and
 /// `:N` for its N-th passing) makes the program abort here, as a power cut would.

@@ -3,6 +3,7 @@
 //! A [`Rule`] comes only from [`check`], so whoever holds one need not doubt it. Nothing here does
 //! I/O: texts come in, rules and diagnostics go out.
 
+pub mod access;
 pub mod book;
 pub mod check;
 pub mod edit;
@@ -10,6 +11,7 @@ pub mod hours;
 pub mod matching;
 pub mod names;
 pub mod renewal;
+pub mod source;
 mod task;
 
 use std::fmt;
@@ -150,6 +152,8 @@ pub struct Rule {
     pub strict: bool,
     /// When its jobs start, and how many at once.
     pub queue: QueueSpec,
+    /// What becomes of the source; none: it is left alone.
+    pub after_success: Option<source::AfterSuccess>,
 }
 
 /// `max_running` and `enabled_hours`: they hold back jobs, and never keep them from being made.
@@ -233,6 +237,8 @@ pub struct OutputSpec {
     pub overwrite: bool,
     /// None: the default names.
     pub path: Option<names::Template>,
+    /// Who owns results and who may read them.
+    pub access: access::AccessSpec,
 }
 
 /// One node of a rule's graph.

@@ -168,6 +168,18 @@ impl Container {
         }
     }
 
+    /// Has its index in front of the media, where players of the web look for it.
+    #[must_use]
+    pub fn has_index_in_front(self) -> bool {
+        matches!(self, Self::Mp4 | Self::Mov | Self::M4a)
+    }
+
+    /// Says of a film that was not turned itself which way it is to be shown.
+    #[must_use]
+    pub fn keeps_rotation(self) -> bool {
+        matches!(self, Self::Mp4 | Self::Mov)
+    }
+
     /// Holds sound alone.
     #[must_use]
     pub fn is_audio_only(self) -> bool {

@@ -1,6 +1,6 @@
 //! What the services share: the store, the buckets, the rule book, what runs, and how things stand.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -8,10 +8,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::hints::HintBox;
+use super::pace::Pace;
+use super::room::Room;
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::job::{JobId, LeaseNumber};
 use crate::object::BucketName;
+use crate::rule::TaskId;
 use crate::rule::book::RuleBook;
 use crate::store::Store;
 use crate::worker::protocol::Progress;
@@ -32,6 +35,8 @@ pub struct Mill {
     pub running: Running,
     /// How each part stands.
     pub health: Health,
+    /// Room for what runs write.
+    pub room: Room,
     /// Somebody wants the queue looked at.
     pub queue_changed: Notify,
     /// Somebody wants the rules read again.
@@ -52,6 +57,7 @@ impl Mill {
         started: Timestamp,
     ) -> Self {
         Self {
+            room: Room::new(config.workers.min_free),
             config,
             store,
             buckets,
@@ -104,6 +110,7 @@ impl LiveBook {
 #[derive(Debug, Default)]
 pub struct Running {
     jobs: Mutex<HashMap<JobId, RunningJob>>,
+    departures: Mutex<Departures>,
 }
 
 /// One of them.
@@ -115,15 +122,44 @@ pub struct RunningJob {
     pub stop: CancellationToken,
     /// Why, once somebody asked for that.
     pub stop_reason: Option<String>,
-    /// What it is doing: `probing`, `working`, `publishing`.
+    /// What it is doing: `starting`, `probing`, `working`, `publishing`.
     pub phase: &'static str,
     /// How far its run is.
     pub progress: Progress,
-    /// When the progress was said.
-    pub at: Timestamp,
-    /// When the present run began, as far as positions count: speed is measured from here.
+    /// How fast its run goes.
+    pub pace: Pace,
+    /// The tasks of its run.
+    pub tasks: Vec<TaskId>,
+    /// When the work on it began here.
     pub since: Timestamp,
 }
+
+impl RunningJob {
+    /// A run of these tasks begins.
+    pub fn begin_run(&mut self, tasks: Vec<TaskId>) {
+        self.phase = "working";
+        self.progress = Progress::default();
+        self.pace = Pace::default();
+        self.tasks = tasks;
+    }
+
+    /// The run says how far it is.
+    pub fn note(&mut self, progress: Progress, at: Timestamp) {
+        self.progress = progress;
+        self.pace.note(at, progress.position_ns);
+    }
+}
+
+/// Jobs that this daemon let go of, the last ones: for whoever watches.
+#[derive(Debug, Default)]
+struct Departures {
+    jobs: VecDeque<JobId>,
+    /// How many there ever were.
+    count: u64,
+}
+
+/// How many departures are kept.
+const DEPARTURES: usize = 1000;
 
 impl Running {
     fn jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, RunningJob>> {
@@ -140,7 +176,8 @@ impl Running {
                 stop_reason: None,
                 phase: "starting",
                 progress: Progress::default(),
-                at,
+                pace: Pace::default(),
+                tasks: Vec::new(),
                 since: at,
             },
         );
@@ -148,7 +185,29 @@ impl Running {
 
     /// A job is over; answers why it was asked to stop, where it was.
     pub fn remove(&self, id: &JobId) -> Option<RunningJob> {
-        self.jobs().remove(id)
+        let known = self.jobs().remove(id);
+        let mut departures = self.departures();
+        departures.jobs.push_back(id.clone());
+        departures.count += 1;
+        if departures.jobs.len() > DEPARTURES {
+            departures.jobs.pop_front();
+        }
+        known
+    }
+
+    /// How many jobs were let go of so far, and those after the first `known` of them as far as they are kept.
+    pub fn departed(&self, known: u64) -> (u64, Vec<JobId>) {
+        let departures = self.departures();
+        let fresh = usize::try_from(departures.count.saturating_sub(known)).unwrap_or(usize::MAX);
+        let skipped = departures.jobs.len().saturating_sub(fresh);
+        (
+            departures.count,
+            departures.jobs.iter().skip(skipped).cloned().collect(),
+        )
+    }
+
+    fn departures(&self) -> std::sync::MutexGuard<'_, Departures> {
+        self.departures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is known of a job.

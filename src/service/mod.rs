@@ -5,12 +5,17 @@ pub mod arming;
 pub mod backfill;
 pub mod dispatch;
 pub mod hints;
+pub mod history;
 pub mod intake;
 pub mod mill;
+pub mod orphans;
+pub mod pace;
 pub mod publishing;
 pub mod rescue;
+pub mod room;
 pub mod rules;
 pub mod runner;
+pub mod sources;
 pub mod sweep;
 #[cfg(test)]
 mod tests_support;

@@ -14,8 +14,8 @@ use crate::bucket::BucketError;
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Finding, Job, JobId, LeaseNumber};
 use crate::object::{BucketName, ObjectKey};
-use crate::publish::{Destination, PublishError, Scratch, Sealed, seal, step};
-use crate::rule::TaskId;
+use crate::publish::{Access, Destination, PublishError, Scratch, Sealed, seal, step};
+use crate::rule::{Rule, TaskId};
 use crate::store::{PublishItem, PublishList, PublishRefused, StoreError};
 
 /// How often placing is tried before the list is given up, with a pause that doubles from a quarter of a second.
@@ -39,6 +39,22 @@ pub struct Target {
     pub bucket: BucketName,
     /// May replace files that are not ours.
     pub overwrite: bool,
+    /// Who owns results and who may read them.
+    pub access: Access,
+}
+
+impl Target {
+    /// Where results of this rule go.
+    ///
+    /// # Errors
+    /// Where this machine does not know who should own them.
+    pub fn of(rule: &Rule) -> Result<Self, PublishError> {
+        Ok(Self {
+            bucket: rule.output.bucket.clone(),
+            overwrite: rule.output.overwrite,
+            access: Access::resolve(&rule.output.access)?,
+        })
+    }
 }
 
 /// Why publishing did not happen.
@@ -95,7 +111,7 @@ pub async fn publish_task(
         items,
         findings,
     };
-    commit(mill, &list, Some(lease)).await
+    commit(mill, &list, target.access, Some(lease)).await
 }
 
 /// Publishes a file that the daemon wrote itself (the note about a failure), for a job that has ended.
@@ -113,7 +129,7 @@ pub async fn publish_note(
         items,
         findings: Vec::new(),
     };
-    commit(mill, &list, None).await
+    commit(mill, &list, target.access, None).await
 }
 
 /// Finishes the lists that a former life of the daemon began. Answers the scratch files that must stay because their
@@ -139,6 +155,13 @@ pub async fn roll_forward(mill: &Arc<Mill>) -> Result<Vec<PathBuf>, StoreError> 
     Ok(kept)
 }
 
+/// Scratch files on publish lists that were begun and not finished.
+pub async fn listed_scratch(mill: &Mill) -> Result<Vec<PathBuf>, StoreError> {
+    let lists = mill.store.pending_publishes().await?;
+    let items = lists.iter().flat_map(|list| &list.items);
+    Ok(items.map(|item| scratch_path(&item.scratch)).collect())
+}
+
 fn success(list: &PublishList) -> Vec<Event> {
     list.task
         .iter()
@@ -158,9 +181,10 @@ async fn seal_all(
     let keys: Vec<ObjectKey> = made.iter().map(|one| one.key.clone()).collect();
     let own = mill.store.own_outputs(&target.bucket, &keys).await?;
     let directory = scratch.path.clone();
+    let access = target.access;
     let sealed = blocking(move || {
         made.into_iter()
-            .map(|one| Ok((seal(&directory, &one.file, one.size)?, one.key)))
+            .map(|one| Ok((seal(&directory, &one.file, one.size, &access)?, one.key)))
             .collect::<Result<Vec<(Sealed, ObjectKey)>, PublishError>>()
     })
     .await?;
@@ -203,11 +227,20 @@ async fn look_at_source(mill: &Arc<Mill>, job: &Job) -> Result<(), Trouble> {
 }
 
 /// From the list to the final names, and the end in the database.
-async fn commit(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>) -> Result<Job, Trouble> {
+async fn commit(
+    mill: &Arc<Mill>,
+    list: &PublishList,
+    access: Access,
+    lease: Option<LeaseNumber>,
+) -> Result<Job, Trouble> {
     if let Some(item) = list.items.first() {
         check_target(mill, &item.bucket).await?;
     }
-    on_disk(mill, list, prepare).await?;
+    on_disk(mill, list, move |place, item| {
+        let place = place.clone().with_access(access);
+        place.prepare(&item.key, item.replaces.as_ref(), item.overwrite)
+    })
+    .await?;
     match mill.store.begin_publish(list, lease, Timestamp::now()).await {
         Ok(()) => step::pass("listed"),
         Err(PublishRefused::Superseded) => return Err(Trouble::Superseded),
@@ -285,10 +318,6 @@ async fn carry_out(mill: &Arc<Mill>, list: &PublishList) -> Result<(), PublishEr
     blocking(move || destination.sync(keys.iter())).await?;
     step::pass("synced");
     Ok(())
-}
-
-fn prepare(destination: &Destination, item: &PublishItem) -> Result<(), PublishError> {
-    destination.prepare(&item.key, item.replaces.as_ref(), item.overwrite)
 }
 
 async fn finish(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>) -> Result<Job, StoreError> {

@@ -16,6 +16,7 @@ use super::hints::BucketHints;
 use super::intake::resolve_all;
 use super::mill::Mill;
 use crate::bucket::{Bucket, BucketError, Resolved};
+use crate::diagnostic::quantity::counted;
 use crate::object::{BucketName, Directory, Object, ObjectKey};
 use crate::rule::RuleName;
 use crate::rule::book::LiveRule;
@@ -111,9 +112,9 @@ pub async fn tick(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -
             } else {
                 tracing::debug!(%bucket, objects, seconds = took, "listed");
             }
-            let words = format!(
-                "listed {objects} objects at {now:.0} in {took:.1} s: {hinted} new or changed, {gone} gone, {back} back"
-            );
+            let seen = counted(*objects, "object");
+            let words =
+                format!("listed {seen} at {now:.0} in {took:.1} s: {hinted} new or changed, {gone} gone, {back} back");
             mill.health.set(&part, true, words, now);
         }
         Err(error) => {

@@ -13,6 +13,7 @@ use super::mill::Mill;
 use crate::bucket::Bucket;
 use crate::config::{self, BucketConfig, Config, Workers};
 use crate::job::order::Ageing;
+use crate::job::source::{SourceStep, StepState};
 use crate::job::state::Event;
 use crate::job::{Generation, Job, JobId, LeaseNumber, Priority};
 use crate::object::{BucketName, Directory, ObjectKey};
@@ -20,8 +21,8 @@ use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
 use crate::rule::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Acceptance, Accepted, Arming, Holds, JobCount, JobFilter, LedgerEntry, OutputRecord, Pause, PublishList,
-    PublishRefused, RuleRecord, Store, StoreError,
+    Acceptance, Accepted, Arming, BackupError, Holds, JobCount, JobFilter, LedgerEntry, OutputRecord, Pause,
+    PublishList, PublishRefused, RuleRecord, Store, StoreError,
 };
 
 #[derive(Default)]
@@ -240,6 +241,12 @@ impl Store for FakeStore {
     async fn outputs(&self, _: &JobId) -> Result<Vec<OutputRecord>, StoreError> {
         not_here()
     }
+    async fn outputs_of(&self, _: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
+        not_here()
+    }
+    async fn ids(&self, _: &str, _: u32, _: u32) -> Result<Vec<JobId>, StoreError> {
+        not_here()
+    }
     async fn outputs_to_remove(&self, _: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
         not_here()
     }
@@ -251,6 +258,44 @@ impl Store for FakeStore {
     }
     async fn note_settled(&self, _: &JobId) -> Result<(), StoreError> {
         not_here()
+    }
+    async fn source_steps_due(&self, _: i64, _: u32) -> Result<Vec<SourceStep>, StoreError> {
+        not_here()
+    }
+    async fn source_steps_on(&self, _: &BucketName, _: &ObjectKey) -> Result<Vec<SourceStep>, StoreError> {
+        not_here()
+    }
+    async fn source_step(&self, _: &JobId) -> Result<Option<SourceStep>, StoreError> {
+        not_here()
+    }
+    async fn begin_source_step(
+        &self,
+        _: &SourceStep,
+        _: &ObjectKey,
+        _: Option<&ObjectKey>,
+    ) -> Result<bool, StoreError> {
+        not_here()
+    }
+    async fn settle_source_step(
+        &self,
+        _: &SourceStep,
+        _: StepState,
+        _: Option<&str>,
+        _: Timestamp,
+    ) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn note_source_step(&self, _: &SourceStep, _: &str) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn forget_jobs(&self, _: Option<Timestamp>, _: Option<u64>, _: u32, _: Timestamp) -> Result<u64, StoreError> {
+        not_here()
+    }
+    async fn backup(&self, _: &Path) -> Result<u64, BackupError> {
+        not_here().map_err(|error| BackupError::Read {
+            path: PathBuf::new(),
+            source: Box::new(error),
+        })
     }
     async fn job(&self, _: &JobId) -> Result<Job, StoreError> {
         not_here()
@@ -299,12 +344,14 @@ pub fn rule(name: &str, directory: &str) -> LiveRule {
                 directory: None,
                 overwrite: false,
                 path: None,
+                access: crate::rule::access::AccessSpec::default(),
             },
             tasks: Vec::new(),
             retry: RetryPolicy::default(),
             on_failure: OnFailure::None,
             strict: false,
             queue: crate::rule::QueueSpec::default(),
+            after_success: None,
         }),
         file: format!("{name}.toml"),
         text: "".into(),
@@ -360,6 +407,16 @@ pub async fn mill_on_disk(folder: &Path) -> Arc<Mill> {
     Arc::new(Mill::new(config, Arc::new(store), BTreeMap::new(), Timestamp::now()))
 }
 
+/// The same, with a bucket at `inbox` in this folder.
+pub async fn mill_in(folder: &Path, place: Arc<dyn Bucket>) -> Arc<Mill> {
+    let store = SqliteStore::open(&folder.join("reelmill.db"), Ageing::Strict)
+        .await
+        .unwrap();
+    let config = config(folder, folder.join("inbox"));
+    let buckets = BTreeMap::from([(bucket(), place)]);
+    Arc::new(Mill::new(config, Arc::new(store), buckets, Timestamp::now()))
+}
+
 fn config(folder: &Path, inbox: PathBuf) -> Config {
     let inbox = BucketConfig {
         path: inbox,
@@ -375,8 +432,10 @@ fn config(folder: &Path, inbox: PathBuf) -> Config {
         workers: Workers {
             slots: 1,
             drain: Duration::from_secs(1),
+            min_free: 0,
         },
         ageing: config::Ageing::Strict,
         grace: Duration::from_mins(1),
+        history: crate::config::History::default(),
     }
 }

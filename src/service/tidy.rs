@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
+use super::orphans;
 use super::publishing::{Made, Target, Trouble, blocking, destination, publish_note, root};
 use super::with_causes;
 use crate::job::{Generation, Job, LeaseNumber};
@@ -17,11 +18,21 @@ use crate::store::StoreError;
 /// How often to look where nothing was announced.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How often scratch that nobody works in is looked for.
+const SWEEP: Duration = Duration::from_mins(10);
+
 /// Repeats [`tick`] until `stop`.
 pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
+    let mut swept = tokio::time::Instant::now();
     loop {
         if let Err(error) = tick(&mill, Timestamp::now()).await {
             tracing::error!(error = %with_causes(&error), "cannot tidy up");
+        }
+        if swept.elapsed() >= SWEEP {
+            swept = tokio::time::Instant::now();
+            if let Err(error) = orphans::tick(&mill, Timestamp::now()).await {
+                tracing::error!(error = %with_causes(&error), "cannot look for orphaned scratch");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -111,8 +122,8 @@ async fn publish(mill: &Arc<Mill>, job: &Job, rule: &Rule) -> Result<(), Trouble
     })
     .await?;
     let target = Target {
-        bucket: rule.output.bucket.clone(),
         overwrite: false,
+        ..Target::of(rule)?
     };
     let file = FILE.to_owned();
     let done = publish_note(mill, job, &target, &scratch, Made { file, size, key }).await;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
+use super::room::Room;
 use super::runner::{Workshop, drive};
 use crate::bucket::{Bucket, single::SingleFile};
 use crate::config::{Ageing, BucketConfig, Config, Workers};
@@ -69,6 +70,7 @@ impl Bench {
     /// # Errors
     /// Where the file, the folder or GStreamer cannot be used.
     pub async fn set_up(mut trial: Trial) -> anyhow::Result<Self> {
+        trial.text = owned_by_whoever_tries(&trial.text)?;
         if trial.replace {
             trial.text = replacing(&trial.text)?;
         }
@@ -111,7 +113,10 @@ impl Bench {
             .await
             .map_err(|failure| anyhow::anyhow!("GStreamer cannot be used: {}", failure.message))?;
         Ok(Self {
-            mill: Arc::new(Mill::new(config, store, buckets, now)),
+            mill: Arc::new(Mill {
+                room: Room::boundless(),
+                ..Mill::new(config, store, buckets, now)
+            }),
             shop: Arc::new(shop),
             job: id,
             folder,
@@ -165,9 +170,11 @@ fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
         workers: Workers {
             slots: 1,
             drain: Duration::ZERO,
+            min_free: 0,
         },
         ageing: Ageing::Strict,
         grace: Duration::ZERO,
+        history: crate::config::History::default(),
     }
 }
 
@@ -180,6 +187,17 @@ async fn accept(store: &dyn Store, trial: &Trial, id: &JobId, object: Object, no
     };
     store.accept(vec![wish], now).await?;
     Ok(())
+}
+
+/// Results of a trial are for whoever tries.
+fn owned_by_whoever_tries(text: &str) -> anyhow::Result<String> {
+    let mut document: toml_edit::DocumentMut = text.parse()?;
+    if let Some(output) = document.get_mut("output").and_then(toml_edit::Item::as_table_like_mut) {
+        for key in ["owner", "group", "mode"] {
+            output.remove(key);
+        }
+    }
+    Ok(document.to_string())
 }
 
 /// The rule's text, with leave to write over what is there.

@@ -7,15 +7,19 @@
 pub mod conformance;
 pub mod sqlite;
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use crate::job::hold::{Holds, Pause};
 pub use crate::job::ledger::LedgerEntry;
+use crate::job::source::{SourceStep, StepState};
 use crate::job::state::{Event, IllegalTransition};
 use crate::job::{Finding, Generation, Job, JobId, JobState, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
 pub use crate::rule::book::{Arming, RuleRecord};
+use crate::rule::source::AfterSuccess;
 use crate::rule::{Rule, RuleName, RuleVersion, TaskId, When};
 
 /// Why the store did not do what it was asked.
@@ -36,6 +40,32 @@ pub enum StoreError {
     /// Busy, full or failing just now.
     #[error("the database did not answer")]
     Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A file of that name is there already.
+    #[error("{} is there already; a backup never replaces a file", .0.display())]
+    Exists(PathBuf),
+    /// The copy cannot be written.
+    #[error("{} cannot be written", .path.display())]
+    Write {
+        /// The wanted file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be copied.
+    #[error("{} cannot be copied", .path.display())]
+    Read {
+        /// The database.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A wish to change the ledger, decided on what it said before.
@@ -70,6 +100,8 @@ pub struct NewJob {
     pub context: Option<String>,
     /// The wish that it carries out, to be carried out once within seven days.
     pub dedupe: Option<String>,
+    /// What becomes of the source after success.
+    pub after_success: Option<AfterSuccess>,
 }
 
 impl NewJob {
@@ -91,6 +123,7 @@ impl NewJob {
             retry_of,
             context: None,
             dedupe: None,
+            after_success: rule.after_success.clone(),
         }
     }
 }
@@ -227,6 +260,8 @@ pub struct JobFilter {
     pub bucket: Option<BucketName>,
     /// Only of this key.
     pub key: Option<ObjectKey>,
+    /// Only jobs made then or later.
+    pub since: Option<Timestamp>,
     /// Only jobs older than this one (keyset paging over (created, id)).
     pub before: Option<JobId>,
     /// At most so many, 1 ..= 1000.
@@ -372,6 +407,8 @@ pub trait Store: Send + Sync {
     async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError>;
     /// Outputs of a job, in any state.
     async fn outputs(&self, job: &JobId) -> Result<Vec<OutputRecord>, StoreError>;
+    /// Outputs of all these jobs, in any state, by job.
+    async fn outputs_of(&self, jobs: &[JobId]) -> Result<Vec<OutputRecord>, StoreError>;
     /// Superseded outputs whose grace is over.
     async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError>;
     /// The file is gone, or is not ours any more.
@@ -381,10 +418,59 @@ pub trait Store: Send + Sync {
     /// The note of this job is written, or was not wanted.
     async fn note_settled(&self, job: &JobId) -> Result<(), StoreError>;
 
+    // Sources after success -------------------------------------------------------------------
+
+    // Where a job with a wish ends `succeeded`, the same transaction writes its step, state `Due`; and every success makes
+    // steps on the same identity due again that were held.
+
+    /// Steps that are due, by `seq`, which is more than `after`.
+    async fn source_steps_due(&self, after: i64, limit: u32) -> Result<Vec<SourceStep>, StoreError>;
+    /// Steps of this key that are due.
+    async fn source_steps_on(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Vec<SourceStep>, StoreError>;
+    /// The step of a job, in any state.
+    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError>;
+    /// Writes down the names that a source will have on its way, before it gets the first. False, and nothing written,
+    /// where the step is not due or a job on the same identity has not ended.
+    async fn begin_source_step(
+        &self,
+        step: &SourceStep,
+        aside: &ObjectKey,
+        target: Option<&ObjectKey>,
+    ) -> Result<bool, StoreError>;
+    /// Writes down what became of a step that has not ended, or why it waits; whatever waits has nothing aside.
+    async fn settle_source_step(
+        &self,
+        step: &SourceStep,
+        state: StepState,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Writes down why a due step cannot go on just now; what is aside stays on record.
+    async fn note_source_step(&self, step: &SourceStep, reason: &str) -> Result<(), StoreError>;
+
+    // History ---------------------------------------------------------------------------------
+
+    /// Forgets at most `limit` jobs, oldest end first: those that ended at or before a time, and those that are more than
+    /// `keep`. Never one that has not ended or for which something is left to be done (publish list, note, step of its
+    /// source), never a line of the ledger, never an output. Answers how many.
+    async fn forget_jobs(
+        &self,
+        ended_by: Option<Timestamp>,
+        keep: Option<u64>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+    /// Writes a copy of the whole database as it is at one moment into a new file, while others go on. Answers its size.
+    async fn backup(&self, to: &Path) -> Result<u64, BackupError>;
+
     // Looking ---------------------------------------------------------------------------------
 
     /// One job.
     async fn job(&self, id: &JobId) -> Result<Job, StoreError>;
+    /// Ids of jobs that begin with `part`, and of those among the `newest` jobs that end with it, newest first; at most
+    /// `limit` of them.
+    async fn ids(&self, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError>;
     /// Jobs, newest first.
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
     /// How many jobs there are, by rule and state.

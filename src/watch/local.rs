@@ -255,6 +255,7 @@ impl LocalSource {
 
     fn words(&self, standing: &Standing, polled: &[Directory]) -> String {
         let watching = match standing.directories {
+            0 => "no rule watches it".to_owned(),
             1 => "watching 1 directory".to_owned(),
             count => format!("watching {count} directories"),
         };

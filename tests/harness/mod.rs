@@ -282,6 +282,8 @@ pub fn assert_plays(file: &Path) {
 
 /// A short film with sound, made once for all tests: 2 s of 320x240 at 25 frames a second.
 pub fn film() -> PathBuf {
+    static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let film = folder.join("film-v1.mp4");
     if !film.exists() {

@@ -40,6 +40,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
             directory: Some(crate::object::Directory::new("vod").unwrap()),
             overwrite: false,
             path: None,
+            access: crate::rule::access::AccessSpec::default(),
         },
         tasks: tasks
             .into_iter()
@@ -54,6 +55,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
         on_failure: OnFailure::None,
         strict: false,
         queue: crate::rule::QueueSpec::default(),
+        after_success: None,
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::plan::testing::{audio, film, media, video};
+use crate::rule::Container;
 
 fn output(expect: Expect) -> PlannedOutput {
     PlannedOutput {

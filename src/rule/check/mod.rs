@@ -2,8 +2,10 @@
 //!
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
+mod access;
 mod kinds;
 mod queue;
+mod source;
 mod tasks;
 mod together;
 mod transcode;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
 
+use super::access::AccessSpec;
 use super::names::Template;
 use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
 use crate::diagnostic::reader::{Page, Table, Value};
@@ -23,18 +26,7 @@ use crate::object::{BucketName, Directory};
 pub use together::{Clash, check_together, clashes};
 
 /// Keys of a rule that later versions have.
-const LATER: [&str; 10] = [
-    "notify",
-    "preset",
-    "presets",
-    "after_success",
-    "owner",
-    "group",
-    "mode",
-    "audio_tracks",
-    "subtitles",
-    "if",
-];
+const LATER: [&str; 6] = ["notify", "preset", "presets", "audio_tracks", "subtitles", "if"];
 
 /// Checks one rule file. `stem` is the rule's name where the file says none; `buckets` are those of the config.
 /// There is a rule exactly where no diagnostic is an error.
@@ -91,8 +83,12 @@ fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketNa
             directory: None,
             overwrite: false,
             path: None,
+            access: AccessSpec::default(),
         }),
     };
+    let after_success = or_default(table.get("after_success"), None, |value| {
+        source::read(value, trigger.as_ref()).map(Some)
+    });
     let retry = table
         .get("retry")
         .map_or(Some(RetryPolicy::default()), |value| read_retry(value.table()?));
@@ -112,6 +108,7 @@ fn read(mut table: Table<'_>, file: &SourceFile, stem: &str, buckets: &[BucketNa
         on_failure: on_failure?,
         strict: strict?,
         queue: queue?,
+        after_success: after_success?,
     })
 }
 
@@ -274,12 +271,14 @@ fn read_output(mut table: Table<'_>, buckets: &[BucketName], trigger: Option<&Tr
             .ok()
             .map(Some)
     });
-    table.finish(&["owner", "group", "mode"]);
+    let access = access::read(&mut table);
+    table.finish(&[]);
     Some(OutputSpec {
         bucket: bucket?,
         directory: directory?,
         overwrite: overwrite?,
         path: path?,
+        access: access?,
     })
 }
 

@@ -6,11 +6,13 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
+use super::source;
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::job::JobId;
 use crate::object::ObjectKey;
 use crate::rule::matching::{MEDIA_EXTENSIONS, takes_extension};
 use crate::rule::names::{Wanted, output_key};
+use crate::rule::source::AfterSuccess;
 use crate::rule::{Formats, Rule, Task, TaskKind};
 
 /// Rules that cannot be in force together.
@@ -74,7 +76,8 @@ fn place(file: &SourceFile, keys: &[&str]) -> Range<usize> {
 
 /// Only a rule with `trigger.outputs` can be started by a rule; a chain of such starts that closes is a loop.
 fn loops(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
-    let starts = |from: usize, to: usize| may_start(rules[from].0, rules[to].0);
+    let moves = |from: usize, to: usize| may_start_by_moving(rules[from].0, rules[to].0);
+    let starts = |from: usize, to: usize| may_start(rules[from].0, rules[to].0) || moves(from, to);
     let mut found: Vec<Clash> = Vec::new();
     for first in 0..rules.len() {
         // The shortest way back, so that the chain named is the one to mend.
@@ -110,14 +113,34 @@ fn loops(rules: &[(&Rule, &SourceFile)]) -> Vec<Clash> {
         } else {
             format!("rules would start each other for ever: {}", names.join(" -> "))
         };
-        let diagnostic = Diagnostic::error(file, Some(place(file, &["trigger", "outputs"])), message)
-            .with_help("publish elsewhere, or take `outputs = true` out of [trigger]");
+        let links = chain.iter().zip(chain.iter().skip(1).chain([&first]));
+        let diagnostic = if links.into_iter().any(|(from, to)| moves(*from, *to)) {
+            Diagnostic::error(file, Some(place(file, &["after_success"])), message)
+                .with_help("move sources to a directory that none of these rules watches")
+        } else {
+            Diagnostic::error(file, Some(place(file, &["trigger", "outputs"])), message)
+                .with_help("publish elsewhere, or take `outputs = true` out of [trigger]")
+        };
         found.push(Clash {
             rules: chain,
             diagnostics: vec![diagnostic],
         });
     }
     found
+}
+
+/// Whether a source that `from` moves away may start `to`.
+fn may_start_by_moving(from: &Rule, to: &Rule) -> bool {
+    let Some(AfterSuccess::Move { to: target, .. }) = &from.after_success else {
+        return false;
+    };
+    let takes = |extension: &str| takes_extension(&to.trigger.formats, extension);
+    let formats_meet = match &from.trigger.formats {
+        Formats::Any => true,
+        Formats::Known => to.trigger.formats == Formats::Any || MEDIA_EXTENSIONS.iter().any(|one| takes(one)),
+        Formats::List(list) => list.iter().any(|one| takes(one)),
+    };
+    from.trigger.bucket == to.trigger.bucket && formats_meet && source::meets(target, &to.trigger)
 }
 
 /// Whether an output of `from` may start `to`, as far as rules alone can tell; globs count only where they surely exclude.
@@ -133,11 +156,7 @@ fn may_start(from: &Rule, to: &Rule) -> bool {
         .unwrap_or(&from.trigger.directory)
         .as_str();
     let wanted = trigger.directory.as_str();
-    let excluded = trigger.exclude.patterns.iter().any(|pattern| {
-        pattern.strip_suffix("**").is_some_and(|directory| {
-            directory.ends_with('/') && !directory.contains(['*', '?', '[', '{']) && target.starts_with(directory)
-        })
-    });
+    let excluded = source::surely_excludes(trigger, target);
     let meet = target.starts_with(wanted) || wanted.starts_with(target);
     meet && !excluded
         && from.tasks.iter().any(|task| {

@@ -14,8 +14,8 @@ use super::desk::{Desk, Unfinished};
 use crate::bucket::BucketError;
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
-use crate::plan::{MediaInfo, PlannedRun, Wanted, needs_media, plan, verify};
-use crate::publish::Scratch;
+use crate::plan::{MediaInfo, Planned, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify};
+use crate::publish::{PublishError, Scratch};
 use crate::rule::{Rule, TaskId};
 use crate::store::StoreError;
 use crate::worker::protocol::FromWorker;
@@ -41,6 +41,8 @@ pub enum Outcome {
     Superseded,
     /// Somebody asked the work to stop.
     Stopped,
+    /// There is no room for what it would write.
+    NoRoom(String),
 }
 
 /// Why an attempt ends before its time.
@@ -104,6 +106,7 @@ impl Attempt<'_> {
                 .await
                 .map_err(|error| Failure::new(ErrorKind::Offline, error.to_string()))?;
         }
+        self.look_for_room(job, group).await?;
         let (mut worker, scratch) = self.start(job, 0).await?;
         let medium = match self.medium(job, group, &mut worker).await {
             Ok(medium) => medium,
@@ -114,15 +117,7 @@ impl Attempt<'_> {
             }
         };
         let records: Vec<&TaskRecord> = group.iter().collect();
-        let planned = plan(&Wanted {
-            rule: self.rule,
-            object: &job.object,
-            media: medium.as_ref(),
-            tasks: &records,
-            job: &job.id,
-            date: Timestamp::now().to_zoned(TimeZone::system()).date(),
-            threads: self.shop.threads,
-        });
+        let planned = self.plan(job, &records, medium.as_ref());
         desk.failures.extend(planned.failures);
         for (task, finding) in planned.findings {
             desk.findings.entry(task).or_default().push(finding);
@@ -147,15 +142,51 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    fn plan(&self, job: &Job, tasks: &[&TaskRecord], media: Result<&MediaInfo, &Failure>) -> Planned {
+        plan(&Wanted {
+            rule: self.rule,
+            object: &job.object,
+            media,
+            tasks,
+            job: &job.id,
+            date: Timestamp::now().to_zoned(TimeZone::system()).date(),
+            threads: self.shop.threads,
+        })
+    }
+
+    /// Whether the first run has room, as far as that can be told before a worker is started for it.
+    async fn look_for_room(&self, job: &Job, group: &[TaskRecord]) -> Result<(), Break> {
+        let known: Option<MediaInfo> = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let need = known.map_or(0, |media| {
+            let records: Vec<&TaskRecord> = group.iter().collect();
+            let planned = self.plan(job, &records, Ok(&media));
+            let first = planned.runs.first();
+            first.map_or(0, |run| estimate(run, job.object.identity.size))
+        });
+        let place = root(self.mill, &self.rule.output.bucket);
+        let looked = self.mill.room.look(&place, need).await;
+        looked.map_err(|shortage| self.no_room(&shortage))
+    }
+
+    fn no_room(&self, shortage: &Shortage) -> Break {
+        let words = shortage.words(self.rule.output.bucket.as_str());
+        Break::Leave(Outcome::NoRoom(format!("waits for room: {words}")))
+    }
+
     /// Opens the source and starts a worker on it.
     async fn start(&self, job: &Job, run: u32) -> Result<(Worker, Scratch), Break> {
         self.phase(job, "starting");
         let input = self.open_source(job).await?;
         let base = root(self.mill, &self.rule.output.bucket);
         let (id, lease) = (job.id.clone(), self.lease);
-        let scratch = blocking(move || Scratch::create(&base, &id, lease, run))
-            .await
-            .map_err(|error| error.failure())?;
+        let access = Target::of(self.rule).map_err(|error| error.failure())?.access;
+        let scratch = blocking(move || {
+            let scratch = Scratch::create(&base, &id, lease, run)?;
+            scratch.try_access(&access).inspect_err(|_| scratch.remove())?;
+            Ok(scratch)
+        })
+        .await
+        .map_err(|error: PublishError| error.failure())?;
         let limits = Limits {
             stall: self.rule.retry.stall,
             timeout: self.rule.retry.timeout,
@@ -235,7 +266,18 @@ impl Attempt<'_> {
         scratch: &Scratch,
         desk: &mut Desk,
     ) -> Result<(), Break> {
-        self.phase(job, "working");
+        let need = estimate(&run, job.object.identity.size);
+        tracing::debug!(job = %job.id, bytes = need, "estimated need of room");
+        desk.ticket = None;
+        desk.ticket = match self.mill.room.take(&scratch.path, need).await {
+            Ok(ticket) => Some(Arc::new(ticket)),
+            Err(shortage) => {
+                worker.stop().await;
+                return Err(self.no_room(&shortage));
+            }
+        };
+        let tasks: Vec<TaskId> = run.plan.tasks.iter().map(|planned| planned.task.clone()).collect();
+        self.mill.running.update(&job.id, |known| known.begin_run(tasks));
         let ended = match worker.start(run.plan.clone()).await {
             Ok(()) => self.follow(job, &run, media, &mut worker, scratch, desk).await,
             Err(failure) => Err(failure.into()),
@@ -282,10 +324,7 @@ impl Attempt<'_> {
                 FromWorker::Failed { failure } => return Err(failure.into()),
                 FromWorker::Progress(progress) => {
                     let at = Timestamp::now();
-                    self.mill.running.update(&job.id, |known| {
-                        known.progress = progress;
-                        known.at = at;
-                    });
+                    self.mill.running.update(&job.id, |known| known.note(progress, at));
                 }
                 FromWorker::Finding { task, finding } => {
                     desk.note(&run.plan.tasks, task.as_ref(), &finding);
@@ -340,6 +379,14 @@ impl Attempt<'_> {
         let made = desk.made.remove(task).unwrap_or_default();
         let findings = desk.findings.remove(task).unwrap_or_default();
         desk.handed.insert(task.clone());
+        let target = match Target::of(self.rule) {
+            Ok(target) => target,
+            Err(error) => {
+                desk.failures.insert(task.clone(), error.failure());
+                return;
+            }
+        };
+        let (ticket, size) = (desk.ticket.clone(), made.iter().map(|one| one.size).sum());
         let (mill, job, scratch, task, lease) = (
             self.mill.clone(),
             job.clone(),
@@ -347,23 +394,16 @@ impl Attempt<'_> {
             task.clone(),
             self.lease,
         );
-        let target = Target {
-            bucket: self.rule.output.bucket.clone(),
-            overwrite: self.rule.output.overwrite,
-        };
         desk.publishing.spawn(async move {
             let done = publish_task(&mill, &job, lease, &task, &target, &scratch, made, findings).await;
+            if let (Some(ticket), Ok(_)) = (ticket, &done) {
+                ticket.published(size);
+            }
             (task, done)
         });
     }
 
     fn phase(&self, job: &Job, phase: &'static str) {
-        let now = Timestamp::now();
-        self.mill.running.update(&job.id, |known| {
-            known.phase = phase;
-            if phase == "working" {
-                known.since = now;
-            }
-        });
+        self.mill.running.update(&job.id, |known| known.phase = phase);
     }
 }

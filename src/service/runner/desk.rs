@@ -1,10 +1,12 @@
 //! What is known of the tasks of a run while it works.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
 
 use super::super::publishing::{Made, Trouble};
+use super::super::room::Ticket;
 use super::attempt::{Break, Outcome};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind, Job};
 use crate::plan::TaskPlan;
@@ -28,6 +30,8 @@ pub struct Desk {
     /// Handed to publishing, or done.
     pub handed: BTreeSet<TaskId>,
     pub publishing: JoinSet<(TaskId, Result<Job, Trouble>)>,
+    /// Room for what the run writes.
+    pub ticket: Option<Arc<Ticket>>,
     strict: bool,
 }
 
@@ -39,6 +43,7 @@ impl Desk {
             failures: BTreeMap::new(),
             handed: BTreeSet::new(),
             publishing: JoinSet::new(),
+            ticket: None,
             strict,
         }
     }

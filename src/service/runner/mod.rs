@@ -29,6 +29,9 @@ use desk::Unfinished;
 /// How soon a job is looked at again whose bucket is offline.
 const OFFLINE_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
+/// How soon a job is looked at again for which there was no room.
+const NO_ROOM_PAUSE: SignedDuration = SignedDuration::from_secs(15);
+
 /// What every run needs.
 #[derive(Debug, Clone)]
 pub struct Workshop {
@@ -162,6 +165,12 @@ async fn stages(
                 job = mill.store.job(&job.id).await?;
             }
             Outcome::Stopped => return Ok(stopped(mill, &job)),
+            Outcome::NoRoom(reason) => {
+                return Ok(Parting::GiveBack {
+                    reason,
+                    not_before: Some(Timestamp::now() + NO_ROOM_PAUSE),
+                });
+            }
             Outcome::Superseded => {
                 return Ok(Parting::Cancel {
                     reason: "superseded by a newer version of the source".to_owned(),

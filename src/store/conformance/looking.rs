@@ -70,6 +70,55 @@ pub async fn filters_narrow_what_is_listed(place: &dyn Place) {
     assert_eq!(keys(&*store, &filter).await, Vec::<String>::new());
 }
 
+pub async fn a_page_reaches_back_to_a_time(place: &dyn Place) {
+    let store = place.open(HOURLY).await;
+    for (second, key) in [(1, "a"), (2, "b"), (3, "c")] {
+        accept(&*store, wish(key, 1, 0), at(second)).await;
+    }
+    let mut filter = page(9);
+    for (since, found) in [(0, vec!["c", "b", "a"]), (2, vec!["c", "b"]), (4, vec![])] {
+        filter.since = Some(at(since));
+        filter.states = Vec::new();
+        assert_eq!(keys(&*store, &filter).await, found);
+        filter.states = vec![JobState::Queued, JobState::Failed];
+        assert_eq!(keys(&*store, &filter).await, found);
+    }
+}
+
+pub async fn jobs_are_found_by_either_end_of_their_ids(place: &dyn Place) {
+    let store = place.open(HOURLY).await;
+    let mut ids = Vec::new();
+    for (second, key) in [(1, "a"), (2, "b"), (3, "c")] {
+        let mut one = wish(key, 1, 0);
+        let random = 0xab_cdef_0000 + u64::try_from(second).unwrap();
+        let id = JobId::new(at(second * 100_000), random);
+        one.job.as_mut().unwrap().id = id.clone();
+        accept(&*store, one, at(second)).await;
+        ids.push(id);
+    }
+    let found = async |part: &str, newest: u32| store.ids(part, newest, 2).await.unwrap();
+    for id in &ids {
+        let text = id.as_str();
+        assert_eq!(found(&text[..7], 0).await, std::slice::from_ref(id), "by its beginning");
+        assert_eq!(found(&text[6..], 3).await, std::slice::from_ref(id), "by its end");
+        assert_eq!(found(text, 0).await, std::slice::from_ref(id));
+    }
+    assert_eq!(
+        found(&ids[0].as_str()[6..], 2).await,
+        [],
+        "by its end among the newest only"
+    );
+    assert_eq!(found("zzz", 9).await, []);
+    let many = found(&ids[0].as_str()[..3], 3).await;
+    assert_eq!(
+        many,
+        [ids[2].clone(), ids[1].clone()],
+        "newest first, so many and no more"
+    );
+    let outputs = store.outputs_of(&ids).await.unwrap();
+    assert_eq!(outputs, []);
+}
+
 pub async fn counts_follow_the_states(place: &dyn Place) {
     let store = place.open(HOURLY).await;
     for (second, key) in [(0, "a"), (1, "b"), (2, "c")] {

@@ -9,6 +9,7 @@
 )]
 
 pub mod accepting;
+pub mod afterwards;
 pub mod claiming;
 pub mod histories;
 pub mod holding;
@@ -83,10 +84,20 @@ macro_rules! conformance {
             histories: no_history_runs_a_key_twice_or_loses_its_newest_identity,
             looking: pages_hold_every_job_once,
             looking: filters_narrow_what_is_listed,
+            looking: a_page_reaches_back_to_a_time,
+            looking: jobs_are_found_by_either_end_of_their_ids,
             looking: counts_follow_the_states,
             looking: a_job_comes_back_as_it_was_made,
             looking: rules_come_back_as_they_were_saved,
             looking: what_is_not_there_is_not_found,
+            afterwards: a_success_writes_the_step_of_its_source_with_the_same_stroke,
+            afterwards: other_ends_and_other_rules_write_no_step,
+            afterwards: a_step_begins_only_while_nobody_works_on_its_source,
+            afterwards: a_step_that_is_held_is_due_again_with_the_next_success,
+            afterwards: old_jobs_are_forgotten_a_few_at_a_time_and_the_ledger_never,
+            afterwards: names_of_outputs_outlive_the_jobs_that_made_them,
+            afterwards: nothing_is_forgotten_that_is_still_needed,
+            afterwards: a_backup_is_a_whole_database_and_never_replaces_a_file,
         }
     };
     ($place:expr => $($group:ident: $promise:ident,)*) => {
@@ -130,6 +141,7 @@ pub fn wish(key: &str, version: i64, seen: u64) -> Acceptance {
             retry_of: None,
             context: None,
             dedupe: None,
+            after_success: None,
         }),
     }
 }

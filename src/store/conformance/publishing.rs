@@ -10,6 +10,8 @@ const GRACE: SignedDuration = SignedDuration::from_secs(100);
 
 async fn names(store: &dyn Store, job: &Job) -> Vec<(String, OutputState)> {
     let outputs = store.outputs(&job.id).await.unwrap();
+    let several = store.outputs_of(&[fresh_id(), job.id.clone()]).await.unwrap();
+    assert_eq!(several, outputs, "those of several jobs at once");
     outputs
         .iter()
         .map(|output| (output.key.to_string(), output.state))

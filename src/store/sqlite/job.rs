@@ -2,7 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::rows;
+use super::{rows, source};
 use crate::job::state::{Event, step};
 use crate::job::{Job, JobId, JobState, TaskRecord};
 use crate::store::StoreError;
@@ -107,6 +107,9 @@ pub async fn save(db: &mut SqliteConnection, loaded: &Loaded, after: &Job) -> Re
         .rows_affected();
         if written != 1 {
             return Err(lost());
+        }
+        if after.state == JobState::Succeeded && before.state != JobState::Succeeded {
+            source::after_success(db, after, after.ended.unwrap_or(after.created)).await?;
         }
     }
     for (place, (old, new)) in before.tasks.iter().zip(&after.tasks).enumerate() {

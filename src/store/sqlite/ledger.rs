@@ -201,7 +201,8 @@ async fn insert(
     let object = &acceptance.object;
     let seq: i64 = sqlx::query(
         "INSERT INTO jobs (id, rule, rule_version, bucket, key, identity, generation, state, priority, rank, \
-         attempt, created, superseded, retry_of, context) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, 0, ?, 0, ?, ?) \
+         attempt, created, superseded, retry_of, context, after_success) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, 0, ?, 0, ?, ?, ?) \
          RETURNING seq",
     )
     .bind(new.id.as_str())
@@ -216,6 +217,7 @@ async fn insert(
     .bind(now.as_millisecond())
     .bind(new.retry_of.as_ref().map(JobId::as_str))
     .bind(new.context.as_deref())
+    .bind(new.after_success.as_ref().map(rows::text).transpose()?)
     .fetch_one(&mut *db)
     .await?
     .try_get("seq")?;

@@ -69,6 +69,9 @@ fn part(
     if let Some(state) = state {
         query.push(" AND state = ").push_bind(state.as_str());
     }
+    if let Some(since) = &filter.since {
+        query.push(" AND created >= ").push_bind(since.as_millisecond());
+    }
     if let Some((created, id)) = before {
         query
             .push(" AND (created, id) < (")
@@ -132,6 +135,37 @@ pub async fn outputs(db: &mut SqliteConnection, id: &JobId) -> Result<Vec<Output
         .await?
         .iter()
         .map(rows::output)
+        .collect()
+}
+
+/// Outputs of all these jobs.
+pub async fn outputs_of(db: &mut SqliteConnection, ids: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
+    sqlx::query("SELECT * FROM outputs WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, bucket, key")
+        .bind(rows::list(&ids)?)
+        .fetch_all(db)
+        .await?
+        .iter()
+        .map(rows::output)
+        .collect()
+}
+
+/// Ids that begin with a part, from the index on ids; and those among the newest jobs that end with it.
+pub async fn ids(db: &mut SqliteConnection, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError> {
+    // Ids are of letters and digits: nothing that begins with the part comes after the part and a brace.
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM jobs WHERE id >= ?1 AND id < ?1 || '{' UNION \
+         SELECT id FROM (SELECT id FROM jobs ORDER BY created DESC, id DESC LIMIT ?2) \
+         WHERE substr(id, -length(?1)) = ?1 ORDER BY id DESC LIMIT ?3",
+    )
+    .bind(part)
+    .bind(i64::from(newest))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    found
+        .iter()
+        .map(|id| JobId::parse(id).map_err(|_| rows::spoilt("id", id)))
         .collect()
 }
 

@@ -4,6 +4,8 @@
 //! transaction that was answered is on disk. States change only through [`crate::job::state::step`], and every
 //! update names the state and the lease that it expects to find.
 
+mod backup;
+mod history;
 mod holding;
 mod job;
 mod ledger;
@@ -13,19 +15,23 @@ mod publish;
 mod queue;
 mod rows;
 mod rules;
+mod source;
 #[cfg(test)]
 mod tests;
+
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Acceptance, Accepted, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList, PublishRefused, RuleRecord,
-    Store, StoreError,
+    Acceptance, Accepted, BackupError, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList, PublishRefused,
+    RuleRecord, Store, StoreError,
 };
 use crate::job::hold::{Holds, Pause};
 use crate::job::order::Ageing;
+use crate::job::source::{SourceStep, StepState};
 use crate::job::state::Event;
 use crate::job::{Job, JobId, LeaseNumber, Priority};
 use crate::object::{BucketName, ObjectKey};
@@ -37,7 +43,10 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     ageing: Ageing,
+    path: PathBuf,
 }
+
+pub use backup::copy;
 
 type Write = Transaction<'static, Sqlite>;
 
@@ -239,6 +248,10 @@ impl Store for SqliteStore {
         look::outputs(&mut *self.read().await?, job).await
     }
 
+    async fn outputs_of(&self, jobs: &[JobId]) -> Result<Vec<OutputRecord>, StoreError> {
+        look::outputs_of(&mut *self.read().await?, jobs).await
+    }
+
     async fn outputs_to_remove(&self, now: Timestamp) -> Result<Vec<OutputRecord>, StoreError> {
         look::outputs_to_remove(&mut *self.read().await?, now).await
     }
@@ -259,8 +272,71 @@ impl Store for SqliteStore {
         Ok(tx.commit().await?)
     }
 
+    async fn source_steps_due(&self, after: i64, limit: u32) -> Result<Vec<SourceStep>, StoreError> {
+        source::due(&mut *self.read().await?, after, limit).await
+    }
+
+    async fn source_steps_on(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Vec<SourceStep>, StoreError> {
+        source::due_on(&mut *self.read().await?, bucket, key).await
+    }
+
+    async fn source_step(&self, job: &JobId) -> Result<Option<SourceStep>, StoreError> {
+        source::of_job(&mut *self.read().await?, job).await
+    }
+
+    async fn begin_source_step(
+        &self,
+        step: &SourceStep,
+        aside: &ObjectKey,
+        target: Option<&ObjectKey>,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let begun = source::begin(&mut tx, step.seq, aside, target).await?;
+        tx.commit().await?;
+        Ok(begun)
+    }
+
+    async fn settle_source_step(
+        &self,
+        step: &SourceStep,
+        state: StepState,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        source::settle(&mut tx, step.seq, state, reason, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn note_source_step(&self, step: &SourceStep, reason: &str) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        source::note(&mut tx, step.seq, reason).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn forget_jobs(
+        &self,
+        ended_by: Option<Timestamp>,
+        keep: Option<u64>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.write().await?;
+        let forgotten = history::forget(&mut tx, ended_by, keep, limit, now).await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+
+    async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
+        backup::copy(&self.path, to).await
+    }
+
     async fn job(&self, id: &JobId) -> Result<Job, StoreError> {
         Ok(job::load(&mut *self.read().await?, id).await?.job)
+    }
+
+    async fn ids(&self, part: &str, newest: u32, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        look::ids(&mut *self.read().await?, part, newest, limit).await
     }
 
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {

@@ -67,6 +67,7 @@ impl SqliteStore {
             writer,
             readers,
             ageing,
+            path: path.to_owned(),
         };
         store.rank_anew().await?;
         Ok(store)

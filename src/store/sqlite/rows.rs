@@ -102,6 +102,11 @@ pub fn list<T: serde::Serialize>(values: &[T]) -> Result<String, StoreError> {
     serde_json::to_string(values).map_err(|error| StoreError::Permanent(error.to_string()))
 }
 
+/// A value as JSON.
+pub fn text<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Permanent(error.to_string()))
+}
+
 /// A value kept as JSON.
 pub fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, field: &str) -> Result<T, StoreError> {
     let text: &str = row.try_get(field)?;
@@ -150,6 +155,10 @@ pub fn job(row: &SqliteRow) -> Result<Job, StoreError> {
         },
         context: row.try_get("context")?,
         media: row.try_get("media")?,
+        after_success: match row.try_get::<Option<&str>, _>("after_success")? {
+            None => None,
+            Some(_) => Some(json(row, "after_success")?),
+        },
         tasks: Vec::new(),
     })
 }

@@ -151,48 +151,48 @@ async fn claims_and_pages_read_indexes_only() {
     }
 }
 
-/// A database as the first version left it, with jobs in it.
+/// A database as the first version left it, with a job that waits and one that ran as the daemon ended.
 #[tokio::test]
 async fn a_database_of_the_first_version_is_brought_on_with_its_jobs() {
-    const FIRST: &str = include_str!("../migrations/0001_start.sql");
     let file = File::new();
-    let store = file.store().await;
-    accept(&store, wish("waits", 1, 0), at(0)).await;
-    accept(&store, wish("runs", 1, 0), at(-10)).await;
-    claim(&store, at(1)).await;
-    // Back to what the first version knows: its tables, and only its migration on record.
-    for undo in [
-        "DROP TABLE pauses",
-        "DROP TABLE dedupes",
-        "ALTER TABLE jobs DROP COLUMN context",
-        "DROP INDEX jobs_ready",
-        "CREATE INDEX jobs_ready ON jobs (rank, seq) WHERE state = 'queued' AND not_before IS NULL",
-        "DELETE FROM _sqlx_migrations WHERE version > 1",
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(file.0.path().join("reelmill.db"))
+        .create_if_missing(true);
+    let first = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
+    let mut migrator = sqlx::migrate!("src/store/migrations");
+    migrator.migrations.to_mut().truncate(1);
+    migrator.run(&first).await.unwrap();
+    for line in [
+        "INSERT INTO rule_versions (version, text) VALUES ('0123456789abcdef', '[trigger]')",
+        "INSERT INTO ledger (rule, bucket, key, identity, generation, baseline) VALUES \
+             ('web', 'inbox', x'61', '1000:1', 1, 0), ('web', 'inbox', x'62', '1000:1', 1, 0)",
+        "INSERT INTO jobs (seq, id, rule, rule_version, bucket, key, identity, generation, state, priority, rank, \
+             attempt, created, superseded, lease, holder, expires) VALUES \
+             (1, '000000000000001', 'web', '0123456789abcdef', 'inbox', x'61', '1000:1', 1, 'queued', 0, 5, 0, 5, 0, \
+                 NULL, NULL, NULL), \
+             (2, '000000000000002', 'web', '0123456789abcdef', 'inbox', x'62', '1000:1', 1, 'running', 0, 1, 0, 1, 0, \
+                 1, 'here', 9)",
+        "INSERT INTO tasks (job, place, id, kind, after, condition, state, attempts, alone, findings) VALUES \
+             (1, 0, 'copy', 'copy', '[]', 'succeeded', 'queued', 0, 0, '[]'), \
+             (2, 0, 'copy', 'copy', '[]', 'succeeded', 'running', 1, 0, '[]')",
+        "UPDATE counters SET value = 1 WHERE name = 'lease'",
+        "UPDATE counters SET value = 3600000 WHERE name = 'level'",
     ] {
-        sqlx::query(undo).execute(&store.writer).await.unwrap();
+        sqlx::query(line).execute(&first).await.unwrap();
     }
-    let fresh = sqlx::sqlite::SqlitePool::connect("sqlite::memory:").await.unwrap();
-    sqlx::raw_sql(FIRST).execute(&fresh).await.unwrap();
-    let schema = "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE '%sqlx%' ORDER BY 1";
-    let wanted: Vec<String> = sqlx::query_scalar(schema).fetch_all(&fresh).await.unwrap();
-    let is: Vec<String> = sqlx::query_scalar(schema).fetch_all(&store.writer).await.unwrap();
-    assert_eq!(is, wanted);
-    store.close().await;
+    first.close().await;
     let store = file.store().await;
-    let (job, _) = claim(&store, at(2)).await;
-    assert_eq!(job.object.key.to_string(), "waits");
-    assert_eq!(
-        store
-            .jobs(&JobFilter {
-                limit: 9,
-                ..JobFilter::default()
-            })
-            .await
-            .unwrap()
-            .len(),
-        2
-    );
-    assert_eq!(store.take_back(Some("here"), at(3)).await.unwrap(), 2);
+    let keys = async || {
+        let (job, lease) = claim(&store, at(20)).await;
+        assert_eq!(job.context, None);
+        (job.object.key.to_string(), lease.0)
+    };
+    assert_eq!(keys().await, ("a".to_owned(), 2));
+    assert_eq!(store.take_back(Some("here"), at(21)).await.unwrap(), 2);
+    assert_eq!(keys().await, ("b".to_owned(), 3), "it was made first");
+    accept(&store, wish("c", 1, 0), at(22)).await;
+    store.pause(None, None, at(23)).await.unwrap();
+    assert_eq!(conformance::maybe_claim(&store, at(24)).await, None);
 }
 
 /// `REELMILL_MEASURE=100000 cargo test --lib measure_the_queue -- --nocapture` prints times with so many jobs.
@@ -269,6 +269,67 @@ async fn measure_the_queue() {
             times[500], times[990], times[999]
         );
     }
+}
+
+/// `REELMILL_MEASURE=100000 cargo test --lib measure_forgetting -- --nocapture` prints how long others wait meanwhile.
+#[tokio::test]
+async fn measure_forgetting() {
+    let Some(jobs) = std::env::var("REELMILL_MEASURE")
+        .ok()
+        .and_then(|text| text.parse::<usize>().ok())
+    else {
+        return;
+    };
+    let file = File::new();
+    let store = Arc::new(file.store().await);
+    for batch in 0..jobs.div_ceil(500) {
+        let wishes = (0..500).map(|at_key| wish(&format!("old/{batch}/{at_key}"), 1, 0));
+        store.accept(wishes.collect(), at(1)).await.unwrap();
+    }
+    for end in [
+        "UPDATE tasks SET state = 'succeeded', ended = 1",
+        "UPDATE jobs SET state = 'succeeded', ended = seq",
+    ] {
+        sqlx::query(end).execute(&store.writer).await.unwrap();
+    }
+    let mut worst_claim = Vec::new();
+    let mut batches = Vec::new();
+    let begun = Instant::now();
+    for round in 0_i64.. {
+        accept(&*store, wish(&format!("new/{round}"), 1, 0), at(round)).await;
+        let (one, other) = (store.clone(), store.clone());
+        let (forgotten, took) = tokio::join!(
+            async move {
+                let begun = Instant::now();
+                (
+                    one.forget_jobs(Some(at(0)), Some(1000), 50, at(0)).await.unwrap(),
+                    begun.elapsed(),
+                )
+            },
+            async move {
+                let begun = Instant::now();
+                claim(&*other, at(round)).await;
+                begun.elapsed()
+            }
+        );
+        batches.push(forgotten.1);
+        worst_claim.push(took);
+        if forgotten.0 == 0 {
+            break;
+        }
+    }
+    batches.sort_unstable();
+    worst_claim.sort_unstable();
+    let p99 = |times: &[Duration]| times[times.len() * 99 / 100];
+    eprintln!(
+        "forgot {jobs} in {:?}, batches of 50: median {:?}, p99 {:?}; claims beside them: median {:?}, p99 {:?}, worst {:?}",
+        begun.elapsed(),
+        batches[batches.len() / 2],
+        p99(&batches),
+        worst_claim[worst_claim.len() / 2],
+        p99(&worst_claim),
+        worst_claim[worst_claim.len() - 1]
+    );
 }
 
 #[tokio::test]
