@@ -5,8 +5,11 @@
 
 pub mod backup;
 pub mod explain;
+pub mod holding;
+pub mod queue;
 mod requests;
 pub mod status;
+pub mod submit;
 pub mod view;
 mod waiting;
 pub mod watch;
@@ -109,7 +112,9 @@ impl App {
         let mut filter = filter.clone();
         filter.limit = filter.limit.clamp(1, MOST_JOBS);
         let jobs = self.mill.store.jobs(&filter).await?;
-        self.views(&jobs).await
+        let mut views = self.views(&jobs).await?;
+        self.tell_waits(&mut views).await?;
+        Ok(views)
     }
 
     /// One job, with what its probe said, by its id or by a beginning or ending that only it has.
@@ -119,6 +124,7 @@ impl App {
     pub async fn job(&self, id: &str) -> Result<JobView, AppError> {
         let job = self.find(id).await?;
         let mut view = self.view(&job).await?;
+        self.tell_waits(std::slice::from_mut(&mut view)).await?;
         view.media = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Ok(view)
     }

@@ -110,6 +110,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!("reelmill stops");
     // Sources first, so that nothing new comes; then the runs; then what they need.
+    mill.stopping.cancel();
     tokens.sources.cancel();
     tokens.dispatch.cancel();
     while !mill.running.is_empty() {

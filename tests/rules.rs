@@ -169,7 +169,7 @@ fn rules_and_presets_need_a_folder_each() {
         path: "/etc/mill/reelmill.toml".into(),
         text: format!("{text}\n[bucket.inbox]\npath = \"/a\"\n").into(),
     };
-    let (config, diagnostics) = config::check(&file("presets = \"../shared\""));
+    let (config, diagnostics) = config::check(&file("presets = \"../common\""));
     assert_eq!(diagnostics, []);
     assert_eq!(config.unwrap().presets, Path::new("/etc/mill/../common"));
     let (config, diagnostics) = config::check(&file("presets = \"rules\""));

@@ -3,6 +3,7 @@
 //! Whoever may write to the socket may ask: it has mode 0660, so the file system decides. Every answer is JSON;
 //! every error is `{"error": {"kind": ..., "message": ...}}`. No logic lives here: see [`crate::app`].
 
+mod queue;
 mod routes;
 pub mod socket;
 
@@ -22,6 +23,11 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}", get(routes::job))
         .route("/v1/jobs/{id}/retry", post(routes::retry))
         .route("/v1/jobs/{id}/cancel", post(routes::cancel))
+        .route("/v1/jobs/{id}/priority", post(queue::priority))
+        .route("/v1/pause", post(queue::pause))
+        .route("/v1/resume", post(queue::resume))
+        .route("/v1/submit", post(queue::submit))
+        .route("/v1/backfill", post(queue::backfill))
         .route("/v1/watch", get(routes::watch))
         .route("/v1/backup", post(routes::backup))
         .route("/v1/explain", get(routes::explain))

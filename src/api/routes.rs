@@ -227,15 +227,13 @@ pub async fn wrong_method() -> Response {
 }
 
 /// A body of JSON; an empty one wishes nothing in particular.
-fn wish<T: Default + for<'de> Deserialize<'de>>(body: &Bytes) -> Result<T, AppError> {
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(body).map_err(|error| AppError::BadRequest(error.to_string()))
+pub(super) fn wish<T: for<'de> Deserialize<'de>>(body: &Bytes) -> Result<T, AppError> {
+    let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(text).map_err(|error| AppError::BadRequest(error.to_string()))
 }
 
 /// A key as text or as base64 of its bytes, in either alphabet, with or without padding.
-fn key(text: Option<&str>, bytes: Option<&str>) -> Result<ObjectKey, AppError> {
+pub(super) fn key(text: Option<&str>, bytes: Option<&str>) -> Result<ObjectKey, AppError> {
     let raw = match (text, bytes) {
         (Some(text), None) => text.as_bytes().to_vec(),
         (None, Some(encoded)) => {

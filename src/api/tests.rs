@@ -23,7 +23,7 @@ use crate::object::{BucketName, Object, ObjectKey};
 use crate::rule::book::{BrokenFile, LiveRule, RuleBook};
 use crate::service::mill::Mill;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Acceptance, Accepted, NewJob};
+use crate::store::{Acceptance, Accepted, Holds, NewJob};
 
 const RULE: &str = r#"
 enabled = true
@@ -147,7 +147,13 @@ impl House {
     async fn fail(&self, id: &JobId) {
         let now = Timestamp::now();
         let later = now + jiff::SignedDuration::from_mins(1);
-        let job = self.mill.store.claim("test", now, later).await.unwrap().unwrap();
+        let job = self
+            .mill
+            .store
+            .claim("test", &Holds::default(), now, later)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(&job.id, id);
         let lease: Lease = job.lease.unwrap();
         let task = job.tasks[0].id.clone();
@@ -314,7 +320,13 @@ async fn a_running_job_is_told_to_stop_and_its_runner_ends_it() {
     let id = house.accept("incoming/a.mp4", 1).await;
     let now = Timestamp::now();
     let later = now + jiff::SignedDuration::from_mins(1);
-    let job = house.mill.store.claim("test", now, later).await.unwrap().unwrap();
+    let job = house
+        .mill
+        .store
+        .claim("test", &Holds::default(), now, later)
+        .await
+        .unwrap()
+        .unwrap();
     let stop = CancellationToken::new();
     let number = job.lease.unwrap().number;
     house.mill.running.insert(id.clone(), number, stop.clone(), now);
@@ -490,4 +502,169 @@ async fn a_state_directory_with_a_long_path_can_be_asked_too() {
     std::fs::create_dir(&deep).unwrap();
     let _listener = api::listen(&deep).unwrap();
     api::socket::connect(&deep).await.unwrap();
+}
+
+/// Puts an object without any job.
+fn put(house: &House, name: &str) {
+    house.inbox.put(&name.parse().unwrap(), b"twelve bytes");
+}
+
+#[tokio::test]
+async fn a_submitted_job_starts_once_the_one_that_runs_has_ended() {
+    let house = House::new().await;
+    let first = house.accept("incoming/a.mp4", 1).await;
+    let now = Timestamp::now();
+    let later = now + jiff::SignedDuration::from_mins(1);
+    let running = house
+        .mill
+        .store
+        .claim("test", &Holds::default(), now, later)
+        .await
+        .unwrap()
+        .unwrap();
+    let stop = CancellationToken::new();
+    let lease = running.lease.as_ref().unwrap().number;
+    house.mill.running.insert(first.clone(), lease, stop.clone(), now);
+    let refused = house
+        .ask(&format!("/v1/jobs/{first}/priority"), Some(json!({ "priority": 3 })))
+        .await;
+    let (kind, message) = refused.unwrap_err();
+    assert!(kind == "conflict" && message.contains("runs already"), "{message}");
+    let wish = json!({ "bucket": "inbox", "key": "incoming/a.mp4", "rule": "first", "priority": 4 });
+    let view = house.ask("/v1/submit", Some(wish)).await.unwrap();
+    assert_eq!(
+        (&view["job"]["generation"], &view["job"]["priority"]),
+        (&json!(2), &json!(4))
+    );
+    assert!(view["notes"][0].as_str().unwrap().contains(first.as_str()), "{view}");
+    assert!(stop.is_cancelled(), "the older one gives way");
+    let claimed = house
+        .mill
+        .store
+        .claim("test", &Holds::default(), now, later)
+        .await
+        .unwrap();
+    assert_eq!(claimed, None, "only one at a time");
+    let end = Event::Cancelled {
+        reason: "stopped".to_owned(),
+    };
+    house.mill.store.apply(&first, Some(lease), &[end], now).await.unwrap();
+    let next = house
+        .mill
+        .store
+        .claim("test", &Holds::default(), now, later)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(view["job"]["id"], next.id.as_str());
+}
+
+#[tokio::test]
+async fn pausing_and_resuming_twice_is_the_same_as_once() {
+    let house = House::new().await;
+    let wish = json!({ "rule": "first", "reason": "  maintenance " });
+    let one = house.ask("/v1/pause", Some(wish.clone())).await.unwrap();
+    assert_eq!((&one["rule"], &one["reason"]), (&json!("first"), &json!("maintenance")));
+    assert_eq!(house.ask("/v1/pause", Some(wish)).await.unwrap()["since"], one["since"]);
+    assert_eq!(
+        house.ask("/v1/pause", Some(json!({}))).await.unwrap()["rule"],
+        Value::Null
+    );
+    assert_eq!(house.get("/v1/status").await["paused"].as_array().unwrap().len(), 2);
+    let rule = &house.get("/v1/rules").await["rules"][0];
+    assert_eq!(
+        (&rule["paused"]["since"], &rule["waits"]["kind"]),
+        (&one["since"], &json!("paused"))
+    );
+    let resumed = house.ask("/v1/resume", Some(json!({}))).await.unwrap();
+    assert_eq!(
+        (&resumed["changed"], &resumed["paused"][0]["rule"]),
+        (&json!(true), &json!("first"))
+    );
+    let resumed = house.ask("/v1/resume", Some(json!({}))).await.unwrap();
+    assert_eq!(resumed["changed"], false);
+    for (path, wish, kind) in [
+        ("/v1/pause", json!({ "rule": "none" }), "not_found"),
+        ("/v1/resume", json!({ "rule": "none" }), "not_found"),
+        ("/v1/pause", json!({ "reason": "x".repeat(1001) }), "bad_request"),
+        ("/v1/pause", json!({ "rules": "first" }), "bad_request"),
+        ("/v1/submit", json!({}), "bad_request"),
+        (
+            "/v1/submit",
+            json!({ "bucket": "inbox", "key": "incoming/no.mp4", "rule": "first" }),
+            "not_found",
+        ),
+        ("/v1/backfill", json!({ "rule": "none" }), "not_found"),
+        (
+            "/v1/backfill",
+            json!({ "rule": "first", "priority": 11 }),
+            "bad_request",
+        ),
+        (
+            "/v1/backfill",
+            json!({ "rule": "first", "since": "soon" }),
+            "bad_request",
+        ),
+    ] {
+        assert_eq!(house.refused(path, Some(wish.clone())).await, kind, "{path} {wish}");
+    }
+}
+
+#[tokio::test]
+async fn a_dedupe_id_names_the_first_job() {
+    let house = House::new().await;
+    put(&house, "incoming/a.mp4");
+    put(&house, "elsewhere/b.mp4");
+    let wish = |key: &str| json!({ "bucket": "inbox", "key": key, "rule": "first", "dedupe_id": "17", "context": "x" });
+    let first = house.ask("/v1/submit", Some(wish("incoming/a.mp4"))).await.unwrap();
+    assert_eq!((&first["notes"], &first["job"]["context"]), (&json!([]), &json!("x")));
+    let (kind, message) = house
+        .ask("/v1/submit", Some(wish("elsewhere/b.mp4")))
+        .await
+        .unwrap_err();
+    assert_eq!(kind, "conflict");
+    assert!(message.contains(first["job"]["id"].as_str().unwrap()), "{message}");
+}
+
+#[tokio::test]
+async fn a_backfill_takes_cancelled_jobs_again_and_nothing_twice() {
+    let house = House::new().await;
+    let cancelled = house.accept("incoming/a.mp4", 1).await;
+    house
+        .ask(&format!("/v1/jobs/{cancelled}/cancel"), Some(json!({})))
+        .await
+        .unwrap();
+    house.accept("incoming/b.mp4", 2).await;
+    put(&house, "incoming/c.mp4");
+    put(&house, "elsewhere/d.mp4");
+    let dry = house
+        .ask("/v1/backfill", Some(json!({ "rule": "first", "dry_run": true })))
+        .await
+        .unwrap();
+    let keys: Vec<_> = dry["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|object| &object["key"])
+        .collect();
+    assert_eq!(keys, ["incoming/a.mp4", "incoming/c.mp4"]);
+    assert_eq!(
+        (&dry["queued"], &dry["size"], &dry["known"]),
+        (&json!(2), &json!(24), &json!(1))
+    );
+    let wish = json!({ "rule": "first", "priority": -4 });
+    assert_eq!(
+        house.ask("/v1/backfill", Some(wish.clone())).await.unwrap()["queued"],
+        2
+    );
+    assert_eq!(house.ask("/v1/backfill", Some(wish)).await.unwrap()["queued"], 0);
+    let queued = house.get("/v1/jobs?state=queued").await;
+    let mut priorities: Vec<_> = queued
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["priority"].as_i64().unwrap())
+        .collect();
+    priorities.sort_unstable();
+    assert_eq!(priorities, [-4, -4, 0]);
 }

@@ -366,7 +366,10 @@ fn about(job: &JobView, same: &[JobView], queue: Queue) -> String {
         .map(|reason| format!(": {reason}"))
         .unwrap_or_default();
     match job.state {
-        JobState::Queued => format!("job {} waits {}", job.id, waits_for(job, same, queue)),
+        JobState::Queued => match &job.waits {
+            Some(wait) => format!("job {} waits: {}", job.id, wait.message),
+            None => format!("job {} waits {}", job.id, waits_for(job, same, queue)),
+        },
         JobState::Running => {
             let phase = job.work.as_ref().map_or("starting", |work| work.phase.as_str());
             format!("job {} is at work on it ({phase})", job.id)

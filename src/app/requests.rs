@@ -11,7 +11,7 @@ use crate::object::{Identity, Object};
 use crate::store::{Acceptance, Accepted, JobFilter, NewJob, NewTask};
 
 /// How often a retry is decided anew when the ledger moves meanwhile.
-const ROUNDS: u32 = 5;
+pub(super) const ROUNDS: u32 = 5;
 
 impl App {
     /// Makes a new job for the object of one that ended, as the object is now: under the newest version of
@@ -120,7 +120,7 @@ impl App {
 
     /// The identity of a complete object, as its bucket says now. Where completeness cannot be asked of the
     /// system, this waits for `settle` once.
-    async fn identity_now(&self, object: &Object) -> Result<Identity, AppError> {
+    pub(super) async fn identity_now(&self, object: &Object) -> Result<Identity, AppError> {
         let gone = || AppError::NotFound(format!("{}/{} is not there any more", object.bucket, object.key));
         let bucket = self
             .mill
@@ -177,6 +177,8 @@ impl App {
                     })
                     .collect(),
                 retry_of: Some(old.id.clone()),
+                context: old.context.clone(),
+                dedupe: None,
                 after_success: old.after_success.clone(),
             });
         }
@@ -187,12 +189,15 @@ impl App {
                 old.rule
             ))
         })?;
-        Ok(NewJob::of(&live.rule, &live.text, id, Some(old.id.clone())))
+        Ok(NewJob {
+            context: old.context.clone(),
+            ..NewJob::of(&live.rule, &live.text, id, Some(old.id.clone()))
+        })
     }
 }
 
 /// A bucket's refusal in a surface's words.
-fn bucket_error(error: &BucketError) -> AppError {
+pub(super) fn bucket_error(error: &BucketError) -> AppError {
     let text = crate::service::with_causes(error);
     match error {
         BucketError::NotFound(_) => AppError::NotFound(text),

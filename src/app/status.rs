@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::holding::{PauseView, Standing, WaitView};
 use super::view::JobView;
 use super::{App, AppError, MOST_JOBS};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -42,6 +44,9 @@ pub struct StatusView {
     pub parts: BTreeMap<String, PartView>,
     /// The rules.
     pub rules: RulesSummary,
+    /// What people paused, the whole mill first.
+    #[serde(default)]
+    pub paused: Vec<PauseView>,
     /// Jobs by state.
     pub queue: BTreeMap<String, u64>,
     /// Jobs that run.
@@ -117,6 +122,18 @@ pub struct RuleView {
     pub output_bucket: String,
     /// The directory there; none: the object's own.
     pub output_directory: Option<String>,
+    /// A person paused its queue.
+    #[serde(default)]
+    pub paused: Option<PauseView>,
+    /// At most so many of its jobs run at once.
+    #[serde(default)]
+    pub max_running: Option<u32>,
+    /// Jobs start only within these hours; empty: at any time.
+    #[serde(default)]
+    pub enabled_hours: Vec<String>,
+    /// What its jobs wait for, where they are held.
+    #[serde(default)]
+    pub waits: Option<WaitView>,
     /// Its tasks.
     pub tasks: Vec<RuleTaskView>,
     /// Its jobs by state.
@@ -222,6 +239,7 @@ impl App {
                 disabled: book.rules.len() as u64 - enabled,
                 broken: broken(&book),
             },
+            paused: self.mill.store.pauses().await?.iter().map(PauseView::from).collect(),
             queue: by_state(&counts, None),
             running: self.jobs(&running).await?,
         })
@@ -234,14 +252,19 @@ impl App {
     pub async fn rules(&self) -> Result<RulesView, AppError> {
         let book = self.mill.book.get();
         let counts = self.mill.store.counts().await?;
+        let standing = Standing::read(self).await?;
         Ok(RulesView {
-            rules: book.rules.iter().map(|live| rule(live, &book, &counts)).collect(),
+            rules: book
+                .rules
+                .iter()
+                .map(|live| rule(live, &book, &counts, &standing))
+                .collect(),
             broken: broken(&book),
         })
     }
 }
 
-fn rule(live: &LiveRule, book: &RuleBook, counts: &[JobCount]) -> RuleView {
+fn rule(live: &LiveRule, book: &RuleBook, counts: &[JobCount], standing: &Standing) -> RuleView {
     let rule = &live.rule;
     let of_rule = || counts.iter().filter(|count| count.rule == rule.name);
     RuleView {
@@ -272,6 +295,15 @@ fn rule(live: &LiveRule, book: &RuleBook, counts: &[JobCount]) -> RuleView {
             .directory
             .as_ref()
             .map(|directory| directory.as_str().to_owned()),
+        paused: standing.pause(Some(&rule.name)).map(PauseView::from),
+        max_running: rule.queue.max_running,
+        enabled_hours: rule
+            .queue
+            .hours
+            .as_ref()
+            .map(crate::rule::hours::Hours::texts)
+            .unwrap_or_default(),
+        waits: standing.hold(&rule.name, book, Timestamp::now(), &TimeZone::system()),
         tasks: rule
             .tasks
             .iter()

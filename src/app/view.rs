@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::holding::WaitView;
 use crate::config::Config;
 use crate::job::source::{SourceStep, StepState};
 use crate::job::{Failure, Finding, Job, JobState, TaskRecord, TaskState};
@@ -56,6 +57,12 @@ pub struct JobView {
     /// A repetition of this job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<String>,
+    /// What whoever asked for it gave along with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// What it waits for while it is queued, where its rule or the mill is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<WaitView>,
     /// 0 ..= 1; none where it cannot be told.
     pub progress: Option<f64>,
     /// What the daemon does for it just now.
@@ -266,6 +273,8 @@ impl JobView {
             ended: job.ended,
             not_before: job.not_before.filter(|_| job.state == JobState::Queued),
             retry_of: job.retry_of.as_ref().map(ToString::to_string),
+            context: job.context.clone(),
+            waits: None,
             progress: progress(job, None),
             work: None,
             tasks: job

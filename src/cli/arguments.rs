@@ -78,6 +78,23 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<JobsCommand>,
     },
+    /// Let no more jobs start, of one rule or of all; running ones finish
+    Pause {
+        /// The rule's name; without it the whole mill
+        rule: Option<String>,
+        /// Why, for whoever looks later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let jobs start again that `pause` held back
+    Resume {
+        /// The rule's name; without it the whole mill
+        rule: Option<String>,
+    },
+    /// Start one job on demand, whatever happened to the object before
+    Submit(Submit),
+    /// Queue what lies in a rule's bucket already and what it has not done
+    Backfill(Backfill),
     /// Copy the database into a new file, while the daemon runs or not
     Backup {
         /// The file to write; nothing may be there
@@ -181,6 +198,14 @@ pub enum JobsCommand {
         #[arg(long)]
         same_version: bool,
     },
+    /// Give a job that waits another place in the queue
+    Priority {
+        /// Its id, or at least 3 letters of its beginning or end
+        id: String,
+        /// From -10 to 10, higher first
+        #[arg(value_name = "N", allow_negative_numbers = true)]
+        priority: i64,
+    },
     /// End a job that has not ended
     Cancel {
         /// Its id, or at least 3 letters of its beginning or end
@@ -215,6 +240,43 @@ pub struct JobsList {
     /// Only jobs older than this one
     #[arg(long, value_name = "ID")]
     pub before: Option<String>,
+}
+
+/// A job on demand.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// The bucket's name
+    pub bucket: String,
+    /// The object's key: its path below the bucket's directory
+    pub key: OsString,
+    /// Under this rule, also where it is disabled or its trigger does not match
+    #[arg(long, value_name = "NAME")]
+    pub rule: String,
+    /// From -10 to 10, higher first; default: the rule's
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub priority: Option<i64>,
+    /// Kept with the job and shown with it, up to 1000 characters
+    #[arg(long, value_name = "TEXT")]
+    pub context: Option<String>,
+    /// Refuse where this id was given within the last 7 days
+    #[arg(long, value_name = "ID")]
+    pub dedupe_id: Option<String>,
+}
+
+/// What exists.
+#[derive(Debug, Args)]
+pub struct Backfill {
+    /// The rule's name
+    pub rule: String,
+    /// Only objects changed since then: a time ("2026-11-01") or an age ("7d")
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// From -10 to 10, higher first; default: the rule's
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub priority: Option<i64>,
+    /// Only say what would be queued; with --json, all of it
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What to do about buckets.

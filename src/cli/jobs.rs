@@ -49,6 +49,13 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
                 output::print(&format!("job {} is queued", job.id));
             })?;
         }
+        Some(JobsCommand::Priority { id, priority }) => {
+            let wish = json!({ "priority": priority });
+            let job = client.post(&format!("/v1/jobs/{}/priority", escape(id)), &wish)?;
+            answer(job, json, |job: &JobView| {
+                output::print(&format!("job {} has priority {} now", tame(&job.id), job.priority));
+            })?;
+        }
         Some(JobsCommand::Cancel { id, reason }) => {
             let wish = json!({ "reason": reason });
             let job = client.post(&format!("/v1/jobs/{}/cancel", escape(id)), &wish)?;
@@ -149,9 +156,10 @@ pub fn table(jobs: &[JobView], now: Option<Timestamp>) {
 fn detail(job: &JobView) -> String {
     match job.state {
         JobState::Running => says(job).trim_start().to_owned(),
-        JobState::Queued => match job.not_before {
-            Some(due) => format!("{}: {}", ago(due, Timestamp::now()), why(job)),
-            None => why(job),
+        JobState::Queued => match (&job.waits, job.not_before) {
+            (Some(wait), _) => wait.message.clone(),
+            (None, Some(due)) => format!("{}: {}", ago(due, Timestamp::now()), why(job)),
+            (None, None) => why(job),
         },
         JobState::Succeeded => took(job).map_or_else(String::new, |took| format!("in {took}")),
         JobState::Failed | JobState::Cancelled => why(job),
@@ -205,6 +213,12 @@ pub fn lines(job: &JobView, now: Timestamp, paint: &Paint) -> Vec<String> {
     if let Some(ended) = job.ended {
         let took = took(job).map_or_else(String::new, |took| format!(", after {took}"));
         line("ended", format!("{}{took}", both(ended)));
+    }
+    if let Some(wait) = &job.waits {
+        line("waits", tame(&wait.message));
+    }
+    if let Some(context) = &job.context {
+        line("context", tame(context));
     }
     if let Some(due) = job.not_before {
         line("waits", format!("until {}", both(due)));

@@ -18,6 +18,7 @@ mod manual;
 mod output;
 mod presets;
 mod progress;
+mod queue;
 pub mod report;
 mod rules;
 mod run;
@@ -84,6 +85,10 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Presets { command } => presets::presets(config, command.as_ref(), json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
+        Command::Pause { rule, reason } => queue::pause(config, rule.as_deref(), reason.as_deref(), json),
+        Command::Resume { rule } => queue::resume(config, rule.as_deref(), json),
+        Command::Submit(wish) => queue::submit(config, wish, json),
+        Command::Backfill(wish) => queue::backfill(config, wish, json),
         Command::Backup { file } => backup::backup(config, file, json),
         Command::Bucket {
             command: BucketCommand::Accept { name },

@@ -99,6 +99,7 @@ fn list(view: &RulesView, config: &Config) {
         let figure = |state: &str| rule.jobs.get(state).copied().unwrap_or_default().to_string();
         let is = match (rule.broken, rule.enabled, &rule.arming) {
             (true, _, _) => "broken",
+            _ if rule.waits.as_ref().is_some_and(|wait| wait.kind == "paused") => "paused",
             (_, true, Some(_)) => "arming",
             (_, true, None) => "enabled",
             _ => "disabled",
@@ -145,6 +146,9 @@ fn show(rule: &RuleView) {
         output::print(&format!(
             "arming   {arming}: what was there before is being written down"
         ));
+    }
+    if let Some(wait) = &rule.waits {
+        output::print(&format!("waits    {}", tame(&wait.message)));
     }
     output::print("");
     // The text is the operator's own; only what could steer the terminal is taken out of it.

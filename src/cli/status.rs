@@ -58,6 +58,9 @@ fn show(status: &StatusView) {
             figure("cancelled")
         ),
     );
+    for pause in &status.paused {
+        line("paused", &super::queue::words(pause));
+    }
     line(
         "rules",
         &format!(

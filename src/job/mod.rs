@@ -3,6 +3,7 @@
 
 pub mod failure;
 pub mod graph;
+pub mod hold;
 pub mod ledger;
 pub mod order;
 pub mod retry;
@@ -272,6 +273,8 @@ pub struct Job {
     pub superseded: bool,
     /// The job of which this is a repetition, asked for by a person.
     pub retry_of: Option<JobId>,
+    /// What whoever asked for it gave along with it.
+    pub context: Option<String>,
     /// What the probe said of the medium, as JSON, once known.
     pub media: Option<String>,
     /// What becomes of the source when it has succeeded.

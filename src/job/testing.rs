@@ -57,6 +57,7 @@ pub fn job(tasks: Vec<TaskRecord>) -> Job {
         lease: None,
         superseded: false,
         retry_of: None,
+        context: None,
         media: None,
         after_success: None,
         tasks,

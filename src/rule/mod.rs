@@ -7,6 +7,7 @@ pub mod access;
 pub mod book;
 pub mod check;
 pub mod edit;
+pub mod hours;
 pub mod matching;
 pub mod names;
 pub mod preset;
@@ -150,8 +151,19 @@ pub struct Rule {
     pub on_failure: OnFailure,
     /// A truncated or corrupt source is a failure, not a finding.
     pub strict: bool,
+    /// When its jobs start, and how many at once.
+    pub queue: QueueSpec,
     /// What becomes of the source; none: it is left alone.
     pub after_success: Option<source::AfterSuccess>,
+}
+
+/// `max_running` and `enabled_hours`: they hold back jobs, and never keep them from being made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueSpec {
+    /// At most so many of its jobs run at once, 1 ..= 1000; none: no limit but the slots.
+    pub max_running: Option<u32>,
+    /// Jobs start only within these; none: at any time.
+    pub hours: Option<hours::Hours>,
 }
 
 impl Rule {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,9 @@ use super::mill::Mill;
 use super::rescue::LEASE;
 use super::runner::{Workshop, drive};
 use super::with_causes;
+use crate::rule::book::RuleBook;
+use crate::rule::hours::Opening;
+use crate::store::Holds;
 
 /// The queue is looked at this often even if nobody says that it changed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -20,6 +24,7 @@ const LOOK: Duration = Duration::from_secs(5);
 pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: CancellationToken) {
     let halt = CancellationToken::new();
     let mut runs = JoinSet::new();
+    let mut book = mill.book.watch();
     while !stop.is_cancelled() {
         let pause = match fill(&mill, &shop, &holder, &halt, &mut runs).await {
             Ok(pause) => pause,
@@ -33,6 +38,7 @@ pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: Can
         tokio::select! {
             () = stop.cancelled() => break,
             () = mill.queue_changed.notified() => {}
+            Ok(()) = book.changed() => {}
             Some(ended) = runs.join_next() => report(ended),
             () = tokio::time::sleep(pause) => {}
         }
@@ -71,8 +77,10 @@ async fn fill(
     let slots = usize::try_from(mill.config.workers.slots).unwrap_or(1);
     while runs.len() < slots {
         let now = Timestamp::now();
-        let Some(job) = mill.store.claim(holder, now, now + LEASE).await? else {
+        let (holds, opens) = holds(&mill.book.get(), now, &TimeZone::system());
+        let Some(job) = mill.store.claim(holder, &holds, now, now + LEASE).await? else {
             let due = mill.store.next_due(now).await?;
+            let due = due.into_iter().chain(opens).min();
             let wait = due.map(|due| due.duration_since(now).max(SignedDuration::from_millis(10)));
             return Ok(wait.and_then(|wait| wait.try_into().ok()).unwrap_or(LOOK).min(LOOK));
         };
@@ -93,6 +101,23 @@ async fn fill(
         runs.spawn(drive(mill.clone(), shop.clone(), job, token));
     }
     Ok(LOOK)
+}
+
+/// What rules say of the start of their jobs at this moment, and when the next that is closed opens.
+fn holds(book: &RuleBook, now: Timestamp, zone: &TimeZone) -> (Holds, Option<Timestamp>) {
+    let mut holds = Holds::default();
+    let mut opens: Option<Timestamp> = None;
+    for live in &book.rules {
+        let queue = &live.rule.queue;
+        if let Some(most) = queue.max_running {
+            holds.most.insert(live.rule.name.clone(), most);
+        }
+        if let Some(Opening::Closed { until }) = queue.hours.as_ref().map(|hours| hours.open(now, zone)) {
+            holds.closed.insert(live.rule.name.clone());
+            opens = Some(opens.map_or(until, |opens| opens.min(until)));
+        }
+    }
+    (holds, opens)
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -218,6 +218,8 @@ async fn accept(mill: &Mill, batch: Vec<Acceptance>) -> Result<Vec<ObjectKey>, S
         let Object { bucket, key, .. } = wish.object;
         match (answer, wish.job) {
             (Accepted::Stale, _) => stale.push(key),
+            // Only wishes of people have an id.
+            (Accepted::Doubled(_), _) => {}
             (Accepted::Yes { superseded }, job) => {
                 for old in superseded {
                     mill.running.stop(&old, "superseded by a newer version of the object");

@@ -44,6 +44,8 @@ pub struct Mill {
     pub rules_changed: Notify,
     /// Signs of life, for whoever supervises.
     pub pulse: Pulse,
+    /// Cancelled once the daemon begins to stop: long work that somebody waits for breaks off.
+    pub stopping: CancellationToken,
     /// When the daemon started.
     pub started: Timestamp,
 }
@@ -69,6 +71,7 @@ impl Mill {
             queue_changed: Notify::new(),
             rules_changed: Notify::new(),
             pulse: Pulse::default(),
+            stopping: CancellationToken::new(),
             started,
         }
     }

@@ -2,6 +2,7 @@
 //! until the daemon stops; all live in one `JoinSet` and end through one token.
 
 pub mod arming;
+pub mod backfill;
 pub mod dispatch;
 pub mod hints;
 pub mod history;

@@ -21,8 +21,8 @@ use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
 use crate::rule::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Acceptance, Accepted, Arming, BackupError, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList,
-    PublishRefused, RuleRecord, Store, StoreError,
+    Acceptance, Accepted, Arming, BackupError, Holds, JobCount, JobFilter, LedgerEntry, OutputRecord, Pause,
+    PublishList, PublishRefused, RuleRecord, Store, StoreError,
 };
 
 #[derive(Default)]
@@ -191,11 +191,27 @@ impl Store for FakeStore {
         let outputs = held(&self.outputs);
         Ok(keys.iter().filter_map(|key| outputs.get(key).cloned()).collect())
     }
-    async fn claim(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<Option<Job>, StoreError> {
+    async fn claim(&self, _: &str, _: &Holds, _: Timestamp, _: Timestamp) -> Result<Option<Job>, StoreError> {
         self.claims.fetch_add(1, Ordering::SeqCst);
         while self.hangs.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        not_here()
+    }
+    async fn unfinished(&self, _: &RuleName, _: &BucketName, _: &[ObjectKey]) -> Result<Vec<ObjectKey>, StoreError> {
+        self.answer()?;
+        Ok(Vec::new())
+    }
+    async fn pause(&self, _: Option<&RuleName>, _: Option<&str>, _: Timestamp) -> Result<Pause, StoreError> {
+        not_here()
+    }
+    async fn resume(&self, _: Option<&RuleName>) -> Result<bool, StoreError> {
+        not_here()
+    }
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        not_here()
+    }
+    async fn prioritize(&self, _: &JobId, _: Priority) -> Result<Job, StoreError> {
         not_here()
     }
     async fn next_due(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
@@ -341,6 +357,7 @@ pub fn rule(name: &str, directory: &str) -> LiveRule {
             retry: RetryPolicy::default(),
             on_failure: OnFailure::None,
             strict: false,
+            queue: crate::rule::QueueSpec::default(),
             after_success: None,
         }),
         file: format!("{name}.toml"),

@@ -19,7 +19,7 @@ use crate::job::{Generation, Job, JobId, order};
 use crate::object::{BucketName, Object, ObjectKey};
 use crate::rule::Rule;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Acceptance, NewJob, OutputRecord, Store};
+use crate::store::{Acceptance, Holds, NewJob, OutputRecord, Store};
 use crate::worker::{registry, spawn::WorkerSettings};
 
 /// What to try.
@@ -131,7 +131,7 @@ impl Bench {
     pub async fn run(self, stop: CancellationToken, mut look: impl FnMut(&Mill, &JobId)) -> anyhow::Result<Tried> {
         let now = Timestamp::now();
         let hour = jiff::SignedDuration::from_hours(24 * 365);
-        let job = self.mill.store.claim("try", now, now + hour).await?;
+        let job = self.mill.store.claim("try", &Holds::default(), now, now + hour).await?;
         let job = job.context("the job was not queued")?;
         let lease = job.lease.as_ref().context("the job has no lease")?.number;
         self.mill.running.insert(job.id.clone(), lease, stop.clone(), now);

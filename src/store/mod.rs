@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use crate::job::hold::{Holds, Pause};
 pub use crate::job::ledger::LedgerEntry;
 use crate::job::source::{SourceStep, StepState};
 use crate::job::state::{Event, IllegalTransition};
@@ -95,6 +96,10 @@ pub struct NewJob {
     pub tasks: Vec<NewTask>,
     /// The job of which it is a repetition.
     pub retry_of: Option<JobId>,
+    /// What whoever asked for it gave along with it.
+    pub context: Option<String>,
+    /// The wish that it carries out, to be carried out once within seven days.
+    pub dedupe: Option<String>,
     /// What becomes of the source after success.
     pub after_success: Option<AfterSuccess>,
 }
@@ -116,6 +121,8 @@ impl NewJob {
             priority: rule.priority,
             tasks: tasks.collect(),
             retry_of,
+            context: None,
+            dedupe: None,
             after_success: rule.after_success.clone(),
         }
     }
@@ -145,6 +152,8 @@ pub enum Accepted {
     },
     /// The ledger has moved since `seen`: resolve again.
     Stale,
+    /// The same wish (`dedupe`) made this job within the last seven days; nothing was changed.
+    Doubled(JobId),
 }
 
 /// Something that a task published, or is about to: recorded before it gets its name, and for ever.
@@ -317,12 +326,37 @@ pub trait Store: Send + Sync {
     /// Outputs of ours under these names, in any state but `Removed`.
     async fn own_outputs(&self, bucket: &BucketName, keys: &[ObjectKey]) -> Result<Vec<OutputRecord>, StoreError>;
 
+    /// Keys of which the identity last accepted has jobs that are kept, and none of them waits, runs or succeeded.
+    async fn unfinished(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<ObjectKey>, StoreError>;
+
     // Queue -----------------------------------------------------------------------------------
 
     /// Claims the first job of the queue: queued, its time has come, no other job of its (rule, bucket, key)
     /// is leased; in the order of `created - priority x ageing`, or by priority, then age, where the store was
-    /// opened with strict ageing. A lease number is new for each claim.
-    async fn claim(&self, holder: &str, now: Timestamp, expires: Timestamp) -> Result<Option<Job>, StoreError>;
+    /// opened with strict ageing. Jobs of rules that are held or paused are passed over, and none starts while the whole
+    /// mill is paused. A lease number is new for each claim.
+    async fn claim(
+        &self,
+        holder: &str,
+        holds: &Holds,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Result<Option<Job>, StoreError>;
+    /// Holds the queue of a rule, or of the whole mill, from the next claim on. Where it is held already, it stays so since
+    /// then; a reason given now replaces the old one.
+    async fn pause(&self, rule: Option<&RuleName>, reason: Option<&str>, now: Timestamp) -> Result<Pause, StoreError>;
+    /// Lets the queue of a rule, or of the whole mill, go; answers whether it was held. The one does not touch the other.
+    async fn resume(&self, rule: Option<&RuleName>) -> Result<bool, StoreError>;
+    /// What is held by people, the whole mill first, then rules by name.
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError>;
+    /// Gives a queued job another place in the queue, as if it had been made with this priority; a job in any other
+    /// state stays as it is. Answers the job as it is then.
+    async fn prioritize(&self, job: &JobId, priority: Priority) -> Result<Job, StoreError>;
     /// When the next queued job that waits for its time may be claimed; `now` where that time has come and no claim has
     /// looked since.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;

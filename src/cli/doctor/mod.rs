@@ -137,11 +137,11 @@ fn config(said: Option<&Path>, findings: &mut Vec<Finding>) -> Option<Config> {
 }
 
 fn checked(config: &Config) -> Result<Checked, Trouble> {
-    let files = read_rules(&config.rules).map_err(|error| {
+    let texts = read_rules(&config.rules).map_err(|error| {
         let what = format!("cannot read the rules folder {}", config.rules.display());
         Trouble::io(&what, &error, Code::NoInput)
     })?;
-    Ok(check_all(config, &files))
+    Ok(check_all(config, &texts, &files::presets(&config.presets)?))
 }
 
 /// The good rules.

@@ -6,6 +6,7 @@ mod access;
 mod canonical;
 mod kinds;
 mod presets;
+mod queue;
 mod source;
 mod tasks;
 mod together;
@@ -28,14 +29,7 @@ pub use presets::check_preset;
 pub use together::{Clash, check_together, clashes};
 
 /// Keys of a rule that later versions have.
-const LATER: [&str; 6] = [
-    "notify",
-    "enabled_hours",
-    "max_running",
-    "audio_tracks",
-    "subtitles",
-    "if",
-];
+const LATER: [&str; 4] = ["notify", "audio_tracks", "subtitles", "if"];
 
 /// Checks one rule file. `stem` is the rule's name where the file says none; `buckets` are those of the config.
 /// There is a rule exactly where no diagnostic is an error. Of presets there are those of the rule and the built-in ones.
@@ -100,6 +94,7 @@ fn read<'p>(
     };
     let enabled = table.get("enabled").map_or(Some(false), |value| value.boolean());
     let priority = table.get("priority").map_or(Some(0), |value| value.integer(-10..=10));
+    let queue = queue::read(&mut table);
     let strict = table.get("strict").map_or(Some(false), |value| value.boolean());
     let on_failure = table.get("on_failure").map_or(Some(OnFailure::Note), |value| {
         value.one_of(&[("note", OnFailure::Note), ("none", OnFailure::None)], &[])
@@ -141,6 +136,7 @@ fn read<'p>(
         retry: retry?,
         on_failure: on_failure?,
         strict: strict?,
+        queue: queue?,
         after_success: after_success?,
     })
 }

@@ -71,6 +71,8 @@ impl House {
                 priority: crate::job::Priority::default(),
                 tasks: vec![new_task("copy")],
                 retry_of: None,
+                context: None,
+                dedupe: None,
                 after_success: wish,
             }),
         };

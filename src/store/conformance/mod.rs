@@ -12,6 +12,7 @@ pub mod accepting;
 pub mod afterwards;
 pub mod claiming;
 pub mod histories;
+pub mod holding;
 pub mod looking;
 pub mod publishing;
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Acceptance, Accepted, NewJob, NewTask, PublishItem, PublishList, Store, StoreError};
+use super::{Acceptance, Accepted, Holds, NewJob, NewTask, PublishItem, PublishList, Store, StoreError};
 use crate::job::order::Ageing;
 use crate::job::state::Event;
 use crate::job::testing::at;
@@ -64,6 +65,12 @@ macro_rules! conformance {
             claiming: leases_that_ran_out_are_taken_back,
             claiming: a_daemon_takes_its_own_jobs_back_at_start,
             claiming: events_are_applied_all_or_none,
+            holding: a_paused_queue_holds_what_waits_and_survives_a_reopen,
+            holding: a_paused_mill_starts_nothing_and_does_not_forget_paused_rules,
+            holding: held_rules_are_passed_over_and_the_order_of_the_rest_stays,
+            holding: a_queued_job_gets_another_place_and_keeps_its_age,
+            holding: a_wish_is_carried_out_once_in_seven_days,
+            holding: what_never_came_to_a_good_end_is_unfinished,
             publishing: a_list_survives_a_reopen_and_is_rolled_forward,
             publishing: a_list_is_rolled_forward_after_the_job_was_given_back,
             publishing: a_list_of_a_cancelled_job_is_rolled_forward_without_its_events,
@@ -132,6 +139,8 @@ pub fn wish(key: &str, version: i64, seen: u64) -> Acceptance {
             priority: Priority::default(),
             tasks: vec![new_task("copy")],
             retry_of: None,
+            context: None,
+            dedupe: None,
             after_success: None,
         }),
     }
@@ -152,7 +161,7 @@ pub async fn accept(store: &dyn Store, wish: Acceptance, now: Timestamp) -> (Job
     let id = wish.job.as_ref().unwrap().id.clone();
     match store.accept(vec![wish], now).await.unwrap().remove(0) {
         Accepted::Yes { superseded } => (id, superseded),
-        Accepted::Stale => panic!("stale"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -166,7 +175,7 @@ pub async fn claim(store: &dyn Store, now: Timestamp) -> (Job, LeaseNumber) {
 /// Claims a job.
 pub async fn maybe_claim(store: &dyn Store, now: Timestamp) -> Option<Job> {
     let expires = now + Duration::from_mins(1);
-    store.claim("here", now, expires).await.unwrap()
+    store.claim("here", &Holds::default(), now, expires).await.unwrap()
 }
 
 /// A run of the task `copy` begins.

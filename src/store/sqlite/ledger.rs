@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection};
 
-use super::{job, rows, rules};
+use super::{holding, job, rows, rules};
 use crate::job::order::{Ageing, order_key};
 use crate::job::state::{Event, SUPERSEDED};
 use crate::job::{JobId, JobState, TaskState};
@@ -94,6 +94,12 @@ pub async fn accept(
     now: Timestamp,
 ) -> Result<Accepted, StoreError> {
     let object = &acceptance.object;
+    let wish = acceptance.job.as_ref().and_then(|job| job.dedupe.as_deref());
+    if let Some(wish) = wish
+        && let Some(first) = holding::done_before(db, wish, now).await?
+    {
+        return Ok(Accepted::Doubled(first));
+    }
     let found = generation(db, &acceptance.rule, &object.bucket, &object.key).await?;
     if found != acceptance.seen.0 {
         return Ok(Accepted::Stale);
@@ -117,6 +123,9 @@ pub async fn accept(
     };
     let superseded = supersede(db, acceptance, now).await?;
     insert(db, acceptance, new, next, ageing, now).await?;
+    if let Some(wish) = wish {
+        holding::remember(db, wish, &new.id, now).await?;
+    }
     Ok(Accepted::Yes { superseded })
 }
 
@@ -192,8 +201,8 @@ async fn insert(
     let object = &acceptance.object;
     let seq: i64 = sqlx::query(
         "INSERT INTO jobs (id, rule, rule_version, bucket, key, identity, generation, state, priority, rank, \
-         attempt, created, superseded, retry_of, after_success) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, 0, ?, 0, ?, ?) \
+         attempt, created, superseded, retry_of, context, after_success) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, 0, ?, 0, ?, ?, ?) \
          RETURNING seq",
     )
     .bind(new.id.as_str())
@@ -207,6 +216,7 @@ async fn insert(
     .bind(order_key(now, new.priority, ageing))
     .bind(now.as_millisecond())
     .bind(new.retry_of.as_ref().map(JobId::as_str))
+    .bind(new.context.as_deref())
     .bind(new.after_success.as_ref().map(rows::text).transpose()?)
     .fetch_one(&mut *db)
     .await?

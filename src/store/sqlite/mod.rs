@@ -6,6 +6,7 @@
 
 mod backup;
 mod history;
+mod holding;
 mod job;
 mod ledger;
 mod look;
@@ -28,10 +29,11 @@ use super::{
     Acceptance, Accepted, BackupError, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList, PublishRefused,
     RuleRecord, Store, StoreError,
 };
+use crate::job::hold::{Holds, Pause};
 use crate::job::order::Ageing;
 use crate::job::source::{SourceStep, StepState};
 use crate::job::state::Event;
-use crate::job::{Job, JobId, LeaseNumber};
+use crate::job::{Job, JobId, LeaseNumber, Priority};
 use crate::object::{BucketName, ObjectKey};
 use crate::rule::{RuleName, RuleVersion};
 
@@ -129,9 +131,49 @@ impl Store for SqliteStore {
         look::own_outputs(&mut *self.read().await?, bucket, keys).await
     }
 
-    async fn claim(&self, holder: &str, now: Timestamp, expires: Timestamp) -> Result<Option<Job>, StoreError> {
+    async fn unfinished(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<ObjectKey>, StoreError> {
+        holding::unfinished(&mut *self.read().await?, rule, bucket, keys).await
+    }
+
+    async fn pause(&self, rule: Option<&RuleName>, reason: Option<&str>, now: Timestamp) -> Result<Pause, StoreError> {
         let mut tx = self.write().await?;
-        let job = queue::claim(&mut tx, holder, now, expires).await?;
+        let pause = holding::pause(&mut tx, rule, reason, now).await?;
+        tx.commit().await?;
+        Ok(pause)
+    }
+
+    async fn resume(&self, rule: Option<&RuleName>) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let was_held = holding::resume(&mut tx, rule).await?;
+        tx.commit().await?;
+        Ok(was_held)
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        holding::pauses(&mut *self.read().await?).await
+    }
+
+    async fn prioritize(&self, job: &JobId, priority: Priority) -> Result<Job, StoreError> {
+        let mut tx = self.write().await?;
+        let job = holding::prioritize(&mut tx, job, priority, self.ageing).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    async fn claim(
+        &self,
+        holder: &str,
+        holds: &Holds,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Result<Option<Job>, StoreError> {
+        let mut tx = self.write().await?;
+        let job = queue::claim(&mut tx, holder, holds, now, expires).await?;
         tx.commit().await?;
         Ok(job)
     }

@@ -3,15 +3,26 @@
 use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection};
 
-use super::{job, publish, rows};
+use super::{holding, job, publish, rows};
+pub use crate::job::hold::Holds;
 use crate::job::state::Event;
 use crate::job::{Job, JobId, JobState, Lease, LeaseNumber};
 use crate::store::StoreError;
 
-/// Claims the first job that may run.
+/// The first job of each of these rules, and the first of those.
+pub const FIRST: &str = "SELECT jobs.* FROM json_each(?) AS free JOIN jobs ON jobs.seq = \
+     (SELECT first.seq FROM jobs AS first INDEXED BY jobs_ready WHERE first.rule = free.value \
+         AND first.state = 'queued' AND first.not_before IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM jobs AS other INDEXED BY jobs_running WHERE other.state = 'running' \
+             AND other.rule = first.rule AND other.bucket = first.bucket AND other.key = first.key) \
+         ORDER BY first.rank, first.seq LIMIT 1) \
+     ORDER BY jobs.rank, jobs.seq LIMIT 1";
+
+/// Claims the first job that may run: the best of the first jobs of all rules that are not held.
 pub async fn claim(
     db: &mut SqliteConnection,
     holder: &str,
+    holds: &Holds,
     now: Timestamp,
     expires: Timestamp,
 ) -> Result<Option<Job>, StoreError> {
@@ -19,14 +30,11 @@ pub async fn claim(
         .bind(now.as_millisecond())
         .execute(&mut *db)
         .await?;
-    let Some(row) = sqlx::query(
-        "SELECT * FROM jobs INDEXED BY jobs_ready WHERE state = 'queued' AND not_before IS NULL \
-         AND NOT EXISTS (SELECT 1 FROM jobs AS other INDEXED BY jobs_running WHERE other.state = 'running' \
-             AND other.rule = jobs.rule AND other.bucket = jobs.bucket AND other.key = jobs.key) \
-         ORDER BY rank, seq LIMIT 1",
-    )
-    .fetch_optional(&mut *db)
-    .await?
+    let free = holding::free_rules(db, holds).await?;
+    let Some(row) = sqlx::query(FIRST)
+        .bind(rows::list(&free)?)
+        .fetch_optional(&mut *db)
+        .await?
     else {
         return Ok(None);
     };

@@ -153,6 +153,7 @@ pub fn job(row: &SqliteRow) -> Result<Job, StoreError> {
             None => None,
             Some(_) => Some(job_id(row, "retry_of")?),
         },
+        context: row.try_get("context")?,
         media: row.try_get("media")?,
         after_success: match row.try_get::<Option<&str>, _>("after_success")? {
             None => None,

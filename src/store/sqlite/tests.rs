@@ -151,6 +151,11 @@ async fn claims_and_pages_read_indexes_only() {
              AND bucket = 'x' AND key IN (SELECT unhex(value) FROM json_each('[]'))",
             "PRIMARY KEY (rule=? AND bucket=? AND key=?)",
         ),
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs AS first INDEXED BY jobs_ready WHERE first.rule = 'web' \
+             AND first.state = 'queued' AND first.not_before IS NULL ORDER BY first.rank, first.seq LIMIT 1",
+            "jobs_ready (rule=?)",
+        ),
     ] {
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(query).fetch_all(&store.writer).await.unwrap();
         let text: Vec<&str> = plan.iter().map(|step| step.3.as_str()).collect();
@@ -158,6 +163,50 @@ async fn claims_and_pages_read_indexes_only() {
         assert!(text.contains(index), "{query}: {text}");
         assert!(!text.contains("TEMP B-TREE"), "{query}: {text}");
     }
+}
+
+/// A database as the first version left it, with a job that waits and one that ran as the daemon ended.
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_on_with_its_jobs() {
+    let file = File::new();
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(file.0.path().join("reelmill.db"))
+        .create_if_missing(true);
+    let first = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
+    let mut migrator = sqlx::migrate!("src/store/migrations");
+    migrator.migrations.to_mut().truncate(1);
+    migrator.run(&first).await.unwrap();
+    for line in [
+        "INSERT INTO rule_versions (version, text) VALUES ('0123456789abcdef', '[trigger]')",
+        "INSERT INTO ledger (rule, bucket, key, identity, generation, baseline) VALUES \
+             ('web', 'inbox', x'61', '1000:1', 1, 0), ('web', 'inbox', x'62', '1000:1', 1, 0)",
+        "INSERT INTO jobs (seq, id, rule, rule_version, bucket, key, identity, generation, state, priority, rank, \
+             attempt, created, superseded, lease, holder, expires) VALUES \
+             (1, '000000000000001', 'web', '0123456789abcdef', 'inbox', x'61', '1000:1', 1, 'queued', 0, 5, 0, 5, 0, \
+                 NULL, NULL, NULL), \
+             (2, '000000000000002', 'web', '0123456789abcdef', 'inbox', x'62', '1000:1', 1, 'running', 0, 1, 0, 1, 0, \
+                 1, 'here', 9)",
+        "INSERT INTO tasks (job, place, id, kind, after, condition, state, attempts, alone, findings) VALUES \
+             (1, 0, 'copy', 'copy', '[]', 'succeeded', 'queued', 0, 0, '[]'), \
+             (2, 0, 'copy', 'copy', '[]', 'succeeded', 'running', 1, 0, '[]')",
+        "UPDATE counters SET value = 1 WHERE name = 'lease'",
+        "UPDATE counters SET value = 3600000 WHERE name = 'level'",
+    ] {
+        sqlx::query(line).execute(&first).await.unwrap();
+    }
+    first.close().await;
+    let store = file.store().await;
+    let keys = async || {
+        let (job, lease) = claim(&store, at(20)).await;
+        assert_eq!(job.context, None);
+        (job.object.key.to_string(), lease.0)
+    };
+    assert_eq!(keys().await, ("a".to_owned(), 2));
+    assert_eq!(store.take_back(Some("here"), at(21)).await.unwrap(), 2);
+    assert_eq!(keys().await, ("b".to_owned(), 3), "it was made first");
+    accept(&store, wish("c", 1, 0), at(22)).await;
+    store.pause(None, None, at(23)).await.unwrap();
+    assert_eq!(conformance::maybe_claim(&store, at(24)).await, None);
 }
 
 /// `REELMILL_MEASURE=100000 cargo test --lib measure_the_queue -- --nocapture` prints times with so many jobs.
@@ -186,6 +235,15 @@ async fn measure_the_queue() {
     ] {
         sqlx::query(end).execute(&store.writer).await.unwrap();
     }
+    // As many again wait before all others, in the queue of a rule that is held.
+    for batch in 0..jobs.div_ceil(500) {
+        let wishes = (0..500).map(|at_key| crate::store::Acceptance {
+            rule: "held".parse().unwrap(),
+            ..wish(&format!("held/{batch}/{at_key}"), 1, 0)
+        });
+        store.accept(wishes.collect(), at(0)).await.unwrap();
+    }
+    store.pause(Some(&"held".parse().unwrap()), None, at(0)).await.unwrap();
     let mut times = std::collections::BTreeMap::<&str, Vec<Duration>>::new();
     let mut clock = |name: &'static str, begun: Instant| {
         times.entry(name).or_default().push(begun.elapsed());
