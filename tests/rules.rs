@@ -47,7 +47,7 @@ fn the_examples_are_valid_and_only_the_web_rule_is_enabled() {
         assert!(diagnostics.is_empty(), "{}", to_text(&diagnostics));
         rules.push((rule.unwrap(), file));
     }
-    assert_eq!(rules.len(), 3);
+    assert!(rules.len() >= 7, "the examples were not found");
     for (rule, _) in &rules {
         assert_eq!(rule.enabled, rule.name.as_str() == "web");
     }

@@ -209,6 +209,14 @@ impl House {
         found
     }
 
+    /// Files below the inbox, sorted; nothing hidden.
+    pub fn inbox(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        walk(&self.path("inbox"), "", &mut found);
+        found.sort();
+        found
+    }
+
     /// The daemon's process.
     pub fn daemon_id(&self) -> u32 {
         self.daemon.as_ref().unwrap().id()
