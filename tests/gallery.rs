@@ -207,10 +207,10 @@ fn enabled(text: &str) -> String {
         let is_switch = line.split_once('=').is_some_and(|(key, _)| key.trim() == "enabled");
         if is_switch { "enabled = true" } else { line }
     });
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Test media, and three more that only the gallery needs.
+/// Test media, and two more that only the gallery needs.
 fn medium(name: &str) -> PathBuf {
     static MEDIA: OnceLock<PathBuf> = OnceLock::new();
     let folder = MEDIA.get_or_init(|| {
