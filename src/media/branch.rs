@@ -148,8 +148,17 @@ fn copy(
     };
     // Muxers want packets wrapped in their own way, and the order of their decoding; parsers change that.
     match (stream.media_type(), number("mpegversion")) {
-        ("video/x-h264", _) => chain.extend([encoder::h264_parser(container)?, element("h264timestamper")?]),
-        ("video/x-h265", _) => chain.extend([element("h265parse")?, element("h265timestamper")?]),
+        // The timestamper passes on how packets are wrapped, not how the muxer wants them: that is for a second parser.
+        ("video/x-h264", _) => chain.extend([
+            element("h264parse")?,
+            element("h264timestamper")?,
+            encoder::h264_parser(container)?,
+        ]),
+        ("video/x-h265", _) => chain.extend([
+            element("h265parse")?,
+            element("h265timestamper")?,
+            element("h265parse")?,
+        ]),
         ("video/x-vp9", _) => chain.push(element("vp9parse")?),
         ("video/x-av1", _) => chain.push(element("av1parse")?),
         ("video/mpeg", Some(4)) => chain.push(element("mpeg4videoparse")?),

@@ -12,7 +12,7 @@ use gst::prelude::*;
 use super::failure::{self, element, internal};
 use super::mp4;
 use super::source::{Input, MediaSource};
-use super::{decoder, describe};
+use super::{beginning, decoder, describe};
 use crate::job::{ErrorKind, Failure};
 
 /// How long streams may take to show themselves once the first is known.
@@ -109,10 +109,11 @@ impl Demuxer {
         let taking = found.clone();
         let over = complete.clone();
         let home = pipeline.downgrade();
+        let container = typefind.downgrade();
         parsebin.connect_pad_added(move |_, pad| {
             if over.load(Ordering::SeqCst) {
                 discard(&home, pad);
-            } else if let Some(stream) = take(&multiqueue, pad) {
+            } else if let Some(stream) = take(&multiqueue, pad, is_matroska(&container)) {
                 taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
             }
         });
@@ -330,8 +331,25 @@ pub fn link(pad: &gst::Pad, to: &gst::Element) -> Result<(), Failure> {
         .map_err(|error| internal(format!("{} cannot be linked to {}: {error}", pad.name(), to.name())))
 }
 
-fn take(multiqueue: &gst::Element, pad: &gst::Pad) -> Option<Stream> {
+fn is_matroska(typefind: &gst::glib::WeakRef<gst::Element>) -> bool {
+    let found = typefind
+        .upgrade()
+        .and_then(|typefind| typefind.property::<Option<gst::Caps>>("caps"));
+    let name = found
+        .as_ref()
+        .and_then(|caps| caps.structure(0))
+        .map_or("", |kind| kind.name().as_str());
+    matches!(
+        name,
+        "video/x-matroska" | "audio/x-matroska" | "video/webm" | "audio/webm"
+    )
+}
+
+fn take(multiqueue: &gst::Element, pad: &gst::Pad, levelled: bool) -> Option<Stream> {
     let entry = multiqueue.request_pad_simple("sink_%u")?;
+    if levelled {
+        beginning::level(&entry);
+    }
     let exit = multiqueue.static_pad(&entry.name().replace("sink", "src"))?;
     let arrived = Arc::new(AtomicBool::new(false));
     let told = arrived.clone();

@@ -7,15 +7,13 @@ use gst::prelude::*;
 use super::branch::{guard, queue};
 use super::failure::{element, internal};
 use super::still::draw;
+use super::vpx;
 use crate::job::Failure;
 use crate::plan::{Picture, TranscodePlan};
 use crate::rule::{AudioCodec, AudioSpec, Container, Gop, VideoCodec, VideoRate, VideoSpec};
 
 /// Key frames come this often where the rule says nothing.
 const DEFAULT_GOP: Duration = Duration::from_secs(2);
-
-/// What libvpx may spend at most where quality decides; no picture needs it.
-const NO_CEILING: i32 = 200_000_000;
 
 /// From decoded frames to packets.
 ///
@@ -41,10 +39,10 @@ pub fn video(
         )?);
     }
     chain.extend(draw(picture)?);
-    chain.push(filter(&wanted.build())?);
+    let last = filter(&wanted.build())?;
     let encoder = match spec.codec {
         VideoCodec::H264 => x264(spec, threads)?,
-        VideoCodec::Vp8 | VideoCodec::Vp9 => vpx(spec, picture, threads)?,
+        VideoCodec::Vp8 | VideoCodec::Vp9 => vpx::encoder(spec, picture, threads)?,
     };
     let distance = match spec.codec {
         VideoCodec::H264 => "key-int-max",
@@ -70,7 +68,12 @@ pub fn video(
             }
         }
     }
-    chain.push(encoder);
+    if spec.codec != VideoCodec::H264
+        && let (Some(entry), Some(exit)) = (encoder.static_pad("sink"), encoder.static_pad("src"))
+    {
+        vpx::flush(&entry, &exit);
+    }
+    chain.extend([last, encoder]);
     match spec.codec {
         VideoCodec::H264 => chain.push(h264_parser(plan.settings.container)?),
         VideoCodec::Vp9 => chain.push(element("vp9parse")?),
@@ -115,56 +118,6 @@ fn x264(spec: &VideoSpec, threads: u32) -> Result<gst::Element, Failure> {
     }
     encoder.set_property("qp-min", 0_u32);
     Ok(encoder)
-}
-
-fn vpx(spec: &VideoSpec, picture: Picture, threads: u32) -> Result<gst::Element, Failure> {
-    let vp9 = spec.codec == VideoCodec::Vp9;
-    let encoder = element(if vp9 { "vp9enc" } else { "vp8enc" })?;
-    let (deadline, speed) = effort(&spec.preset);
-    encoder.set_property("deadline", deadline);
-    encoder.set_property("cpu-used", speed);
-    encoder.set_property("threads", i32::try_from(threads).map_err(internal)?.min(16));
-    encoder.set_property("lag-in-frames", 16_i32);
-    encoder.set_property("auto-alt-ref", deadline != REALTIME);
-    if vp9 {
-        encoder.set_property("row-mt", true);
-        // A column is at least 256 pixels wide; the number is a power of two.
-        let columns = (picture.size.0 / 256).max(1).min(threads.max(1).next_power_of_two());
-        encoder.set_property("tile-columns", i32::try_from(columns.ilog2()).map_err(internal)?);
-    }
-    match spec.rate {
-        VideoRate::Crf(crf) => {
-            encoder.set_property_from_str("end-usage", "cq");
-            #[allow(clippy::cast_possible_truncation)]
-            encoder.set_property("cq-level", crf.round().clamp(0.0, 63.0) as i32);
-            encoder.set_property("target-bitrate", NO_CEILING);
-        }
-        VideoRate::Bitrate(bits) => {
-            encoder.set_property_from_str("end-usage", "vbr");
-            encoder.set_property("target-bitrate", i32::try_from(bits).map_err(internal)?);
-        }
-    }
-    Ok(encoder)
-}
-
-const REALTIME: i64 = 1;
-const GOOD: i64 = 1_000_000;
-const BEST: i64 = 0;
-
-/// libvpx's time for a frame in microseconds and its speed, for x264's words.
-fn effort(preset: &str) -> (i64, i32) {
-    match preset {
-        "ultrafast" => (REALTIME, 8),
-        "superfast" => (REALTIME, 7),
-        "veryfast" => (REALTIME, 6),
-        "faster" => (GOOD, 5),
-        "fast" => (GOOD, 4),
-        "slow" => (GOOD, 2),
-        "slower" => (GOOD, 1),
-        "veryslow" => (GOOD, 0),
-        "placebo" => (BEST, 0),
-        _ => (GOOD, 3),
-    }
 }
 
 /// The element takes whole numbers. What lies between two is reached by a zone over the whole film in which frames

@@ -5,6 +5,7 @@
 
 pub mod allowed;
 mod assembly;
+mod beginning;
 mod boxes;
 mod branch;
 mod clip;
@@ -26,6 +27,7 @@ mod seek;
 mod snapshot;
 pub mod source;
 mod still;
+mod vpx;
 
 use std::time::Duration;
 
