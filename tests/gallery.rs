@@ -152,19 +152,19 @@ const CASES: &[Case] = &[
         rule: "teaser",
         jobs: 2,
         there: &[],
-        dropped: &[("long.mkv", "teaser/film.mkv"), ("plain.mp4", "teaser/short.mp4")],
+        dropped: &[("long.mp4", "teaser/film.mp4"), ("plain.mp4", "teaser/short.mp4")],
         refused: &[],
         published: &[
             (
                 "teaser/film_square.mp4",
-                "h264 720x720 750 frames, aac 48000 Hz x2, 30.0 s",
+                "h264 720x720 300 frames, aac 48000 Hz x2, 30.0 s",
             ),
             (
                 "teaser/short_square.mp4",
-                "h264 360x360 125 frames, aac 48000 Hz x2, 5.0 s",
+                "h264 360x360 150 frames, aac 48000 Hz x2, 5.0 s",
             ),
         ],
-        inbox: &["teaser/film.mkv", "teaser/short.mp4"],
+        inbox: &["teaser/film.mp4", "teaser/short.mp4"],
     },
     Case {
         rule: "web",
@@ -236,10 +236,10 @@ fn medium(name: &str) -> PathBuf {
             &format!("{h264} -c:a pcm_s16le"),
         );
         make(
-            "long.mkv",
-            "testsrc2=size=1280x720:rate=30:duration=34",
+            "long.mp4",
+            "testsrc2=size=1280x720:rate=10:duration=34",
             "sine=sample_rate=48000:duration=34",
-            &format!("{h264} -c:a flac"),
+            &format!("{h264} -c:a aac"),
         );
         folder
     });

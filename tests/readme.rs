@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use harness::{House, PATIENCE, film};
+use harness::{House, PATIENCE, assert_plays, film, tool};
 use reelmill::rule::Container;
 use serde_json::Value;
 
@@ -522,6 +522,47 @@ fn every_piece_of_toml_is_right() {
         let rules = usize::from(path.starts_with("rules"));
         let counted = if rules == 1 { "1 good rule" } else { "no good rule" };
         assert!(said.contains(counted), "{path}: {said}");
+    }
+}
+
+#[test]
+fn the_tasks_that_it_shows_make_what_they_say() {
+    let (blocks, _) = pieces(&readme());
+    let mut blocks = blocks.iter().filter(|(_, text)| text.contains("[task.clip]"));
+    let (_, rule) = completed(&blocks.next().unwrap().1);
+    let house = House::new(&[("shown", &rule)]);
+    let source = house.path("source.mp4");
+    let make = "-nostdin -v error -f lavfi -i testsrc2=size=320x180:rate=10:duration=20 -f lavfi -i sine=duration=20 \
+                -c:v libx264 -pix_fmt yuv420p -c:a aac";
+    let mut words: Vec<_> = make.split_whitespace().collect();
+    words.push(source.to_str().unwrap());
+    tool("ffmpeg", &words);
+    said(
+        &house,
+        &[
+            "try",
+            house.path("rules/shown.toml").to_str().unwrap(),
+            source.to_str().unwrap(),
+            "--out",
+            house.path("out").to_str().unwrap(),
+        ],
+    );
+    // The clip is from the 5th second to the 10th of 20, the others are of all of it.
+    for (name, codecs, length) in [
+        ("source_clip.webm", "vp9 opus", 5.0),
+        ("source_remux.mkv", "h264", 20.0),
+        ("source_ours.ogg", "vorbis", 20.0),
+    ] {
+        let file = house.path("out/incoming").join(name);
+        let ask = |what: &str| {
+            let words = ["-v", "error", "-show_entries", what, "-of", "default=nw=1:nk=1"];
+            let answer = tool("ffprobe", &[&words[..], &[file.to_str().unwrap()]].concat());
+            answer.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(ask("stream=codec_name"), codecs, "{name}");
+        let found: f64 = ask("format=duration").parse().unwrap();
+        assert!((found - length).abs() < 0.15, "{name}: {found} s");
+        assert_plays(&file);
     }
 }
 
