@@ -20,7 +20,7 @@ pub enum Sort {
     Frames,
     /// Decoded sound.
     Sound,
-    /// Packets of a codec, from the key frame that was jumped to.
+    /// Packets of a codec, from the key frame that was jumped to, and what goes with them.
     Packets,
 }
 

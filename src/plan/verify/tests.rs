@@ -23,6 +23,7 @@ fn track(is_video: bool) -> TrackReport {
         end: Duration::from_secs(10),
         source_start: Duration::ZERO,
         source_end: Duration::from_secs(10),
+        pictures: if is_video { 250 } else { 0 },
     }
 }
 
