@@ -212,7 +212,7 @@ fn codecs_go_where_they_fit() {
         (
             "plain.mp4",
             "container = 'ts'; audio = { codec = 'mp3' }; height = 90",
-            "h264 160x90 150 frames, mp3 48000 Hz x2, 5.1 s",
+            "h264 160x90 150 frames, mp3 48000 Hz x2, 5.0 s",
         ),
         (
             "variable.mkv",
@@ -222,7 +222,13 @@ fn codecs_go_where_they_fit() {
         (
             "variable.mkv",
             "container = 'ts'; height = 90",
-            "h264 160x90 102 frames, aac 48000 Hz x1, 5.0 s",
+            "h264 160x90 102 frames, aac 48000 Hz x1, 5.1 s",
+        ),
+        // Small pictures with many bits are more than libvpx hands over at the end.
+        (
+            "plain.mp4",
+            "container = 'webm'; video = { codec = 'vp9', crf = 4, preset = 'fast' }; height = 34; audio = 'none'",
+            "vp9 60x34 150 frames, 5.0 s",
         ),
     ]);
 }
@@ -234,7 +240,7 @@ fn sound_has_the_channels_rate_and_bitrate_that_were_asked_for() {
         ("surround.mp4", "container = 'ogg'", "opus 48000 Hz x6, 5.0 s"),
         ("surround.mp4", "container = 'flac'", "flac 48000 Hz x6, 5.0 s"),
         ("surround.mp4", "container = 'wav'", "pcm_s16le 48000 Hz x6, 5.0 s"),
-        ("surround.mp4", "container = 'mp3'", "mp3 48000 Hz x2, 5.0 s"),
+        ("surround.mp4", "container = 'mp3'", "mp3 48000 Hz x2, 5.1 s"),
         (
             "sound.wav",
             "container = 'mp3'; audio = { channels = 1, rate = 22050, bitrate = '32k' }",
@@ -250,7 +256,11 @@ fn sound_has_the_channels_rate_and_bitrate_that_were_asked_for() {
             "container = 'm4a'; audio = { channels = 2, rate = 44100, bitrate = '96k' }",
             "aac 44100 Hz x2, 5.1 s",
         ),
-        ("cover.mp3", "container = 'flac'", "flac 48000 Hz x1, 5.0 s"),
+        (
+            "cover.mp3",
+            "container = 'flac'",
+            "flac 48000 Hz x1, png 320x320 1 frames, 5.0 s",
+        ),
     ]);
     let sizes = ["64k", "256k"].map(|bitrate| {
         let task = format!("kind = 'transcode'\ncontainer = 'mp3'\naudio = {{ bitrate = '{bitrate}' }}");
@@ -281,7 +291,7 @@ fn an_mp3_says_truly_how_long_it_is_and_keeps_its_title() {
     let header = std::fs::read(&file).unwrap();
     let tagged = |mark: &[u8]| header[..4096].windows(mark.len()).any(|at| at == mark);
     assert!(tagged(b"Xing") || tagged(b"Info"), "no header tells the length");
-    let titled = Made::of(&media("sound.mp3"), "kind = 'transcode'\ncontainer = 'mp3'").file();
+    let titled = Made::of(&media("sound.mp3"), "kind = 'transcode'\ncontainer = 'mp3'");
     let title = command("ffprobe")
         .args([
             "-v",
@@ -291,7 +301,7 @@ fn an_mp3_says_truly_how_long_it_is_and_keeps_its_title() {
             "-of",
             "csv=p=0",
         ])
-        .arg(titled)
+        .arg(titled.file())
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&title.stdout).trim(), "A tone,Nobody");
@@ -348,9 +358,9 @@ fn streams_are_copied_as_they_are() {
             "h264 640x360 turned 90 150 frames, aac 48000 Hz x2, 5.0 s",
         ),
         (
-            "old.avi",
+            "program.mpg",
             &copied("mkv"),
-            "mpeg4 640x360 150 frames, mp3 48000 Hz x1, 5.0 s",
+            "mpeg2video 640x360 150 frames, mp2 48000 Hz x1, 5.0 s",
         ),
         (
             "sound.mp3",
@@ -380,7 +390,7 @@ fn streams_are_copied_as_they_are() {
         (
             "plain.mp4",
             "video = 'copy'; audio = { codec = 'mp3' }; container = 'mkv'",
-            "h264 640x360 150 frames, mp3 48000 Hz x2, 5.1 s",
+            "h264 640x360 150 frames, mp3 48000 Hz x2, 5.0 s",
         ),
         (
             "plain.mp4",
@@ -388,31 +398,23 @@ fn streams_are_copied_as_they_are() {
             "h264 160x90 150 frames, aac 48000 Hz x2, 5.0 s",
         ),
     ]);
-    // Not one packet is another.
-    let packets = |file: &Path| {
+    // Not one picture is another.
+    let pictures = |file: &Path| {
         let hashed = command("ffmpeg")
             .args(["-nostdin", "-v", "error", "-i"])
             .arg(file)
-            .args([
-                "-map",
-                "0:v",
-                "-c",
-                "copy",
-                "-bsf:v",
-                "h264_mp4toannexb",
-                "-f",
-                "md5",
-                "-",
-            ])
+            .args(["-map", "0:v", "-fps_mode", "passthrough", "-f", "md5", "-"])
             .output()
             .unwrap();
-        String::from_utf8_lossy(&hashed.stdout).into_owned()
+        let told = String::from_utf8(hashed.stdout).unwrap();
+        assert!(told.starts_with("MD5="), "{told}");
+        told
     };
     let copy = Made::of(
         &media("plain.mp4"),
         &format!("kind = 'transcode'\n{}", copied("mov").replace("; ", "\n")),
     );
-    assert_eq!(packets(&copy.file()), packets(&media("plain.mp4")));
+    assert_eq!(pictures(&copy.file()), pictures(&media("plain.mp4")));
 }
 
 #[test]
@@ -420,6 +422,19 @@ fn what_a_container_cannot_hold_is_not_copied_into_it() {
     let made = Made::of(&media("vp8.webm"), "kind = 'transcode'\nvideo = 'copy'\naudio = 'none'");
     assert!(!made.tried.status.success());
     assert!(made.said().contains("VP8 cannot be copied into mp4"), "{}", made.said());
+    let made = Made::of(&media("av1.mp4"), "kind = 'transcode'\nvideo = 'copy'\naudio = 'none'");
+    assert!(made.said().contains("AV1 cannot be copied into mp4"), "{}", made.said());
+    // An AVI says when packets are decoded, not when they are shown: nearly all would be left out.
+    let made = Made::of(
+        &media("old.avi"),
+        "kind = 'transcode'\nvideo = 'copy'\ncontainer = 'mkv'",
+    );
+    assert!(
+        made.said().contains("when each of its packets is shown"),
+        "{}",
+        made.said()
+    );
+    assert!(!made.said().contains("truncated"), "{}", made.said());
     let made = Made::of(&media("plain.ts"), "kind = 'transcode'\nvideo = 'copy'\nstart = '2s'");
     assert!(made.said().contains("has no index"), "{}", made.said());
 }
@@ -445,7 +460,8 @@ fn parts_begin_and_end_where_they_should() {
         (
             "longer.mkv",
             "start = '18.5s'; end = '60s'; height = 90",
-            "h264 160x90 45 frames, aac 48000 Hz x1, 1.5 s",
+            // The picture that is on at 18.5 s, and all that follow.
+            "h264 160x90 46 frames, aac 48000 Hz x1, 1.5 s",
         ),
         (
             "plain.ts",
@@ -454,8 +470,8 @@ fn parts_begin_and_end_where_they_should() {
         ),
         (
             "longer.mp4",
-            "container = 'wav'; start = '1.25s'; end = '1.5s'",
-            "pcm_s16le 48000 Hz x1, 0.2 s",
+            "container = 'wav'; start = '1.2s'; end = '1.6s'",
+            "pcm_s16le 48000 Hz x1, 0.4 s",
         ),
         (
             "longer.mp4",
@@ -476,10 +492,14 @@ fn parts_begin_and_end_where_they_should() {
     );
     // Copied pictures begin at the key frame before: one every two seconds.
     let task = "kind = 'transcode'\nvideo = 'copy'\naudio = 'copy'\nstart = '5s'\nend = '9s'";
-    let copy = Made::of(&media("longer.mp4"), task).file();
-    assert_eq!(complaints(&copy), "");
-    let found = described(&copy);
+    let copy = Made::of(&media("longer.mp4"), task);
+    assert_eq!(complaints(&copy.file()), "");
+    let found = described(&copy.file());
     assert!(found.ends_with("5.1 s") || found.ends_with("5.0 s"), "{found}");
+    // Sound that is encoded beside them begins with them.
+    let task = "kind = 'transcode'\nvideo = 'copy'\nstart = '5s'\nend = '9s'";
+    let beside = described(&Made::of(&media("longer.mp4"), task).file());
+    assert!(beside.ends_with("5.1 s") || beside.ends_with("5.0 s"), "{beside}");
 }
 
 /// Brightness of a pixel in a frame at this time of a file, 0 to 255, and of every one of the row.
@@ -488,8 +508,8 @@ fn row(file: &Path, at: &str, y: u32, width: u32) -> Vec<u8> {
         .args(["-nostdin", "-v", "error", "-ss", at, "-i"])
         .arg(file)
         .args(["-frames:v", "1", "-vf"])
-        .arg(format!("crop={width}:1:0:{y}"))
-        .args(["-pix_fmt", "gray", "-f", "rawvideo", "-"])
+        .arg(format!("format=gray,crop={width}:1:0:{y}"))
+        .args(["-f", "rawvideo", "-"])
         .output()
         .unwrap();
     shown.stdout
@@ -500,7 +520,8 @@ fn a_part_shows_the_frames_of_that_part() {
     let source = media("longer.mp4");
     for (name, start) in [("longer.mp4", "7.3s"), ("longer.mkv", "7.3s")] {
         let task = format!("kind = 'transcode'\nstart = '{start}'\nend = '9s'\nvideo = {{ crf = 5 }}\naudio = 'none'");
-        let part = Made::of(&media(name), &task).file();
+        let made = Made::of(&media(name), &task);
+        let part = made.file();
         // The test picture counts its frames in its upper left corner.
         let (found, wanted) = (row(&part, "0.5", 40, 120), row(&source, "7.8", 40, 120));
         let other = row(&source, "7.9", 40, 120);
@@ -554,7 +575,8 @@ fn pictures_fit_their_frames() {
     // Bars are black, a cut picture has none, and a stretched one shows all from edge to edge.
     let seen = |fit: &str| {
         let task = format!("kind = 'transcode'\n{}", square(fit).replace("; ", "\n"));
-        let file = Made::of(&media("plain.mp4"), &task).file();
+        let made = Made::of(&media("plain.mp4"), &task);
+        let file = made.file();
         let brightest = |y| row(&file, "1", y, 320).into_iter().max().unwrap();
         (brightest(20), brightest(160))
     };
@@ -574,16 +596,12 @@ fn a_pipeline_in_the_rules_own_words_does_what_it_says() {
     for (launch, reason) in [
         ("{input} ! nosuchthing ! {output}", "no element"),
         ("{input} ! ! {output}", "syntax error"),
-        ("{input} ! fakesink videotestsrc num-buffers=0 ! {output}", "empty"),
-        ("{input} ! oggdemux ! {output}", "cannot"),
+        ("{input} ! fakesink videotestsrc ! {output}", "no element"),
+        ("{input} ! identity drop-probability=1 ! {output}", "is empty"),
+        ("{input} ! oggdemux ! {output}", "damaged"),
     ] {
         let made = Made::of(&media("sound.mp3"), &task(launch));
         assert!(!made.tried.status.success(), "{launch}");
-        println!("{launch}: {}", made.said());
-        assert!(
-            made.said().contains(reason) || reason == "cannot",
-            "{launch}: {}",
-            made.said()
-        );
+        assert!(made.said().contains(reason), "{launch}: {}", made.said());
     }
 }

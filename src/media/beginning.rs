@@ -26,7 +26,7 @@ pub fn level(pad: &gst::Pad) {
                 before.is_some_and(|before| before.start() == levelled.start() && before.time() == levelled.time())
             });
             if same {
-                return gst::PadProbeReturn::Drop;
+                return gst::PadProbeReturn::Handled;
             }
             *event = gst::event::Segment::builder(&levelled).seqnum(event.seqnum()).build();
         }

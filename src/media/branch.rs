@@ -1,6 +1,7 @@
 //! The branch of one transcode: from decoded frames, sound or packets to a file, in a bin that can fail alone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::prelude::*;
 
@@ -33,6 +34,8 @@ pub struct Branch {
     video: Option<Arc<Meter>>,
     /// ... and of the sound.
     audio: Option<Arc<Meter>>,
+    /// The pictures that have their final number: encoded ones before their encoder, copied ones before the muxer.
+    pictures: Option<Arc<Meter>>,
 }
 
 impl Branch {
@@ -42,6 +45,7 @@ impl Branch {
         Fed {
             video: span(&self.video),
             audio: span(&self.audio),
+            pictures: self.pictures.as_ref().map_or(0, |meter| meter.buffers()),
         }
     }
 }
@@ -52,7 +56,7 @@ impl Branch {
 /// # Errors
 /// Where elements are missing or refuse a setting, or the container cannot hold what is to be copied.
 pub fn transcode(name: &str, plan: &TranscodePlan, sources: Sources<'_>, threads: u32) -> Result<Branch, Failure> {
-    let (mut pictures, mut sounds) = (None, None);
+    let (mut film, mut sounds, mut pictures) = (None, None, None);
     let bin = gst::Bin::builder().name(name).build();
     let container = plan.settings.container;
     let writer = muxer::writer(container, &plan.file)?;
@@ -60,22 +64,25 @@ pub fn transcode(name: &str, plan: &TranscodePlan, sources: Sources<'_>, threads
     gst::Element::link_many(&writer).map_err(internal)?;
     let head = writer.first().ok_or_else(|| internal("nothing writes the file"))?;
 
-    if let Some((stream, film)) = sources.video {
+    // What is encoded beside a copy begins with it.
+    let copies = matches!(plan.settings.video, Track::Copy) || matches!(plan.settings.audio, Track::Copy);
+    if let Some((stream, shown)) = sources.video {
         let chain = match (&plan.settings.video, plan.picture) {
             (Track::Encode(spec), Some(picture)) => Some(encoder::video(plan, spec, picture, threads)?),
             (Track::Copy, _) => Some(copy(container, head, stream, true)?),
             _ => None,
         };
         if let Some(chain) = chain {
-            let sort = match plan.settings.video {
-                Track::Copy => Sort::Packets,
-                _ => Sort::Frames,
-            };
-            pictures = Some(watch(&chain, plan.span, sort)?);
+            let sort = if copies { Sort::Packets } else { Sort::Frames };
+            film = Some(watch(&chain, plan.span, sort)?);
             let last = connect(&bin, "video", &chain)?;
+            pictures = match plan.settings.video {
+                Track::Copy => Some(Meter::on(&last)),
+                _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
+            };
             let pad = muxer::entry(container, head, true)?;
             if pad.has_property("trak-timescale") {
-                let timescale = muxer::timescale(plan.settings.video.encoded(), film);
+                let timescale = muxer::timescale(plan.settings.video.encoded(), shown);
                 pad.set_property("trak-timescale", timescale);
             }
             last.link(&pad).map_err(internal)?;
@@ -88,10 +95,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, sources: Sources<'_>, threads
             _ => None,
         };
         if let Some(chain) = chain {
-            let sort = match plan.settings.audio {
-                Track::Copy => Sort::Packets,
-                _ => Sort::Sound,
-            };
+            let sort = if copies { Sort::Packets } else { Sort::Sound };
             sounds = Some(watch(&chain, plan.span, sort)?);
             let last = connect(&bin, "audio", &chain)?;
             let pad = muxer::entry(container, head, false)?;
@@ -107,8 +111,9 @@ pub fn transcode(name: &str, plan: &TranscodePlan, sources: Sources<'_>, threads
     }
     Ok(Branch {
         bin,
-        video: pictures,
+        video: film,
         audio: sounds,
+        pictures,
     })
 }
 
@@ -139,7 +144,10 @@ fn copy(
             ),
         ));
     }
-    let mut chain = vec![guard()?, queue(0)?];
+    let waiting = queue(0)?;
+    // Packets come as fast as the medium is read; what a slow disk does not take at once must not fill the memory.
+    waiting.set_property("max-size-bytes", 128_u32 << 20);
+    let mut chain = vec![guard()?, waiting];
     let number = |field| {
         stream
             .caps
@@ -160,7 +168,6 @@ fn copy(
             element("h265parse")?,
         ]),
         ("video/x-vp9", _) => chain.push(element("vp9parse")?),
-        ("video/x-av1", _) => chain.push(element("av1parse")?),
         ("video/mpeg", Some(4)) => chain.push(element("mpeg4videoparse")?),
         ("video/mpeg", _) => chain.push(element("mpegvideoparse")?),
         ("audio/mpeg", Some(1)) => chain.push(element("mpegaudioparse")?),
@@ -172,7 +179,33 @@ fn copy(
         ("audio/x-raw", _) => chain.push(element("audioconvert")?),
         _ => {}
     }
+    if let Some(exit) = chain.last().and_then(|last| last.static_pad("src")) {
+        only_timed(&exit);
+    }
     Ok(chain)
+}
+
+/// Refuses packets of which nobody knows when they are shown: muxers would leave them out without a word.
+fn only_timed(pad: &gst::Pad) {
+    let told = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let timed = |packet: &gst::Buffer| {
+            packet.pts().is_some() || packet.flags().contains(gst::BufferFlags::HEADER)
+        };
+        if info.buffer().is_none_or(timed) {
+            return gst::PadProbeReturn::Ok;
+        }
+        if let Some(parent) = pad.parent_element()
+            && !told.swap(true, Ordering::SeqCst)
+        {
+            gst::element_error!(
+                parent,
+                gst::StreamError::NotImplemented,
+                ("the medium does not say when each of its packets is shown, as AVI files do not, so they cannot be copied: encode them")
+            );
+        }
+        gst::PadProbeReturn::Drop
+    });
 }
 
 /// A cover that came with the only stream is one of the whole result: players look for it there, and some stumble

@@ -20,7 +20,7 @@ pub enum Sort {
     Frames,
     /// Decoded sound.
     Sound,
-    /// Packets of a codec, from the key frame that was jumped to.
+    /// Packets of a codec, from the key frame that was jumped to, and what goes with them.
     Packets,
 }
 
@@ -47,11 +47,13 @@ pub fn clip(entry: &gst::Pad, exit: &gst::Pad, span: Span, sort: Sort) {
     // A pad that has seen its end refuses what comes after, and the decoder would take that for a failure.
     entry.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
-        move |_, _| {
-            if ended.lock().unwrap_or_else(PoisonError::into_inner).over {
-                gst::PadProbeReturn::Drop
-            } else {
+        move |_, info| {
+            if !ended.lock().unwrap_or_else(PoisonError::into_inner).over {
                 gst::PadProbeReturn::Ok
+            } else if info.event().is_some() {
+                gst::PadProbeReturn::Handled
+            } else {
+                gst::PadProbeReturn::Drop
             }
         },
     );

@@ -82,6 +82,16 @@ pub fn video(
     Ok(chain)
 }
 
+/// Where frames go in that are encoded one by one, in a chain of [`video`]: after frames were left out or doubled.
+pub fn entry(chain: &[gst::Element]) -> Option<gst::Pad> {
+    let encodes = |one: &gst::Element| {
+        one.factory()
+            .is_some_and(|factory| factory.has_type(gst::ElementFactoryType::ENCODER))
+    };
+    let place = chain.iter().position(encodes)?;
+    chain.get(place.checked_sub(1)?)?.static_pad("sink")
+}
+
 /// Repeats the parameters before every key frame where one may start to watch in the middle.
 ///
 /// # Errors

@@ -30,6 +30,9 @@ fn from_error(error: &gst::glib::Error, debug: &str, element: &str, klass: &str)
             format!("there is no decoder for this medium: {said}"),
         );
     }
+    if error.matches(gst::StreamError::NotImplemented) {
+        return Failure::new(ErrorKind::Unsupported, said);
+    }
     let reads = ["Demux", "Decoder", "Parser", "Depayloader"]
         .iter()
         .any(|word| klass.contains(word));

@@ -17,7 +17,7 @@ use super::run::Pulse;
 use super::source::Input;
 use crate::job::Failure;
 use crate::plan::{Ends, MediaInfo, TranscodePlan};
-use crate::rule::Track;
+use crate::rule::{TaskId, Track};
 
 /// Carries out these tasks over one decode.
 ///
@@ -47,7 +47,12 @@ pub fn run(
     let damaged = mill.video.iter().chain(&mill.audio).map(|meter| meter.damaged()).sum();
     // Before the results: a task may be published as soon as all of it is there. A part of a medium says nothing about
     // its end.
-    let to_the_end = !tasks.snapshots.is_empty() || tasks.transcodes.iter().any(|(_, plan)| plan.span.is_whole());
+    let went_on = |task: &TaskId| !mill.failed.contains_key(task);
+    let to_the_end = tasks.snapshots.iter().any(|(task, _)| went_on(task))
+        || tasks
+            .transcodes
+            .iter()
+            .any(|(task, plan)| went_on(task) && plan.span.is_whole());
     if to_the_end {
         let ends = Ends {
             video: mill.video.as_ref().and_then(|meter| meter.span().end),

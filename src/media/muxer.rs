@@ -66,6 +66,10 @@ pub fn holds(container: Container, writer: &gst::Element, packets: &gst::CapsRef
     if video && container.is_audio_only() {
         return false;
     }
+    // GStreamer 1.22 writes no true description of it (`av1C`) into any container; players refuse or stumble.
+    if fields.name() == "video/x-av1" {
+        return false;
+    }
     if container == Container::Flac {
         return fields.name() == "audio/x-flac";
     }

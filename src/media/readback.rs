@@ -23,6 +23,8 @@ pub struct Fed {
     pub video: Span,
     /// Of the audio stream.
     pub audio: Span,
+    /// Pictures that were handed to what writes the file.
+    pub pictures: u64,
 }
 
 fn open(file: &str) -> Result<(Arc<Input>, u64), Failure> {
@@ -152,6 +154,7 @@ fn track(stream: &Stream, meter: &Meter, fed: &Fed) -> TrackReport {
         end: time(span.end),
         source_start: time(source.start),
         source_end: time(source.end),
+        pictures: if video { fed.pictures } else { 0 },
     }
 }
 

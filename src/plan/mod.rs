@@ -420,4 +420,6 @@ pub struct TrackReport {
     pub source_start: Duration,
     /// ... and ended, as decoded.
     pub source_end: Duration,
+    /// Pictures that were handed to what writes the file; 0 for sound, which is cut anew.
+    pub pictures: u64,
 }

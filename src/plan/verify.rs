@@ -91,6 +91,9 @@ fn check_tracks(
         if track.packets == 0 {
             return Err(format!("has an empty {sort} track"));
         }
+        if track.packets < track.pictures {
+            return Err(format!("has {} pictures of {}", track.packets, track.pictures));
+        }
         let length = track.end.saturating_sub(track.start);
         let source = decoded(track);
         let frames = if track.video {

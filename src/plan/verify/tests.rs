@@ -23,6 +23,7 @@ fn track(is_video: bool) -> TrackReport {
         end: Duration::from_secs(10),
         source_start: Duration::ZERO,
         source_end: Duration::from_secs(10),
+        pictures: if is_video { 250 } else { 0 },
     }
 }
 
@@ -141,13 +142,21 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
 fn a_film_with_few_frames_may_lack_its_last() {
     let few = |packets: u64, end: u64| {
         both(|picture, _| {
-            picture.packets = packets;
+            (picture.packets, picture.pictures) = (packets, packets);
             picture.end = millis(end);
         })
     };
     assert_eq!(few(9, 9_000), "good");
     assert!(few(225, 9_000).starts_with("bad_output"));
     assert!(few(1, 5_000).starts_with("bad_output"));
+}
+
+#[test]
+fn no_picture_that_was_encoded_may_be_missing() {
+    let written = |packets: u64| both(|picture, _| picture.packets = packets);
+    // Pictures that are not shown are packets too.
+    assert_eq!(written(260), "good");
+    assert_eq!(written(249), "bad_output: web.mp4 has 249 pictures of 250");
 }
 
 #[test]
