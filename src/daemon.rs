@@ -141,10 +141,12 @@ struct Tokens {
 /// Where the program cannot find itself.
 pub fn workshop(config: &Config) -> anyhow::Result<Workshop> {
     Ok(Workshop {
-        worker: WorkerSettings {
-            program: std::env::current_exe().context("cannot find the program itself")?,
-            registry: config.state.join("gstreamer-registry.bin"),
-        },
+        worker: WorkerSettings::configured(
+            std::env::current_exe().context("cannot find the program itself")?,
+            config.state.join("gstreamer-registry.bin"),
+            &config.workers,
+            &config.plugins,
+        ),
         threads: cores().div_ceil(config.workers.slots.max(1)),
     })
 }

@@ -68,7 +68,9 @@ impl House {
                 slots: 2,
                 drain: Duration::ZERO,
                 min_free: 0,
+                ..Workers::default()
             },
+            plugins: crate::config::Plugins::default(),
             ageing: Ageing::Strict,
             grace: Duration::ZERO,
             history: crate::config::History::default(),

@@ -13,9 +13,16 @@ use super::output::{self, Paint};
 use super::progress::Bar;
 use super::{files, jobs};
 use crate::app::view::{JobView, WorkView};
+use crate::config::Jail;
 use crate::job::JobState;
 use crate::rule::TaskId;
 use crate::service::trial::{Bench, Trial, Tried};
+
+fn tell_of_an_open_jail(jail: Jail) {
+    if jail == Jail::Off {
+        output::say("the jail is off: whoever made this file may do here whatever you may do");
+    }
+}
 
 /// Runs one rule on one file, here and now.
 pub fn try_rule(
@@ -32,7 +39,12 @@ pub fn try_rule(
     std::fs::metadata(file)
         .map_err(|error| Trouble::io(&format!("cannot read {}", file.display()), &error, Code::NoInput))?;
     let (rule, text) = files::read_rule(rule, &files::presets_for(said, rule)?)?;
+    let config = crate::config::find(said)
+        .ok()
+        .and_then(|path| crate::config::load(&path).ok());
     let trial = Trial {
+        workers: config.as_ref().map(|config| config.workers).unwrap_or_default(),
+        plugins: config.map(|config| config.plugins).unwrap_or_default(),
         rule,
         text,
         file: file.to_path_buf(),
@@ -40,6 +52,7 @@ pub fn try_rule(
         out: out.map_or_else(|| PathBuf::from("reelmill-try"), Path::to_path_buf),
     };
     let shown = trial.out.clone();
+    tell_of_an_open_jail(trial.workers.jail);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -5,14 +5,11 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ageing, BucketConfig, Config, History, Workers};
+use super::{Ageing, BucketConfig, Config, History, Jail, Plugins, Workers};
 use crate::diagnostic::reader::{Page, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error};
 use crate::object::BucketName;
 use crate::rule::check::or_default;
-
-/// What stays free on the disks that results go to.
-const MIN_FREE: u64 = 512 << 20;
 
 /// The config file was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,12 +120,11 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
     }
     let workers = match table.get("workers") {
         Some(value) => value.table().and_then(workers),
-        None => Some(Workers {
-            slots: half_the_cores(),
-            drain: Duration::from_secs(30),
-            min_free: MIN_FREE,
-        }),
+        None => Some(Workers::default()),
     };
+    let plugins = or_default(table.get("plugins"), Plugins::default(), |value| {
+        value.table().and_then(plugins)
+    });
     let ageing = match table.get("queue") {
         Some(value) => value.table().and_then(ageing),
         None => Some(Ageing::Each(Duration::from_hours(1))),
@@ -155,6 +151,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         state: state?,
         buckets: buckets?.into_iter().map(|(named, _)| named).collect::<BTreeMap<_, _>>(),
         workers: workers?,
+        plugins: plugins?,
         ageing: ageing?,
         grace: grace?,
         history: history?,
@@ -243,17 +240,65 @@ fn warn_of_nested(page: &Page, buckets: &[((BucketName, BucketConfig), Value<'_>
 }
 
 fn workers(mut table: Table<'_>) -> Option<Workers> {
-    let slots = table
-        .get("slots")
-        .map_or_else(|| Some(half_the_cores()), |value| value.count(1..=1024));
+    let slots = or_default(table.get("slots"), Workers::default().slots, |value| {
+        value.count(1..=1024)
+    });
+    let usual = slots.map_or_else(Workers::default, Workers::usual);
     let drain = span(&mut table, "drain", 30, 0..=86_400);
-    let min_free = table.get("min_free").map_or(Some(MIN_FREE), |value| value.size());
-    table.finish(&["jail", "memory", "nice"]);
+    let min_free = or_default(table.get("min_free"), usual.min_free, Value::size);
+    let memory = or_default(table.get("memory"), usual.memory, memory);
+    let jail = or_default(table.get("jail"), usual.jail, |value| value.one_of(&Jail::ALL, &[]));
+    table.finish(&["nice"]);
     Some(Workers {
         slots: slots?,
         drain: drain?,
         min_free: min_free?,
+        memory: memory?,
+        jail: jail?,
     })
+}
+
+/// Less than this no film can be decoded in.
+const LEAST_MEMORY: u64 = 128 << 20;
+
+fn memory(value: &Value<'_>) -> Option<u64> {
+    let size = value.size()?;
+    if size < LEAST_MEMORY {
+        value.error(
+            format!("`{}` is too small for a worker", value.path),
+            "128MiB or more; a film of 1080 lines takes about 300 MiB",
+        );
+        return None;
+    }
+    Some(size)
+}
+
+fn plugins(mut table: Table<'_>) -> Option<Plugins> {
+    let mut names = |key| {
+        or_default(table.get(key), Vec::new(), |value| {
+            let names = value.list()?.into_iter().map(|name| plugin(&name));
+            names.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+        })
+    };
+    let (add, remove) = (names("add"), names("remove"));
+    table.finish(&[]);
+    Some(Plugins {
+        add: add?,
+        remove: remove?,
+    })
+}
+
+fn plugin(value: &Value<'_>) -> Option<String> {
+    let name = value.text()?;
+    let plain = (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if !plain {
+        let message = format!("\"{}\" is no name of a plugin", name.escape_debug());
+        value.error(message, "as `gst-inspect-1.0` shows it: add = [\"openh264\"]");
+    }
+    plain.then(|| name.to_owned())
 }
 
 fn ageing(mut table: Table<'_>) -> Option<Ageing> {
@@ -289,11 +334,6 @@ fn history(mut table: Table<'_>) -> Option<History> {
         keep: keep?,
         keep_jobs: keep_jobs?,
     })
-}
-
-fn half_the_cores() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(cores / 2).unwrap_or(1).max(1)
 }
 
 /// `$STATE_DIRECTORY` (systemd), `/var/lib/reelmill` for root, else below the user's state home.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::object::BucketName;
 pub use load::{NoConfig, check, find, load, read};
 pub use rules::{Checked, RuleFiles, check_all, read_presets, read_rules};
@@ -26,6 +28,8 @@ pub struct Config {
     pub buckets: BTreeMap<BucketName, BucketConfig>,
     /// `[workers]`.
     pub workers: Workers,
+    /// `[plugins]`
+    pub plugins: Plugins,
     /// `[queue] ageing`.
     pub ageing: Ageing,
     /// `[publish] grace`: how long an output that a later generation does not have stays; default 1 min.
@@ -56,6 +60,75 @@ pub struct Workers {
     pub drain: Duration,
     /// Bytes that stay free on the disks that results go to; default 512 MiB.
     pub min_free: u64,
+    /// Bytes of memory that a worker may take; default: what the machine has, shared among the slots.
+    pub memory: u64,
+    /// How workers are shut in.
+    pub jail: Jail,
+}
+
+impl Workers {
+    /// What holds where nothing is said, with so many runs at once.
+    #[must_use]
+    pub fn usual(slots: u32) -> Self {
+        Self {
+            slots,
+            drain: Duration::from_secs(30),
+            min_free: 512 << 20,
+            memory: share_of_memory(slots),
+            jail: Jail::default(),
+        }
+    }
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::usual(u32::try_from(cores / 2).unwrap_or(1).max(1))
+    }
+}
+
+/// Three quarters of the machine's memory for all workers together, and never less than any film needs.
+fn share_of_memory(slots: u32) -> u64 {
+    let machine = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion, reason = "the width differs from processor to processor")]
+    let total = u64::from(machine.totalram).saturating_mul(u64::from(machine.mem_unit));
+    (total / 4 * 3 / u64::from(slots.max(1))).max(1 << 30)
+}
+
+/// `[workers] jail`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jail {
+    /// Landlock and a filter of system calls.
+    #[default]
+    On,
+    /// The same, and no code is made while a worker runs: pixel loops are slower.
+    Strict,
+    /// Not at all.
+    Off,
+}
+
+impl Jail {
+    /// Every one, as it is written.
+    pub const ALL: [(&'static str, Self); 3] = [("on", Self::On), ("strict", Self::Strict), ("off", Self::Off)];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, jail)| *jail == self)
+            .map_or("", |(word, _)| word)
+    }
+}
+
+/// `[plugins]`: changes of the list of GStreamer's plugins that workers load.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Plugins {
+    /// Besides.
+    pub add: Vec<String>,
+    /// Not these.
+    pub remove: Vec<String>,
 }
 
 /// `[history]`: how long jobs that ended are remembered.

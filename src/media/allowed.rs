@@ -7,6 +7,7 @@
 use gst::prelude::*;
 
 use super::failure::internal;
+use crate::config::Plugins;
 use crate::job::{ErrorKind, Failure};
 
 /// Without these no run works.
@@ -147,19 +148,33 @@ const ELEMENTS: [&str; 34] = [
     "avdec_aac",
 ];
 
+/// Tags of old files are written in these.
+const CHARACTER_SETS: [&str; 8] = [
+    "ISO-8859-1",
+    "ISO-8859-15",
+    "WINDOWS-1252",
+    "WINDOWS-1251",
+    "UTF-16",
+    "UTF-16LE",
+    "SHIFT_JIS",
+    "GB18030",
+];
+
 /// Loads what is allowed and forgets the rest.
 ///
 /// # Errors
 /// Where a plugin is missing without which nothing works.
-pub fn load() -> Result<(), Failure> {
+pub fn load(changes: &Plugins) -> Result<(), Failure> {
+    let needed: Vec<&str> = NEEDED.to_vec();
+    let useful: Vec<&str> = useful(changes);
     let registry = gst::Registry::get();
     for plugin in registry.plugins() {
         let name = plugin.plugin_name();
-        if !NEEDED.contains(&name.as_str()) && !USEFUL.contains(&name.as_str()) {
+        if !needed.contains(&name.as_str()) && !useful.contains(&name.as_str()) {
             registry.remove_plugin(&plugin);
         }
     }
-    for name in NEEDED {
+    for name in needed {
         gst::Plugin::load_by_name(name).map_err(|_| {
             Failure::new(
                 ErrorKind::Unsupported,
@@ -167,7 +182,7 @@ pub fn load() -> Result<(), Failure> {
             )
         })?;
     }
-    for name in USEFUL {
+    for name in useful {
         if registry.find_plugin(name).is_some() {
             // One that cannot be loaded is as good as not installed.
             let _ = gst::Plugin::load_by_name(name);
@@ -184,4 +199,27 @@ pub fn load() -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The plugins of the list, with the changes of the config: those without which nothing works, and the others.
+#[must_use]
+pub fn list(changes: &Plugins) -> (Vec<&str>, Vec<&str>) {
+    (NEEDED.to_vec(), useful(changes))
+}
+
+fn useful(changes: &Plugins) -> Vec<&str> {
+    let usual = USEFUL
+        .into_iter()
+        .filter(|name| !changes.remove.iter().any(|removed| removed == name));
+    usual.chain(changes.add.iter().map(String::as_str)).collect()
+}
+
+/// Has libraries read what they would look for later, behind closed doors: the time zone, the tables of old character
+/// sets in which tags are written, a seed.
+pub fn warm_up() {
+    let _ = gst::glib::DateTime::now_local();
+    let _ = gst::glib::random_int();
+    for set in CHARACTER_SETS {
+        let _ = gst::glib::convert(b"a", "UTF-8", set);
+    }
 }

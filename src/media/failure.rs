@@ -21,6 +21,12 @@ pub fn from_message(message: &gst::message::Error) -> Failure {
 
 fn from_error(error: &gst::glib::Error, debug: &str, element: &str, klass: &str) -> Failure {
     let said = plain(error.message());
+    if debug.contains("File too large") {
+        return Failure::new(
+            ErrorKind::NoSpace,
+            "the file grew beyond the room that there was for it",
+        );
+    }
     if error.matches(gst::ResourceError::NoSpaceLeft) || debug.contains("No space left on device") {
         return Failure::new(ErrorKind::NoSpace, "no space is left where results are written");
     }

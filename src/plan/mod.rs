@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
-use crate::rule::{Container, ImageFormat, TaskId, Transcode};
+use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
 pub use estimate::{Shortage, admit, estimate};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture;
@@ -325,6 +325,8 @@ pub struct PlannedRun {
     pub plan: RunPlan,
     /// For publishing and checking.
     pub outputs: Vec<PlannedOutput>,
+    /// What the worker may use besides.
+    pub grants: Grants,
 }
 
 /// One file that a run will write.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::job::{ErrorKind, Failure, Finding, JobId, TaskRecord};
 use crate::object::Object;
-use crate::rule::{Rule, Snapshot, TaskId, TaskKind, Track};
+use crate::rule::{Grants, Rule, Snapshot, TaskId, TaskKind, Track};
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +98,9 @@ pub fn plan(wanted: &Wanted<'_>) -> Planned {
         };
         if let Some(run) = run {
             run.outputs.extend(task.outputs);
+            if let Some(TaskKind::Pipeline(pipeline)) = wanted.rule.task(&record.id).map(|task| &task.kind) {
+                run.grants = pipeline.allow.clone();
+            }
             run.plan.tasks.push(TaskPlan {
                 task: record.id.clone(),
                 work: task.work,
@@ -155,6 +158,7 @@ fn empty_run(wanted: &Wanted<'_>) -> PlannedRun {
             threads: wanted.threads,
         },
         outputs: Vec::new(),
+        grants: Grants::default(),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod access;
 pub mod book;
 pub mod check;
 pub mod edit;
+mod grants;
 pub mod hours;
 pub mod matching;
 pub mod names;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Priority;
 use crate::object::{BucketName, Directory, InvalidName};
+pub use grants::Grants;
 pub use task::{
     AudioCodec, AudioSpec, Container, Fit, Gop, ImageFormat, Part, Pipeline, Point, Sides, SizeSpec, Snapshot,
     TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Grants;
+
 /// What a task does, with its settings.
 #[derive(Debug, Clone)]
 pub enum TaskKind {
@@ -437,6 +439,9 @@ pub struct Pipeline {
     pub launch: String,
     /// Of the file that it writes, without its dot.
     pub extension: String,
+    /// What it may use besides its medium.
+    #[serde(default)]
+    pub allow: Grants,
 }
 
 #[cfg(test)]

@@ -87,10 +87,7 @@ mod tests {
     async fn a_dispatch_that_hangs_gives_no_sign_and_one_that_goes_on_does_again() {
         let (mill, store) = tests_support::mill(Arc::new(MemoryBucket::new("inbox")), PathBuf::from("/"), Vec::new());
         let shop = Workshop {
-            worker: WorkerSettings {
-                program: PathBuf::from("/nowhere"),
-                registry: PathBuf::from("/nowhere"),
-            },
+            worker: WorkerSettings::new(PathBuf::from("/nowhere"), PathBuf::from("/nowhere")),
             threads: 1,
         };
         let stop = CancellationToken::new();

@@ -118,6 +118,16 @@ impl Room {
         })
     }
 
+    /// Bytes that may be written here before what is to stay free is touched.
+    pub async fn left(&self, place: &Path) -> u64 {
+        let Some(measure) = self.measure.clone() else {
+            return u64::MAX;
+        };
+        let place = place.to_owned();
+        let reserve = self.reserve;
+        blocking(move || measure(&place).map_or(u64::MAX, |volume| volume.free.saturating_sub(reserve))).await
+    }
+
     async fn measure_and_admit(&self, place: &Path, need: u64) -> Result<Option<Volume>, Shortage> {
         let Some(measure) = self.measure.clone() else {
             return Ok(None);

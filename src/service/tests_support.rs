@@ -441,7 +441,9 @@ fn config(folder: &Path, inbox: PathBuf) -> Config {
             slots: 1,
             drain: Duration::from_secs(1),
             min_free: 0,
+            ..Workers::default()
         },
+        plugins: crate::config::Plugins::default(),
         ageing: config::Ageing::Strict,
         grace: Duration::from_mins(1),
         history: crate::config::History::default(),

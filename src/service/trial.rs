@@ -14,7 +14,7 @@ use super::mill::Mill;
 use super::room::Room;
 use super::runner::{Workshop, drive};
 use crate::bucket::{Bucket, single::SingleFile};
-use crate::config::{Ageing, BucketConfig, Config, Workers};
+use crate::config::{Ageing, BucketConfig, Config, Plugins, Workers};
 use crate::job::{Generation, Job, JobId, order};
 use crate::object::{BucketName, Object, ObjectKey};
 use crate::rule::Rule;
@@ -33,6 +33,10 @@ pub struct Trial {
     pub file: PathBuf,
     /// Where results go, in the directories that the rule names.
     pub out: PathBuf,
+    /// How workers are shut in, as the config says, where there is one.
+    pub workers: Workers,
+    /// What they load.
+    pub plugins: Plugins,
     /// What a former trial left in `out` may be replaced, whatever the rule says.
     pub replace: bool,
 }
@@ -103,10 +107,12 @@ impl Bench {
         accept(store.as_ref(), &trial, &id, object, now).await?;
 
         let shop = Workshop {
-            worker: WorkerSettings {
-                program: std::env::current_exe().context("cannot find the program itself")?,
-                registry: cache()?.join("gstreamer-registry.bin"),
-            },
+            worker: WorkerSettings::configured(
+                std::env::current_exe().context("cannot find the program itself")?,
+                cache()?.join("gstreamer-registry.bin"),
+                &trial.workers,
+                &trial.plugins,
+            ),
             threads: crate::service::runner::cores(),
         };
         registry::prepare(&shop.worker)
@@ -172,7 +178,9 @@ fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
             slots: 1,
             drain: Duration::ZERO,
             min_free: 0,
+            ..Workers::default()
         },
+        plugins: crate::config::Plugins::default(),
         ageing: Ageing::Strict,
         grace: Duration::ZERO,
         history: crate::config::History::default(),

@@ -54,19 +54,44 @@ pub fn main(errand: Errand) -> ExitCode {
 }
 
 fn work() -> Result<(), String> {
+    match prepare()? {
+        Some(mut ready) => ready.serve(),
+        None => Ok(()),
+    }
+}
+
+/// A worker that is shut in, and has read nothing of its medium.
+pub struct Ready {
+    control: UnixStream,
+    input: Option<Arc<Input>>,
+}
+
+/// Takes what the daemon left open, hears the terms, loads plugins, shuts itself in and greets. None where the daemon
+/// changed its mind.
+///
+/// # Errors
+/// What is missing; the process must end then.
+pub fn prepare() -> Result<Option<Ready>, String> {
     let (control, input) = descriptors()?;
     let mut control = UnixStream::from(control);
+    let (terms, plugins) = match hear(&mut control)? {
+        Some(ToWorker::Begin { terms, plugins }) => (terms, plugins),
+        Some(_) => return Err("the daemon asks before it told the terms".to_owned()),
+        None => return Ok(None),
+    };
     gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
-    media::allowed::load().map_err(|failure| failure.message)?;
+    media::allowed::load(&plugins).map_err(|failure| failure.message)?;
+    media::allowed::warm_up();
     let threads = threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
     if threads != 1 {
         return Err(format!("{threads} threads exist before the jail; there must be one"));
     }
-    jail::enter().map_err(|error| format!("the jail does not close: {error}"))?;
+    let landlock = jail::enter(&terms).map_err(|error| format!("the jail does not close: {error}"))?;
     let hello = FromWorker::Hello {
         protocol: VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         gstreamer: gst::version_string().to_string(),
+        landlock,
     };
     say(&mut control, &hello)?;
     let input = input
@@ -74,7 +99,32 @@ fn work() -> Result<(), String> {
         .transpose()
         .map_err(|error| format!("the input says no size: {error}"))?
         .map(Input::new);
-    serve(&mut control, input.as_ref())
+    Ok(Some(Ready { control, input }))
+}
+
+impl Ready {
+    /// Does what the daemon asks for, until it closes the socket.
+    ///
+    /// # Errors
+    /// Where the daemon does not listen, or cannot be understood.
+    pub fn serve(&mut self) -> Result<(), String> {
+        serve(&mut self.control, self.input.as_ref())
+    }
+
+    /// The input, where there is one.
+    #[must_use]
+    pub fn input(&self) -> Option<&Arc<Input>> {
+        self.input.as_ref()
+    }
+}
+
+/// The next request; none where the daemon is gone.
+fn hear(control: &mut UnixStream) -> Result<Option<ToWorker>, String> {
+    match frame::read::<ToWorker>(control) {
+        Ok(request) => Ok(request),
+        Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Takes the descriptors that the daemon left open.
@@ -101,13 +151,8 @@ fn say(control: &mut UnixStream, message: &FromWorker) -> Result<(), String> {
 
 fn serve(control: &mut UnixStream, input: Option<&Arc<Input>>) -> Result<(), String> {
     loop {
-        let request = match frame::read::<ToWorker>(control) {
-            Ok(Some(request)) => request,
-            Ok(None) => return Ok(()),
-            Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-                return Ok(());
-            }
-            Err(error) => return Err(error.to_string()),
+        let Some(request) = hear(control)? else {
+            return Ok(());
         };
         let Some(input) = input else {
             let failure = Failure::new(ErrorKind::Internal, "the worker has no input");
@@ -124,9 +169,14 @@ fn serve(control: &mut UnixStream, input: Option<&Arc<Input>>) -> Result<(), Str
                 Ok(()) => FromWorker::Done,
                 Err(failure) => FromWorker::Failed { failure },
             },
+            ToWorker::Begin { .. } => return Err("the daemon told the terms twice".to_owned()),
         };
         if let Some(reason) = teller.lost {
             return Err(reason);
+        }
+        let calls = jail::refused();
+        if !calls.is_empty() {
+            say(control, &FromWorker::Refused { calls })?;
         }
         say(control, &answer)?;
     }

@@ -52,6 +52,10 @@ impl Asked {
             FromWorker::Hello { .. } => return Err(protocol("the worker greeted twice")),
             FromWorker::Media { media } => clean_media(media),
             FromWorker::Progress(_) | FromWorker::Done => {}
+            FromWorker::Refused { calls } => {
+                calls.truncate(MOST_ITEMS);
+                calls.iter_mut().for_each(|(name, _)| clean(name));
+            }
             FromWorker::Output { task, file, .. } => {
                 if self.files.get(file.as_str()) != Some(task) {
                     return Err(protocol("the worker named a file that it was not asked for"));

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::launch;
 use super::spawn::WorkerSettings;
+use crate::config::Plugins;
 use crate::job::{ErrorKind, Failure};
+
+/// Where the child finds the changes of the list of plugins.
+pub(super) const PLUGINS: &str = "REELMILL_PLUGINS";
 
 /// How long the child may look at plugins.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -41,14 +45,14 @@ impl Inventory {
 ///
 /// # Errors
 /// Where the child cannot be started, ends badly, or GStreamer is not there.
-pub async fn ask(program: PathBuf) -> Result<Inventory, Failure> {
+pub async fn ask(program: PathBuf, plugins: &Plugins) -> Result<Inventory, Failure> {
     let folder = std::env::temp_dir().join(format!("reelmill-plugins-{:016x}", rand::random::<u64>()));
     private_folder(&folder)
         .map_err(|error| Failure::new(ErrorKind::Io, format!("{} cannot be made: {error}", folder.display())))?;
     let registry = folder.join("registry.bin");
     let settings = WorkerSettings {
-        program,
-        registry: registry.clone(),
+        plugins: plugins.clone(),
+        ..WorkerSettings::new(program, registry.clone())
     };
     let said = launch::list_elements(&settings, &registry, PATIENCE).await;
     let _ = std::fs::remove_dir_all(&folder);
@@ -67,8 +71,14 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
 
 /// The child's part: prints the inventory as JSON.
 pub(super) fn list() -> Result<(), String> {
+    let plugins: Plugins = std::env::var(PLUGINS)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
     gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
-    let refusal = crate::media::allowed::load().err().map(|failure| failure.message);
+    let refusal = crate::media::allowed::load(&plugins)
+        .err()
+        .map(|failure| failure.message);
     let (major, minor, micro, _) = gst::version();
     let mut elements: Vec<String> = gst::Registry::get()
         .features(gst::ElementFactory::static_type())

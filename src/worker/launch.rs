@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::ending::{Words, ended};
+use super::inventory::PLUGINS;
 use super::protocol::{CONTROL_FD, INPUT_FD};
 use super::spawn::WorkerSettings;
 use crate::job::{ErrorKind, Failure};
@@ -136,6 +137,7 @@ async fn look_at_plugins(
     command
         .args(["worker", errand])
         .env("GST_REGISTRY_UPDATE", "yes")
+        .env(PLUGINS, serde_json::to_string(&settings.plugins).unwrap_or_default())
         .stdout(Stdio::piped());
     // SAFETY: as for a worker.
     unsafe { command.pre_exec(|| shed(None, None)) };

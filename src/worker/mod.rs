@@ -10,6 +10,7 @@ pub mod frame;
 pub mod inventory;
 pub mod jail;
 mod launch;
+mod measure;
 pub mod protocol;
 pub mod registry;
 pub mod spawn;

@@ -1,18 +1,20 @@
 //! What daemon and worker say to each other over the control socket.
 //!
 //! A frame is a length (four bytes, big endian, at most [`MAX_FRAME`]) and that many bytes of JSON. The
-//! worker speaks first ([`FromWorker::Hello`]); then the daemon asks and the worker answers, one request at
+//! daemon tells the terms ([`ToWorker::Begin`]), the worker is ready ([`FromWorker::Hello`]); then the daemon asks and the worker answers, one request at
 //! a time, until the daemon closes the socket and the worker exits. The daemon believes nothing of it that it
 //! has not checked.
 
 use serde::{Deserialize, Serialize};
 
+use super::jail::Terms;
+use crate::config::Plugins;
 use crate::job::{Failure, Finding};
 use crate::plan::{MediaInfo, OutputReport, RunPlan};
 use crate::rule::TaskId;
 
 /// Raised with every change of the messages; both sides must have the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest frame in bytes.
 pub const MAX_FRAME: usize = 4 << 20;
@@ -27,6 +29,13 @@ pub const INPUT_FD: i32 = 4;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToWorker {
+    /// The first frame: load these plugins and shut yourself in. Answered by `Hello`.
+    Begin {
+        /// What to be shut in with.
+        terms: Terms,
+        /// Changes of the list of plugins.
+        plugins: Plugins,
+    },
     /// Describe the input. Answered by `Progress` as it comes, and by one `Media` or `Failed`.
     Probe,
     /// Carry out a plan. Answered by `Progress`, `Output`, `Finding` and `TaskFailed` as they come, and by one `Done` or
@@ -41,7 +50,7 @@ pub enum ToWorker {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum FromWorker {
-    /// The first frame: ready, jailed, plugins loaded.
+    /// Ready, jailed, plugins loaded.
     Hello {
         /// [`VERSION`].
         protocol: u32,
@@ -49,6 +58,13 @@ pub enum FromWorker {
         version: String,
         /// Of GStreamer.
         gstreamer: String,
+        /// The version of Landlock that holds; none without a jail.
+        landlock: Option<u32>,
+    },
+    /// System calls that the jail does not know were answered as if the kernel had none of that name.
+    Refused {
+        /// Which, and how often.
+        calls: Vec<(String, u32)>,
     },
     /// The answer to `Probe`.
     Media {

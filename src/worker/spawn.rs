@@ -15,14 +15,22 @@ use tokio::time::Instant;
 use super::distrust::{Asked, protocol};
 use super::ending::{Words, ended};
 use super::frame::{self, Frames};
+use super::jail::Terms;
 use super::launch::{bare, shed, starting};
+use super::measure;
 use super::protocol::{FromWorker, Progress, ToWorker, VERSION};
+use crate::config::{Jail, Plugins, Workers};
+use crate::diagnostic::quantity::show_size;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, RunPlan};
+use crate::rule::Grants;
 
 /// How long a child may take to greet, and to end once it said goodbye.
 const GREETING: Duration = Duration::from_secs(10);
 const PARTING: Duration = Duration::from_secs(5);
+
+/// How often it is measured what a child takes.
+const MEASURE: Duration = Duration::from_millis(200);
 
 /// How workers are started.
 #[derive(Debug, Clone)]
@@ -31,6 +39,32 @@ pub struct WorkerSettings {
     pub program: PathBuf,
     /// GStreamer's list of plugins; see [`super::registry::prepare`].
     pub registry: PathBuf,
+    /// Changes of the list of those that are loaded.
+    pub plugins: Plugins,
+    /// How workers are shut in.
+    pub jail: Jail,
+    /// Bytes of memory that each may take.
+    pub memory: u64,
+}
+
+impl WorkerSettings {
+    /// What holds where no config says otherwise.
+    #[must_use]
+    pub fn new(program: PathBuf, registry: PathBuf) -> Self {
+        Self::configured(program, registry, &Workers::default(), &Plugins::default())
+    }
+
+    /// As a config says.
+    #[must_use]
+    pub fn configured(program: PathBuf, registry: PathBuf, workers: &Workers, plugins: &Plugins) -> Self {
+        Self {
+            program,
+            registry,
+            plugins: plugins.clone(),
+            jail: workers.jail,
+            memory: workers.memory,
+        }
+    }
 }
 
 /// What bounds a run.
@@ -40,6 +74,8 @@ pub struct Limits {
     pub stall: Duration,
     /// The run ends after this time, where there is one.
     pub timeout: Option<Duration>,
+    /// Bytes that its files may take together.
+    pub room: u64,
 }
 
 /// A running child.
@@ -53,6 +89,7 @@ pub struct Worker {
     asked: Asked,
     scratch: PathBuf,
     limits: Limits,
+    memory: u64,
     watch: Watch,
 }
 
@@ -63,6 +100,19 @@ struct Watch {
     moved: Instant,
     progress: Progress,
     scratch_bytes: u64,
+    measured: Instant,
+}
+
+impl Watch {
+    fn from(now: Instant) -> Self {
+        Self {
+            began: now,
+            moved: now,
+            progress: Progress::default(),
+            scratch_bytes: 0,
+            measured: now,
+        }
+    }
 }
 
 impl Worker {
@@ -75,6 +125,7 @@ impl Worker {
         input: Option<OwnedFd>,
         scratch: &Path,
         limits: Limits,
+        grants: &Grants,
     ) -> Result<Self, Failure> {
         let (here, there) = std::os::unix::net::UnixStream::pair().map_err(|error| starting(&error))?;
         here.set_nonblocking(true).map_err(|error| starting(&error))?;
@@ -101,13 +152,19 @@ impl Worker {
             asked: Asked::default(),
             scratch: scratch.to_owned(),
             limits,
-            watch: Watch {
-                began: now,
-                moved: now,
-                progress: Progress::default(),
-                scratch_bytes: 0,
-            },
+            memory: settings.memory,
+            watch: Watch::from(now),
         };
+        let begin = ToWorker::Begin {
+            terms: Terms {
+                jail: settings.jail,
+                grants: grants.clone(),
+                longest_file: limits.room,
+                landlock: None,
+            },
+            plugins: settings.plugins.clone(),
+        };
+        worker.say(&begin).await?;
         let greeting = tokio::time::timeout(GREETING, worker.receive())
             .await
             .map_err(|_| protocol(format!("the worker was not ready within {} s", GREETING.as_secs())))??;
@@ -115,8 +172,12 @@ impl Worker {
             FromWorker::Hello {
                 protocol: VERSION,
                 version,
+                landlock,
                 ..
             } if version == env!("CARGO_PKG_VERSION") => {
+                if settings.jail != Jail::Off && landlock.is_none() {
+                    return Err(protocol("the worker is not in its jail"));
+                }
                 worker.reset_clocks();
                 Ok(worker)
             }
@@ -138,6 +199,7 @@ impl Worker {
         loop {
             match self.next().await? {
                 FromWorker::Progress(_) => {}
+                FromWorker::Refused { calls } => tell_refused(&calls),
                 FromWorker::Media { media } => return Ok(*media),
                 FromWorker::Failed { failure } => return Err(failure),
                 _ => {
@@ -205,13 +267,7 @@ impl Worker {
     }
 
     fn reset_clocks(&mut self) {
-        let now = Instant::now();
-        self.watch = Watch {
-            began: now,
-            moved: now,
-            progress: Progress::default(),
-            scratch_bytes: 0,
-        };
+        self.watch = Watch::from(Instant::now());
     }
 
     async fn say(&mut self, message: &ToWorker) -> Result<(), Failure> {
@@ -238,7 +294,7 @@ impl Worker {
 
     /// One frame, with the clocks watched. Cancel-safe: all that was read stays in `self`.
     async fn receive(&mut self) -> Result<FromWorker, Failure> {
-        let tick = (self.limits.stall / 4).clamp(Duration::from_millis(20), Duration::from_secs(1));
+        let tick = (self.limits.stall / 4).clamp(Duration::from_millis(20), MEASURE);
         loop {
             match self.frames.take::<FromWorker>() {
                 Ok(Some(message)) => return Ok(message),
@@ -249,6 +305,7 @@ impl Worker {
             }
             // Also after each message: a child that chatters must not outlive its time.
             self.check_clocks()?;
+            self.measure()?;
             let mut piece = [0_u8; 4096];
             tokio::select! {
                 read = self.control.read_buf(&mut self.frames.buffer) => {
@@ -290,7 +347,7 @@ impl Worker {
             return Ok(());
         }
         // Only a silent run is worth the look into its directory.
-        let bytes = scratch_bytes(&self.scratch);
+        let bytes = measure::written(&self.scratch).bytes;
         if bytes != self.watch.scratch_bytes {
             self.watch.scratch_bytes = bytes;
             self.watch.moved = now;
@@ -299,6 +356,40 @@ impl Worker {
                 ErrorKind::Stalled,
                 format!("nothing moved for {} s", self.limits.stall.as_secs_f64()),
             ));
+        }
+        Ok(())
+    }
+
+    /// Whether it takes more than it may.
+    fn measure(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if now.duration_since(self.watch.measured) < MEASURE {
+            return Ok(());
+        }
+        self.watch.measured = now;
+        let taken = measure::memory(self.pid);
+        if taken > self.memory {
+            return Err(Failure::new(
+                ErrorKind::OutOfMemory,
+                format!(
+                    "the worker took {}; `workers.memory` allows {}",
+                    show_size(taken),
+                    show_size(self.memory)
+                ),
+            ));
+        }
+        let written = measure::written(&self.scratch);
+        if written.files > measure::MOST_FILES {
+            let told = format!("the worker wrote more than {} files", measure::MOST_FILES);
+            return Err(Failure::new(ErrorKind::JailViolation, told));
+        }
+        if written.bytes > self.limits.room {
+            let told = format!(
+                "results grew to {}, and there was room for {}",
+                show_size(written.bytes),
+                show_size(self.limits.room)
+            );
+            return Err(Failure::new(ErrorKind::NoSpace, told));
         }
         Ok(())
     }
@@ -330,21 +421,17 @@ impl Drop for Worker {
     }
 }
 
+/// A line for each system call that the jail does not know.
+pub fn tell_refused(calls: &[(String, u32)]) {
+    for (call, count) in calls {
+        tracing::warn!(%call, count, "the jail knows no such system call; the worker was told that there is none");
+    }
+}
+
 /// Reads standard error, for ever silent once it is closed while the socket lives.
 async fn listen(stderr: Option<&mut ChildStderr>, into: &mut [u8]) -> usize {
     match stderr {
         Some(pipe) => pipe.read(into).await.unwrap_or(0),
         None => std::future::pending().await,
     }
-}
-
-/// Bytes of the files in a scratch directory, one level deep: workers write no deeper.
-fn scratch_bytes(scratch: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(scratch) else {
-        return 0;
-    };
-    entries
-        .take(10_000)
-        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
-        .sum()
 }

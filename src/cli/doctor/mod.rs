@@ -27,6 +27,7 @@ use super::status::read;
 use super::terminal::{columns, pad, wrap};
 use crate::app::status::StatusView;
 use crate::bucket::local::LocalBucket;
+use crate::config::Plugins;
 use crate::config::{Checked, Config, check_all, read_rules};
 use crate::diagnostic::quantity::counted;
 use crate::diagnostic::{Severity, any_error};
@@ -54,11 +55,15 @@ pub fn doctor(said: Option<&Path>, json: bool) -> ExitCode {
         findings.push(daemon(config));
     }
     let user = facts::user();
+    let plugins = config.as_ref().map(|config| config.plugins.clone()).unwrap_or_default();
     findings.push(machine::user(&user));
     findings.push(machine::kernel(&facts::kernel()));
     let year = Timestamp::now().to_zoned(TimeZone::UTC).year();
     findings.push(machine::clock(facts::clock(year)));
-    findings.extend(elements::gstreamer(&inventory(), &elements::wanted(rules.iter())));
+    findings.extend(elements::gstreamer(
+        &inventory(&plugins),
+        &elements::wanted(rules.iter()),
+    ));
     findings.push(machine::fonts(facts::fonts()));
     if let Some(config) = &config {
         findings.push(places::state(&facts::state(&config.state), &user.name));
@@ -201,14 +206,14 @@ fn daemon(config: &Config) -> Finding {
 }
 
 /// What a child says of GStreamer.
-fn inventory() -> Result<Inventory, String> {
+fn inventory(plugins: &Plugins) -> Result<Inventory, String> {
     let program = std::env::current_exe().map_err(|error| format!("the program cannot find itself: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     runtime
-        .block_on(inventory::ask(program))
+        .block_on(inventory::ask(program, plugins))
         .map_err(|failure| failure.message)
 }
 

@@ -2,9 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use super::allow::allow;
 use super::or_default;
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{Fit, ImageFormat, Pipeline, Sides, SizeSpec, Snapshot, TaskKind};
+use crate::rule::{Fit, Grants, ImageFormat, Pipeline, Sides, SizeSpec, Snapshot, TaskKind};
 
 /// Keys of every kind of task that a later version will have.
 pub(super) const LATER_OF_TASKS: [&str; 1] = ["if"];
@@ -144,11 +145,11 @@ pub(super) fn pipeline(mut table: Table<'_>) -> Option<TaskKind> {
             }
             plain.then(|| text.to_lowercase())
         });
-    let mut later = LATER_OF_TASKS.to_vec();
-    later.push("allow");
-    table.finish(&later);
+    let allow = or_default(table.get("allow"), Grants::default(), allow);
+    table.finish(&LATER_OF_TASKS);
     Some(TaskKind::Pipeline(Pipeline {
         launch: launch?,
         extension: extension?,
+        allow: allow?,
     }))
 }

@@ -3,6 +3,7 @@
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
 mod access;
+mod allow;
 mod canonical;
 mod kinds;
 mod presets;

@@ -16,10 +16,10 @@ use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
 use crate::plan::{MediaInfo, Planned, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify};
 use crate::publish::{PublishError, Scratch};
-use crate::rule::{Rule, TaskId};
+use crate::rule::{Grants, Rule, TaskId};
 use crate::store::StoreError;
 use crate::worker::protocol::FromWorker;
-use crate::worker::spawn::{Limits, Worker};
+use crate::worker::spawn::{Limits, Worker, tell_refused};
 
 /// What an attempt needs beside the job.
 pub struct Attempt<'a> {
@@ -107,7 +107,8 @@ impl Attempt<'_> {
                 .map_err(|error| Failure::new(ErrorKind::Offline, error.to_string()))?;
         }
         self.look_for_room(job, group).await?;
-        let (mut worker, scratch) = self.start(job, 0).await?;
+        // Whoever looks at the medium has no more than the usual leave.
+        let (mut worker, scratch) = self.start(job, 0, &Grants::default()).await?;
         let medium = match self.medium(job, group, &mut worker).await {
             Ok(medium) => medium,
             Err(error) => {
@@ -126,8 +127,14 @@ impl Attempt<'_> {
         let mut first = Some((worker, scratch));
         for (number, run) in (0..).zip(planned.runs) {
             let (worker, scratch) = match first.take() {
-                Some(ready) => ready,
-                None => self.start(job, number).await?,
+                Some(ready) if run.grants.is_empty() => ready,
+                other => {
+                    if let Some((idle, unused)) = other {
+                        idle.stop().await;
+                        unused.remove();
+                    }
+                    self.start(job, number, &run.grants).await?
+                }
             };
             let ended = self.run(job, run, media, worker, &scratch, desk).await;
             let published = desk.finish_publishing().await;
@@ -174,7 +181,7 @@ impl Attempt<'_> {
     }
 
     /// Opens the source and starts a worker on it.
-    async fn start(&self, job: &Job, run: u32) -> Result<(Worker, Scratch), Break> {
+    async fn start(&self, job: &Job, run: u32, grants: &Grants) -> Result<(Worker, Scratch), Break> {
         self.phase(job, "starting");
         let input = self.open_source(job).await?;
         let base = root(self.mill, &self.rule.output.bucket);
@@ -190,8 +197,9 @@ impl Attempt<'_> {
         let limits = Limits {
             stall: self.rule.retry.stall,
             timeout: self.rule.retry.timeout,
+            room: self.mill.room.left(&scratch.path).await,
         };
-        match Worker::spawn(&self.shop.worker, Some(input), &scratch.path, limits).await {
+        match Worker::spawn(&self.shop.worker, Some(input), &scratch.path, limits, grants).await {
             Ok(worker) => Ok((worker, scratch)),
             Err(failure) => {
                 scratch.remove();
@@ -329,6 +337,7 @@ impl Attempt<'_> {
                 FromWorker::Finding { task, finding } => {
                     desk.note(&run.plan.tasks, task.as_ref(), &finding);
                 }
+                FromWorker::Refused { calls } => tell_refused(&calls),
                 FromWorker::TaskFailed { task, failure } => {
                     desk.failures.entry(task).or_insert(failure);
                 }

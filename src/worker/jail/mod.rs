@@ -1,0 +1,78 @@
+//! The point after which a worker may do nothing but its work.
+//!
+//! Landlock shuts the file system but for the scratch directory and what the run was granted ([`files`]); a filter of
+//! system calls shuts the rest of the kernel ([`calls`]). Both are kept by the kernel from then on, whoever has taken
+//! the process over.
+
+mod calls;
+mod files;
+mod violation;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Jail;
+use crate::rule::Grants;
+pub use files::{OLDEST_LANDLOCK, landlock_version};
+pub use violation::refused;
+
+/// What a child is shut in with. Told by the daemon before the child reads anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Terms {
+    /// How tight.
+    pub jail: Jail,
+    /// What is open besides.
+    pub grants: Grants,
+    /// No file may become longer, in bytes.
+    pub longest_file: u64,
+    /// Act as a kernel of this Landlock version would; none: as this one. For tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock: Option<u32>,
+}
+
+/// Shuts the process in. Called once, when everything that it needs is open and loaded, and while it has exactly one
+/// thread: what is decided here binds the calling thread and those that it starts later, and no others.
+///
+/// Answers the version of Landlock that holds; none without a jail.
+///
+/// # Errors
+/// Where the kernel refuses any of it; the caller must end the process then.
+pub fn enter(terms: &Terms) -> Result<Option<u32>, String> {
+    rustix::thread::set_no_new_privs(true).map_err(|error| format!("privileges could still be gained: {error}"))?;
+    limit(libc::RLIMIT_FSIZE, terms.longest_file)?;
+    // Who writes too much is told so, and need not die of it.
+    // SAFETY: sets how a signal is handled; no function of ours is called.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    limit(libc::RLIMIT_MEMLOCK, 0)?;
+    limit(libc::RLIMIT_MSGQUEUE, 0)?;
+    if terms.jail == Jail::Off {
+        return Ok(None);
+    }
+    give_up_capabilities()?;
+    violation::listen()?;
+    let version = files::shut(&terms.grants, terms.landlock)?;
+    calls::shut(terms)?;
+    Ok(Some(version))
+}
+
+/// A worker of a daemon that runs as root would be root, too.
+fn give_up_capabilities() -> Result<(), String> {
+    let none = rustix::thread::CapabilitySets {
+        effective: rustix::thread::CapabilitySet::empty(),
+        permitted: rustix::thread::CapabilitySet::empty(),
+        inheritable: rustix::thread::CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none).map_err(|error| format!("capabilities stay: {error}"))
+}
+
+fn limit(resource: libc::__rlimit_resource_t, most: u64) -> Result<(), String> {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: reads one structure that lives here.
+    if unsafe { libc::setrlimit(resource, &raw const limit) } == -1 {
+        let error = std::io::Error::last_os_error();
+        return Err(format!("a limit of the process cannot be set: {error}"));
+    }
+    Ok(())
+}
