@@ -14,7 +14,7 @@ use reelmill::plan::{
     Work,
 };
 use reelmill::rule::{
-    AudioCodec, AudioSpec, Container, Gop, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, VideoCodec,
+    AudioCodec, AudioSpec, Container, Gop, Grants, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, VideoCodec,
     VideoRate, VideoSpec,
 };
 use reelmill::worker::protocol::FromWorker;
@@ -24,6 +24,7 @@ use reelmill::worker::spawn::{Limits, Worker, WorkerSettings};
 const LIMITS: Limits = Limits {
     stall: Duration::from_secs(20),
     timeout: Some(Duration::from_mins(2)),
+    room: u64::MAX,
 };
 
 fn target() -> PathBuf {
@@ -54,10 +55,8 @@ fn media() -> &'static Path {
 
 async fn settings() -> WorkerSettings {
     static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    let settings = WorkerSettings {
-        program: env!("CARGO_BIN_EXE_reelmill").into(),
-        registry: Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"),
-    };
+    let registry = Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin");
+    let settings = WorkerSettings::new(env!("CARGO_BIN_EXE_reelmill").into(), registry);
     ONCE.get_or_init(|| async { registry::prepare(&settings).await.expect("registry") })
         .await;
     settings
@@ -69,7 +68,7 @@ fn id(name: &str) -> TaskId {
 
 async fn worker(path: &Path, scratch: &Path) -> Worker {
     let input = OwnedFd::from(File::open(path).expect("input"));
-    Worker::spawn(&settings().await, Some(input), scratch, LIMITS)
+    Worker::spawn(&settings().await, Some(input), scratch, LIMITS, &Grants::default())
         .await
         .expect("worker")
 }
@@ -439,10 +438,17 @@ async fn a_worker_that_is_killed_is_a_crash_and_one_that_hangs_is_stalled() {
     let limits = Limits {
         stall: Duration::from_millis(400),
         timeout: None,
+        room: u64::MAX,
     };
-    let mut hung = Worker::spawn(&settings().await, Some(input), scratch.path(), limits)
-        .await
-        .expect("worker");
+    let mut hung = Worker::spawn(
+        &settings().await,
+        Some(input),
+        scratch.path(),
+        limits,
+        &Grants::default(),
+    )
+    .await
+    .expect("worker");
     let pid = rustix::process::Pid::from_raw(hung.pid()).expect("pid");
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stop");
     assert_eq!(hung.probe().await.expect_err("hung").kind, ErrorKind::Stalled);

@@ -54,7 +54,9 @@ impl Asked {
             FromWorker::Progress(_) | FromWorker::Done => {}
             FromWorker::Refused { calls } => {
                 calls.truncate(MOST_ITEMS);
-                calls.iter_mut().for_each(|(name, _)| clean(name));
+                for (name, _) in calls {
+                    clean(name);
+                }
             }
             FromWorker::Output { task, file, .. } => {
                 if self.files.get(file.as_str()) != Some(task) {

@@ -108,7 +108,7 @@ impl Attempt<'_> {
         }
         self.look_for_room(job, group).await?;
         // Whoever looks at the medium has no more than the usual leave.
-        let (mut worker, scratch) = self.start(job, 0, &Grants::default()).await?;
+        let (mut worker, scratch) = Box::pin(self.start(job, 0, &Grants::default())).await?;
         let medium = match self.medium(job, group, &mut worker).await {
             Ok(medium) => medium,
             Err(error) => {
@@ -133,7 +133,7 @@ impl Attempt<'_> {
                         idle.stop().await;
                         unused.remove();
                     }
-                    self.start(job, number, &run.grants).await?
+                    Box::pin(self.start(job, number, &run.grants)).await?
                 }
             };
             let ended = self.run(job, run, media, worker, &scratch, desk).await;

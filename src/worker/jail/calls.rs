@@ -108,6 +108,9 @@ const NETWORK: &[Call] = calls![
     SYS_recvmmsg
 ];
 
+/// `PR_SET_VMA`: names a piece of memory.
+const SET_VMA: u64 = 0x5356_4d41;
+
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 type Outcome<T> = Result<T, String>;
 
@@ -146,7 +149,10 @@ pub(super) fn shut(terms: &Terms) -> Outcome<()> {
         let executable = masked(2, word(libc::PROT_EXEC)?, word(libc::PROT_EXEC)?)?;
         for number in [libc::SYS_mmap, libc::SYS_mprotect] {
             let rules = answered.entry(EACCES).or_default();
-            rules.entry(number).or_default().push(when(&[executable.clone()])?);
+            rules
+                .entry(number)
+                .or_default()
+                .push(when(std::slice::from_ref(&executable))?);
         }
     }
     let passing = passing(terms, &answered)?;
@@ -203,7 +209,6 @@ fn passing(terms: &Terms, answered: &BTreeMap<i32, Rules>) -> Outcome<Rules> {
     let kind = 0xf;
     let pair = [is(0, word(libc::AF_UNIX)?)?, masked(1, kind, word(libc::SOCK_STREAM)?)?];
     rules.insert(libc::SYS_socketpair, vec![when(&pair)?]);
-    const SET_VMA: u64 = 0x5356_4d41;
     let names = [word(libc::PR_SET_NAME)?, word(libc::PR_GET_NAME)?, SET_VMA];
     rules.insert(libc::SYS_prctl, any_of(0, &names)?);
     // Not those by which a descriptor sends signals.
