@@ -17,7 +17,7 @@ use crate::api;
 use crate::app::App;
 use crate::bucket::Bucket;
 use crate::bucket::local::LocalBucket;
-use crate::config::{Ageing, Config};
+use crate::config::{Ageing, Config, Jail};
 use crate::job::order;
 use crate::publish::Scratch;
 use crate::service::mill::Mill;
@@ -26,7 +26,7 @@ use crate::service::{
     arming, dispatch, history, intake, publishing, rescue, rules, sources, supervision, sweep, tidy, watching,
 };
 use crate::store::sqlite::SqliteStore;
-use crate::worker::{registry, spawn::WorkerSettings};
+use crate::worker::{jail, registry, spawn::WorkerSettings};
 
 /// Another daemon works on the same state directory.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,11 @@ pub struct InUse {
     holder: String,
     state: PathBuf,
 }
+
+/// The kernel cannot shut workers in.
+#[derive(Debug, thiserror::Error)]
+#[error("workers cannot be jailed here: {0}")]
+pub struct NoJail(pub String);
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -56,6 +61,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let started = Timestamp::now();
+    let jail = jail(config.workers.jail)?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o750)
@@ -72,6 +78,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         slots = mill.config.workers.slots,
         "reelmill starts"
     );
+    let open = mill.config.workers.jail == Jail::Off;
+    if open {
+        tracing::warn!("the jail is off: whoever made a medium may do here whatever this user may");
+    }
+    mill.health.set("jail", !open, jail, started);
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -133,6 +144,15 @@ struct Tokens {
     sources: CancellationToken,
     dispatch: CancellationToken,
     rest: CancellationToken,
+}
+
+/// How workers will be shut in here.
+///
+/// # Errors
+/// [`NoJail`], where the kernel cannot.
+pub fn jail(wanted: Jail) -> anyhow::Result<String> {
+    let possible = jail::possible(wanted, jail::landlock_version(), jail::has_seccomp());
+    possible.map_err(|lacking| anyhow::Error::new(NoJail(lacking)))
 }
 
 /// How workers are started on this machine.

@@ -72,6 +72,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<PresetsCommand>,
     },
+    /// List what of GStreamer workers load: nothing else exists for media
+    Codecs,
     /// List jobs, show one, repeat or cancel one
     Jobs {
         /// Default: list.

@@ -7,6 +7,7 @@
 pub mod arguments;
 mod backup;
 pub mod client;
+mod codecs;
 mod doctor;
 mod exit;
 mod explain;
@@ -84,6 +85,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
         Command::Presets { command } => presets::presets(config, command.as_ref(), json),
+        Command::Codecs => codecs::codecs(config, json),
         Command::Jobs { command } => jobs::jobs(config, command.as_ref(), json),
         Command::Pause { rule, reason } => queue::pause(config, rule.as_deref(), reason.as_deref(), json),
         Command::Resume { rule } => queue::resume(config, rule.as_deref(), json),

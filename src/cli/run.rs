@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::arguments::LogFormat;
 use super::exit::{Code, Trouble};
 use super::{files, log};
-use crate::daemon::{self, InUse};
+use crate::daemon::{self, InUse, NoJail};
 use crate::service::rules::LoadError;
 
 /// Runs the daemon until it is told to stop.
@@ -31,6 +31,8 @@ fn code(error: &anyhow::Error) -> Code {
     };
     if error.is::<InUse>() {
         Code::Temporary
+    } else if error.is::<NoJail>() {
+        Code::Unavailable
     } else if is_refused() {
         Code::Permission
     } else if matches!(error.downcast_ref(), Some(LoadError::Folder(..))) {

@@ -71,6 +71,9 @@ fn show(status: &StatusView) {
             tame(&status.rules_folder)
         ),
     );
+    if let Some(jail) = status.parts.get("jail").filter(|part| part.ok) {
+        line("jail", &jail.message);
+    }
     if status.hints > 0 {
         line(
             "noticed",

@@ -51,6 +51,7 @@ pub fn try_rule(
         replace: out.is_none(),
         out: out.map_or_else(|| PathBuf::from("reelmill-try"), Path::to_path_buf),
     };
+    crate::daemon::jail(trial.workers.jail).map_err(|error| Trouble::new(Code::Unavailable, error.to_string()))?;
     let shown = trial.out.clone();
     tell_of_an_open_jail(trial.workers.jail);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -12,6 +12,7 @@ use super::launch;
 use super::spawn::WorkerSettings;
 use crate::config::Plugins;
 use crate::job::{ErrorKind, Failure};
+use crate::media::allowed;
 
 /// Where the child finds the changes of the list of plugins.
 pub(super) const PLUGINS: &str = "REELMILL_PLUGINS";
@@ -26,8 +27,35 @@ pub struct Inventory {
     pub version: (u32, u32, u32),
     /// Every element that a worker may use, in order.
     pub elements: Vec<String>,
+    /// Every plugin of the list.
+    pub plugins: Vec<PluginLine>,
     /// Why no worker can start, where that is so.
     pub refusal: Option<String>,
+}
+
+/// A plugin of the list of those that workers load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginLine {
+    /// As `gst-inspect-1.0` has it.
+    pub name: String,
+    /// Why it is on the list.
+    pub sort: PluginSort,
+    /// It is there and can be loaded.
+    pub installed: bool,
+    /// What workers may use of it.
+    pub elements: Vec<String>,
+}
+
+/// Why a plugin is on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginSort {
+    /// Nothing works without it.
+    Needed,
+    /// It serves some media or some results.
+    Useful,
+    /// The config added it.
+    Added,
 }
 
 impl Inventory {
@@ -76,9 +104,7 @@ pub(super) fn list() -> Result<(), String> {
         .and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_default();
     gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
-    let refusal = crate::media::allowed::load(&plugins)
-        .err()
-        .map(|failure| failure.message);
+    let refusal = allowed::load(&plugins).err().map(|failure| failure.message);
     let (major, minor, micro, _) = gst::version();
     let mut elements: Vec<String> = gst::Registry::get()
         .features(gst::ElementFactory::static_type())
@@ -86,11 +112,35 @@ pub(super) fn list() -> Result<(), String> {
         .map(|feature| feature.name().to_string())
         .collect();
     elements.sort();
+    let (needed, useful) = allowed::list(&plugins);
+    let sorts = needed
+        .iter()
+        .map(|name| (*name, PluginSort::Needed))
+        .chain(useful.iter().map(|name| {
+            let added = plugins.add.iter().any(|added| added == name);
+            (*name, if added { PluginSort::Added } else { PluginSort::Useful })
+        }));
     let inventory = Inventory {
         version: (major, minor, micro),
         elements,
+        plugins: sorts.map(|(name, sort)| line(name, sort)).collect(),
         refusal,
     };
     let text = serde_json::to_string(&inventory).map_err(|error| error.to_string())?;
     writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+}
+
+fn line(name: &str, sort: PluginSort) -> PluginLine {
+    let registry = gst::Registry::get();
+    let found = registry.find_plugin(name).filter(gst::Plugin::is_loaded);
+    let features = registry.features_by_plugin(name).into_iter();
+    let elements = features.filter(|feature| feature.is::<gst::ElementFactory>());
+    let mut elements: Vec<String> = elements.map(|feature| feature.name().to_string()).collect();
+    elements.sort();
+    PluginLine {
+        name: name.to_owned(),
+        sort,
+        installed: found.is_some(),
+        elements,
+    }
 }

@@ -131,6 +131,10 @@ impl Worker {
         here.set_nonblocking(true).map_err(|error| starting(&error))?;
         let control = UnixStream::from_std(here).map_err(|error| starting(&error))?;
         let mut command = bare(settings, &settings.registry, scratch);
+        if settings.jail == Jail::Strict {
+            // Loops are not compiled where nothing new may be executed.
+            command.env("ORC_CODE", "backup");
+        }
         command
             .arg("worker")
             .env("GST_REGISTRY_UPDATE", "no")

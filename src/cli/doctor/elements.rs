@@ -257,6 +257,7 @@ mod tests {
         Inventory {
             version: (1, 22, 0),
             elements: kept.into_iter().collect(),
+            plugins: Vec::new(),
             refusal: None,
         }
     }

@@ -12,6 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 use super::machine::{Clock, Directories, Inotify, Kernel, User};
 use super::places::{Place, Trouble};
 use crate::bucket::mounts::{mounts_of, sends_events};
+use crate::worker::jail::landlock_version;
 
 /// How long a disk may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -24,24 +25,10 @@ const COUNTING: Duration = Duration::from_secs(3);
 pub fn kernel() -> Kernel {
     Kernel {
         release: rustix::system::uname().release().to_string_lossy().into_owned(),
-        landlock: landlock(),
+        landlock: landlock_version(),
         // SAFETY: asks for a number, touches no memory of ours.
         seccomp: unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) } >= 0,
     }
-}
-
-fn landlock() -> Option<u32> {
-    const ASK_VERSION: libc::c_uint = 1;
-    // SAFETY: with this flag, a null pointer and no size, the call answers a number and makes nothing.
-    let version = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            std::ptr::null::<libc::c_void>(),
-            0_usize,
-            ASK_VERSION,
-        )
-    };
-    u32::try_from(version).ok().filter(|version| *version > 0)
 }
 
 /// The clock; its year is told.

@@ -2,7 +2,9 @@
 
 use super::finding::{Finding, bad, ok, warn};
 use crate::cli::exit::Code;
+use crate::config::Jail;
 use crate::diagnostic::quantity::counted;
+use crate::worker::jail;
 
 /// The oldest kernel with every system call that the daemon cannot do without.
 const OLDEST_KERNEL: (u32, u32) = (5, 11);
@@ -31,7 +33,7 @@ pub struct Kernel {
 }
 
 /// Says whether the kernel will do.
-pub fn kernel(seen: &Kernel) -> Finding {
+pub fn kernel(seen: &Kernel, jail: Jail) -> Finding {
     let what = "kernel";
     let gives = match (seen.landlock, seen.seccomp) {
         (Some(version), true) => format!("Landlock {version} and seccomp"),
@@ -49,12 +51,18 @@ pub fn kernel(seen: &Kernel) -> Finding {
             format!("workers need Linux {major}.{minor} or later"),
         );
     }
-    if !seen.seccomp {
-        return warn(what, says, "a kernel with CONFIG_SECCOMP_FILTER can shut workers in");
+    if let Err(lacking) = jail::possible(Jail::On, seen.landlock, seen.seccomp) {
+        return match jail {
+            Jail::Off => warn(what, says, format!("{lacking}; media from strangers belong elsewhere")),
+            Jail::On | Jail::Strict => bad(Code::Unavailable, what, says, lacking),
+        };
     }
-    if seen.landlock.is_none() {
-        let help = "a kernel with Landlock (5.13 or later, `landlock` in its lsm= list) can shut workers in";
-        return warn(what, says, help);
+    if jail == Jail::Off {
+        return warn(
+            what,
+            says,
+            "the jail is off: take `jail = \"off\"` out of [workers], this kernel can close it",
+        );
     }
     ok(what, says)
 }
@@ -222,21 +230,23 @@ mod tests {
 
     #[test]
     fn a_kernel_is_judged_by_its_version_and_what_it_gives() {
-        for (release, landlock, seccomp, level) in [
-            ("6.1.0-18-amd64", Some(2), true, Level::Ok),
-            ("5.11.0", Some(1), true, Level::Ok),
-            ("5.10.0-28-amd64", Some(1), true, Level::Bad),
-            ("4.19", None, false, Level::Bad),
-            ("6.1.0", None, true, Level::Warn),
-            ("6.1.0", Some(2), false, Level::Warn),
-            ("strange", Some(2), true, Level::Ok),
+        for (release, landlock, seccomp, jail, level) in [
+            ("6.1.0-18-amd64", Some(2), true, Jail::On, Level::Ok),
+            ("6.1.0-18-amd64", Some(2), true, Jail::Off, Level::Warn),
+            ("5.15.0", Some(1), true, Jail::On, Level::Bad),
+            ("5.15.0", Some(1), true, Jail::Off, Level::Warn),
+            ("5.10.0-28-amd64", Some(2), true, Jail::On, Level::Bad),
+            ("4.19", None, false, Jail::Off, Level::Bad),
+            ("6.1.0", None, true, Jail::Strict, Level::Bad),
+            ("6.1.0", Some(2), false, Jail::On, Level::Bad),
+            ("strange", Some(2), true, Jail::Strict, Level::Ok),
         ] {
             let seen = Kernel {
                 release: release.to_owned(),
                 landlock,
                 seccomp,
             };
-            assert_eq!(kernel(&seen).level, level, "{seen:?}");
+            assert_eq!(kernel(&seen, jail).level, level, "{seen:?}");
         }
     }
 

@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::client::Client;
+use super::codecs;
 use super::exit::{Code, Trouble};
 use super::files;
 use super::output::{self, Paint, tame};
@@ -27,13 +28,11 @@ use super::status::read;
 use super::terminal::{columns, pad, wrap};
 use crate::app::status::StatusView;
 use crate::bucket::local::LocalBucket;
-use crate::config::Plugins;
-use crate::config::{Checked, Config, check_all, read_rules};
+use crate::config::{Checked, Config, Jail, check_all, read_rules};
 use crate::diagnostic::quantity::counted;
 use crate::diagnostic::{Severity, any_error};
 use crate::object::BucketName;
 use crate::rule::Rule;
-use crate::worker::inventory::{self, Inventory};
 use finding::{Finding, Level, bad, ok, warn};
 use places::{Known, Role, SeenBucket};
 
@@ -57,11 +56,12 @@ pub fn doctor(said: Option<&Path>, json: bool) -> ExitCode {
     let user = facts::user();
     let plugins = config.as_ref().map(|config| config.plugins.clone()).unwrap_or_default();
     findings.push(machine::user(&user));
-    findings.push(machine::kernel(&facts::kernel()));
+    let jail = config.as_ref().map_or(Jail::default(), |config| config.workers.jail);
+    findings.push(machine::kernel(&facts::kernel(), jail));
     let year = Timestamp::now().to_zoned(TimeZone::UTC).year();
     findings.push(machine::clock(facts::clock(year)));
     findings.extend(elements::gstreamer(
-        &inventory(&plugins),
+        &codecs::ask(&plugins),
         &elements::wanted(rules.iter()),
     ));
     findings.push(machine::fonts(facts::fonts()));
@@ -203,18 +203,6 @@ fn daemon(config: &Config) -> Finding {
             warn(what, trouble.message, help.replace('\n', "; "))
         }
     }
-}
-
-/// What a child says of GStreamer.
-fn inventory(plugins: &Plugins) -> Result<Inventory, String> {
-    let program = std::env::current_exe().map_err(|error| format!("the program cannot find itself: {error}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime
-        .block_on(inventory::ask(program, plugins))
-        .map_err(|failure| failure.message)
 }
 
 /// Buckets, and the limits for watching them.

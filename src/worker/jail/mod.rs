@@ -54,6 +54,32 @@ pub fn enter(terms: &Terms) -> Result<Option<u32>, String> {
     Ok(Some(version))
 }
 
+/// Whether workers can be shut in like this: what will hold, or what is lacking and what to do about it.
+///
+/// # Errors
+/// Where it cannot be.
+pub fn possible(jail: Jail, landlock: Option<u32>, seccomp: bool) -> Result<String, String> {
+    if jail == Jail::Off {
+        return Ok("off: whoever made a medium may do on this machine what this user may".to_owned());
+    }
+    let help = "the kernel needs Landlock of version 2 or later (Linux 5.19; `landlock` in its lsm= list) and filters of \
+                system calls to shut workers in; without them only `jail = \"off\"` under [workers] works";
+    match landlock {
+        Some(version) if version >= OLDEST_LANDLOCK && seccomp => {
+            let kind = if jail == Jail::Strict { ", strict" } else { "" };
+            Ok(format!("Landlock {version} and a filter of system calls{kind}"))
+        }
+        _ => Err(help.to_owned()),
+    }
+}
+
+/// Whether this kernel filters system calls.
+#[must_use]
+pub fn has_seccomp() -> bool {
+    // SAFETY: asks for a number, touches no memory of ours.
+    unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 }
+}
+
 /// A worker of a daemon that runs as root would be root, too.
 fn give_up_capabilities() -> Result<(), String> {
     let none = rustix::thread::CapabilitySets {
