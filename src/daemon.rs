@@ -26,6 +26,7 @@ use crate::service::{
     arming, dispatch, history, intake, publishing, rescue, rules, sources, supervision, sweep, tidy, watching,
 };
 use crate::store::sqlite::SqliteStore;
+use crate::worker::cgroup::Groups;
 use crate::worker::{jail, registry, spawn::WorkerSettings};
 
 /// Another daemon works on the same state directory.
@@ -68,7 +69,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .create(&config.state)
         .with_context(|| format!("cannot make the state directory {}", config.state.display()))?;
     let lock = lock(&config.state)?;
-    let shop = Arc::new(workshop(&config)?);
+    let mut shop = workshop(&config)?;
+    shop.worker.groups = Groups::delegated();
+    let shop = Arc::new(shop);
     let mill = Arc::new(mill(config, started).await?);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

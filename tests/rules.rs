@@ -58,7 +58,7 @@ fn the_examples_are_valid_and_only_the_web_rule_is_enabled() {
 #[test]
 fn every_fault_of_a_broken_config_is_shown() {
     let text = "stat = \"x\"\nrules = 3\n[bucket.inbox]\npath = \"/a\"\npoll = \"0s\"\n[bucket.\"b c\"]\n[bucket.s]\ns3 = \"x\"\n\
-                [bucket.in]\npath = \"/a/b\"\n[workers]\nslots = 0\njail = \"off\"\n[queue]\nageing = \"strickt\"\n[api]\nlisten = 1\n";
+                [bucket.in]\npath = \"/a/b\"\n[workers]\nslots = 0\njail = \"of\"\nmemory = \"64MiB\"\n[plugins]\nadd = [\"../x\"]\n[queue]\nageing = \"strickt\"\n[api]\nlisten = 1\n";
     let file = SourceFile {
         path: "/etc/reelmill.toml".into(),
         text: text.into(),

@@ -134,7 +134,7 @@ fn line(name: &str, sort: PluginSort) -> PluginLine {
     let registry = gst::Registry::get();
     let found = registry.find_plugin(name).filter(gst::Plugin::is_loaded);
     let features = registry.features_by_plugin(name).into_iter();
-    let elements = features.filter(|feature| feature.is::<gst::ElementFactory>());
+    let elements = features.filter(gst::glib::object::ObjectExt::is::<gst::ElementFactory>);
     let mut elements: Vec<String> = elements.map(|feature| feature.name().to_string()).collect();
     elements.sort();
     PluginLine {

@@ -3,6 +3,7 @@
 //! [`protocol`] is what the two say to each other, [`spawn`] is the daemon's side, [`child`] the worker's.
 //! Only `child` may call `media`.
 
+pub mod cgroup;
 pub mod child;
 mod distrust;
 mod ending;

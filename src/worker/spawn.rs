@@ -3,6 +3,7 @@
 //! The child is taken for an enemy: what it says is bounded and checked, and it lives only as long as it moves.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr};
 use tokio::time::Instant;
 
+use super::cgroup::{Group, Groups};
 use super::distrust::{Asked, protocol};
 use super::ending::{Words, ended};
 use super::frame::{self, Frames};
@@ -45,6 +47,8 @@ pub struct WorkerSettings {
     pub jail: Jail,
     /// Bytes of memory that each may take.
     pub memory: u64,
+    /// Where each gets a control group of its own.
+    pub groups: Option<Groups>,
 }
 
 impl WorkerSettings {
@@ -63,6 +67,7 @@ impl WorkerSettings {
             plugins: plugins.clone(),
             jail: workers.jail,
             memory: workers.memory,
+            groups: None,
         }
     }
 }
@@ -90,6 +95,7 @@ pub struct Worker {
     scratch: PathBuf,
     limits: Limits,
     memory: u64,
+    group: Option<Group>,
     watch: Watch,
 }
 
@@ -144,6 +150,11 @@ impl Worker {
         unsafe { command.pre_exec(move || shed(Some(socket), media)) };
         let mut child = command.spawn().map_err(|error| starting(&error))?;
         drop((there, input));
+        // Before it hears its terms it does nothing that takes memory.
+        let group = settings
+            .groups
+            .as_ref()
+            .and_then(|groups| enclose(groups, settings.memory, &child));
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
         let now = Instant::now();
         let mut worker = Self {
@@ -157,6 +168,7 @@ impl Worker {
             scratch: scratch.to_owned(),
             limits,
             memory: settings.memory,
+            group,
             watch: Watch::from(now),
         };
         let begin = ToWorker::Begin {
@@ -398,6 +410,10 @@ impl Worker {
         Ok(())
     }
 
+    fn ran_out(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::ran_out)
+    }
+
     /// How the child ended, once it said nothing more.
     async fn end(&mut self) -> Failure {
         let drained = async {
@@ -412,6 +428,13 @@ impl Worker {
         };
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
         match tokio::time::timeout(PARTING, self.child.wait()).await {
+            Ok(Ok(status)) if status.signal() == Some(libc::SIGKILL) && self.ran_out() => Failure::new(
+                ErrorKind::OutOfMemory,
+                format!(
+                    "the worker took more than the {} that `workers.memory` allows",
+                    show_size(self.memory)
+                ),
+            ),
             Ok(Ok(status)) => ended(status, &self.words.last()),
             Ok(Err(error)) => Failure::new(ErrorKind::Internal, format!("the worker cannot be waited for: {error}")),
             Err(_) => protocol("the worker closed its socket and did not end"),
@@ -423,6 +446,14 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A group for this child; none where the kernel refuses, since it is watched besides.
+fn enclose(groups: &Groups, memory: u64, child: &Child) -> Option<Group> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok())?;
+    let made = groups.group(memory).and_then(|group| group.add(pid).map(|()| group));
+    made.inspect_err(|error| tracing::warn!(%error, "a worker has no control group of its own"))
+        .ok()
 }
 
 /// A line for each system call that the jail does not know.
