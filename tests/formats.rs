@@ -463,6 +463,17 @@ fn parts_begin_and_end_where_they_should() {
             // The picture that is on at 18.5 s, and all that follow.
             "h264 160x90 46 frames, aac 48000 Hz x1, 1.5 s",
         ),
+        // The rate is filled up to the end of the part, and no further.
+        (
+            "longer.mp4",
+            "end = '10s'; video = { fps = 25 }; height = 90",
+            "h264 160x90 250 frames, aac 48000 Hz x1, 10.0 s",
+        ),
+        (
+            "longer.mp4",
+            "start = '3s'; end = '7.5s'; video = { fps = 60 }; height = 90",
+            "h264 160x90 270 frames, aac 48000 Hz x1, 4.5 s",
+        ),
         (
             "plain.ts",
             "start = '1s'; end = '3s'; height = 90",

@@ -102,7 +102,14 @@ impl Clip {
                 if sort == Sort::Packets {
                     return None;
                 }
-                Some(gst::event::Segment::builder(&seen?).seqnum(event.seqnum()).build())
+                let mut seen = seen?;
+                // What keeps a rate of frames fills up to the end that it is told.
+                if let (Sort::Frames, Some(end)) = (sort, span.end) {
+                    let length = gst::ClockTime::try_from(end.saturating_sub(span.start)).ok();
+                    let stop = seen.start().zip(length).map(|(start, length)| start + length);
+                    seen.set_stop(stop.min(seen.stop()).or(stop));
+                }
+                Some(gst::event::Segment::builder(&seen).seqnum(event.seqnum()).build())
             }
             _ => None,
         }
