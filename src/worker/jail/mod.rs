@@ -80,8 +80,13 @@ pub fn has_seccomp() -> bool {
     unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 }
 }
 
-/// A worker of a daemon that runs as root would be root, too.
+/// A worker of a daemon that runs as root would be root, too. Where there is nothing to give up, nothing is asked of
+/// the kernel: a service may not be allowed to.
 fn give_up_capabilities() -> Result<(), String> {
+    let held = rustix::thread::capabilities(None).map_err(|error| format!("capabilities cannot be seen: {error}"))?;
+    if held.effective.is_empty() && held.permitted.is_empty() && held.inheritable.is_empty() {
+        return Ok(());
+    }
     let none = rustix::thread::CapabilitySets {
         effective: rustix::thread::CapabilitySet::empty(),
         permitted: rustix::thread::CapabilitySet::empty(),
