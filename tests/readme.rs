@@ -66,6 +66,7 @@ const COMMANDS: &[(&str, How)] = &[
         Run(&[(&["rules", "enable", "sound"], "enabled")]),
     ),
     ("reelmill rules", Run(&[(&["rules"], "archive")])),
+    ("reelmill codecs", Run(&[(&["codecs"], "isomp4")])),
     ("reelmill doctor", Run(&[(&["doctor"], "reads ")])),
     ("reelmill doctor --unit", Run(&[(&["doctor", "--unit"], "[Service]")])),
     (
