@@ -528,22 +528,27 @@ fn row(file: &Path, at: &str, y: u32, width: u32) -> Vec<u8> {
 
 #[test]
 fn a_part_shows_the_frames_of_that_part() {
-    let source = media("longer.mp4");
-    for (name, start) in [("longer.mp4", "7.3s"), ("longer.mkv", "7.3s")] {
-        let task = format!("kind = 'transcode'\nstart = '{start}'\nend = '9s'\nvideo = {{ crf = 5 }}\naudio = 'none'");
+    for (name, like, start) in [
+        ("longer.mp4", "longer.mp4", 7.3),
+        ("longer.mkv", "longer.mp4", 7.3),
+    ] {
+        let end = start + 1.7;
+        let task =
+            format!("kind = 'transcode'\nstart = '{start}s'\nend = '{end}s'\nvideo = {{ crf = 5 }}\naudio = 'none'");
         let made = Made::of(&media(name), &task);
-        let part = made.file();
         // The test picture counts its frames in its upper left corner.
-        let (found, wanted) = (row(&part, "0.5", 40, 120), row(&source, "7.8", 40, 120));
-        let other = row(&source, "7.9", 40, 120);
-        let apart = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        let seen = |file: &Path, at: f64| row(file, &format!("{at:.3}"), 40, 120);
+        let found = seen(&made.file(), 0.5);
         assert_eq!(found.len(), 120);
-        assert!(
-            apart(&found, &wanted) * 2 < apart(&found, &other),
-            "{name}: {} {}",
-            apart(&found, &wanted),
-            apart(&found, &other)
-        );
+        let source = media(like);
+        let apart = |at: f64| -> u64 {
+            let shown = seen(&source, at);
+            found.iter().zip(&shown).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+        };
+        for other in [-0.1, 0.1] {
+            let (wanted, other) = (apart(start + 0.5), apart(start + 0.5 + other));
+            assert!(wanted * 2 < other, "{name}: {wanted} {other}");
+        }
     }
 }
 
