@@ -1,8 +1,11 @@
-//! One beginning for all streams of a Matroska file.
+//! One beginning for all streams of a medium, at zero.
 //!
-//! Its demuxer takes the first packet it meets for the beginning, and another one once a stream shows up that begins
-//! earlier. What came before is then off by the difference, and parsers count anew in the middle of a group of
-//! pictures.
+//! The demuxer of Matroska takes the first packet it meets for the beginning, and another one once a stream shows up
+//! that begins earlier. What came before is then off by the difference, and parsers count anew in the middle of a group
+//! of pictures. That of MPEG streams counts from their first clock reference, which comes most of a second before the
+//! first picture.
+
+use std::sync::{Mutex, PoisonError};
 
 use gst::prelude::*;
 
@@ -29,6 +32,25 @@ pub fn level(pad: &gst::Pad) {
                 return gst::PadProbeReturn::Handled;
             }
             *event = gst::event::Segment::builder(&levelled).seqnum(event.seqnum()).build();
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Makes the place that the first segment on this pad begins with the zero of the medium.
+pub fn rebase(pad: &gst::Pad) {
+    let zero = Mutex::new(None);
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Segment(told) = event.view()
+            && let Some(segment) = told.segment().downcast_ref::<gst::ClockTime>()
+            && let Some(time) = segment.time()
+        {
+            let mut zero = zero.lock().unwrap_or_else(PoisonError::into_inner);
+            let zero = *zero.get_or_insert(time);
+            let mut rebased = segment.clone();
+            rebased.set_time(time.saturating_sub(zero));
+            *event = gst::event::Segment::builder(&rebased).seqnum(event.seqnum()).build();
         }
         gst::PadProbeReturn::Ok
     });
@@ -64,6 +86,28 @@ mod tests {
     fn a_stream_that_begins_a_little_late_counts_from_zero() {
         assert_eq!(levelled(&[21, 0]), [0, 0]);
         assert_eq!(levelled(&[0]), [0]);
+    }
+
+    #[test]
+    fn a_medium_that_counts_from_before_its_first_packet_begins_at_zero() {
+        gst::init().unwrap();
+        let element = gst::ElementFactory::make("identity").build().unwrap();
+        let entry = element.static_pad("sink").unwrap();
+        rebase(&entry);
+        element.set_state(gst::State::Playing).unwrap();
+        entry.send_event(gst::event::StreamStart::new("stream"));
+        let mut seen = Vec::new();
+        for (start, time) in [(780, 780), (9_780, 5_780)] {
+            let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+            segment.set_start(gst::ClockTime::from_mseconds(start));
+            segment.set_time(gst::ClockTime::from_mseconds(time));
+            entry.send_event(gst::event::Segment::new(&segment));
+            let event = entry.sticky_event::<gst::event::Segment>(0).unwrap();
+            let segment = event.segment().downcast_ref::<gst::ClockTime>().unwrap();
+            seen.push((segment.start().unwrap().mseconds(), segment.time().unwrap().mseconds()));
+        }
+        element.set_state(gst::State::Null).unwrap();
+        assert_eq!(seen, [(780, 0), (9_780, 5_000)]);
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Demuxer {
         parsebin.connect_pad_added(move |_, pad| {
             if over.load(Ordering::SeqCst) {
                 discard(&home, pad);
-            } else if let Some(stream) = take(&multiqueue, pad, is_matroska(&container)) {
+            } else if let Some(stream) = take(&multiqueue, pad, &media_type(&container)) {
                 taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
             }
         });
@@ -331,24 +331,20 @@ pub fn link(pad: &gst::Pad, to: &gst::Element) -> Result<(), Failure> {
         .map_err(|error| internal(format!("{} cannot be linked to {}: {error}", pad.name(), to.name())))
 }
 
-fn is_matroska(typefind: &gst::glib::WeakRef<gst::Element>) -> bool {
+fn media_type(typefind: &gst::glib::WeakRef<gst::Element>) -> String {
     let found = typefind
         .upgrade()
         .and_then(|typefind| typefind.property::<Option<gst::Caps>>("caps"));
-    let name = found
-        .as_ref()
-        .and_then(|caps| caps.structure(0))
-        .map_or("", |kind| kind.name().as_str());
-    matches!(
-        name,
-        "video/x-matroska" | "audio/x-matroska" | "video/webm" | "audio/webm"
-    )
+    let kind = found.as_ref().and_then(|caps| caps.structure(0));
+    kind.map_or_else(String::new, |kind| kind.name().to_string())
 }
 
-fn take(multiqueue: &gst::Element, pad: &gst::Pad, levelled: bool) -> Option<Stream> {
+fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str) -> Option<Stream> {
     let entry = multiqueue.request_pad_simple("sink_%u")?;
-    if levelled {
-        beginning::level(&entry);
+    match container {
+        "video/x-matroska" | "audio/x-matroska" | "video/webm" | "audio/webm" => beginning::level(&entry),
+        "video/mpegts" | "video/mpeg" => beginning::rebase(&entry),
+        _ => {}
     }
     let exit = multiqueue.static_pad(&entry.name().replace("sink", "src"))?;
     let arrived = Arc::new(AtomicBool::new(false));
