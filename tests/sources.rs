@@ -312,6 +312,37 @@ fn results_for_somebody_who_is_not_there_fail_before_work_is_put_into_them() {
     assert!(house.published().iter().all(|name| !name.contains("keep")));
 }
 
+/// Only root can give files away, and then it must be one that may not write wherever it likes.
+#[test]
+fn results_that_would_lie_in_directories_closed_to_the_daemon_fail_before_work_is_put_into_them() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let access = "owner = \"nobody\"\nmode = \"0640\"\n";
+    let given = copying("[retry]\nattempts = 1\n", "out/", "keep").replace("[task.", &format!("{access}[task."));
+    let mut house = House::new(&[("web", &given)]);
+    house.start_under(&["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]);
+    house.wait_until("the daemon answers", || house.try_json(&["status"]));
+    house.drop_file(&film(), "in/a/clip.mp4");
+    let jobs = house.wait_for_jobs(1);
+    let error = &jobs[0]["tasks"][0]["error"];
+    assert_eq!(error["kind"], "permission", "{:#}", jobs[0]);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("it belongs to user 65534"), "{message}");
+    assert!(message.contains("CAP_DAC_OVERRIDE"), "{message}");
+    assert!(!house.log().contains("publishing is tried again"), "{}", house.log());
+    assert!(
+        !house.path("published/out").exists(),
+        "nothing is left that nobody can use"
+    );
+    // Where the directory is there and open to the daemon, giving files away is enough.
+    fs::create_dir_all(house.path("published/out/b")).unwrap();
+    house.drop_file(&film(), "in/b/clip.mp4");
+    house.wait_for_jobs(2);
+    let made = fs::metadata(house.path("published/out/b/clip_keep.mp4")).unwrap();
+    assert_eq!(made.uid(), 65534);
+}
+
 #[test]
 fn a_job_waits_for_room_without_counting_while_others_go_on() {
     let free = |path: &Path| {
