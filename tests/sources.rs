@@ -74,6 +74,32 @@ fn a_source_is_deleted_after_success_and_everybody_says_so() {
 }
 
 #[test]
+fn an_object_that_is_no_source_of_the_rule_stays_though_it_was_submitted_and_repeated() {
+    let mut house = House::new(&[("web", &copying("after_success = \"delete\"", "out/", "keep"))]);
+    house.start();
+    house.drop_file(&film(), "elsewhere/clip.mp4");
+    house.drop_file(&film(), "in/clip.mp4");
+    let jobs = house.wait_for_jobs(1);
+    assert_eq!(settled(&house, id(&jobs[0]))["state"], "done");
+    let view = house.json(&["submit", "inbox", "elsewhere/clip.mp4", "--rule", "web"]);
+    assert!(view["notes"].to_string().contains("it stays where it is"), "{view:#}");
+    let jobs = house.wait_for_jobs(2);
+    assert_eq!(jobs[0]["state"], "succeeded", "{:#}", jobs[0]);
+    house.json(&["jobs", "retry", id(&jobs[0])]);
+    for job in &house.wait_for_jobs(3)[..2] {
+        assert_eq!(house.json(&["jobs", "show", id(job)])["source"], Value::Null);
+    }
+    house.json(&["submit", "published", "out/clip_keep.mp4", "--rule", "web"]);
+    house.wait_for_jobs(4);
+    assert_eq!(inbox(&house), ["elsewhere/clip.mp4"]);
+    assert!(
+        house.published().contains(&"out/clip_keep.mp4".to_owned()),
+        "{:?}",
+        house.published()
+    );
+}
+
+#[test]
 fn a_moved_source_keeps_its_time_takes_no_other_name_and_may_start_the_next_rule() {
     let next = "enabled = true\n[trigger]\nbucket = \"inbox\"\ndirectory = \"done/\"\n[output]\nbucket = \"published\"\n\
                 directory = \"next/\"\n[task.next]\nkind = \"copy\"\n";
