@@ -420,6 +420,33 @@ fn a_job_waits_for_room_without_counting_while_others_go_on() {
 }
 
 #[test]
+fn a_long_queue_is_not_gone_through_over_and_over_while_its_disk_is_full() {
+    let mut house = House::new(&[("web", &copying("", "out/", "keep"))]);
+    config(&house, "slots = 2", "slots = 2\nmin_free = \"1000TiB\"");
+    house.start();
+    for number in 0..40 {
+        house.drop_file(&film(), &format!("in/{number}.mp4"));
+    }
+    let given_back = |count: usize| (house.log().matches("job given back").count() >= count).then_some(());
+    house.wait_until("the first is given back", || given_back(1));
+    let first = std::time::Instant::now();
+    let held = house.wait_until("the others rest", || {
+        house.jobs().into_iter().find(|job| job["waits"]["kind"] == "resting")
+    });
+    assert!(
+        held["waits"]["message"].as_str().unwrap().contains("are to stay free"),
+        "{held:#}"
+    );
+    house.wait_until("some more are given back", || given_back(5));
+    assert!(first.elapsed() > std::time::Duration::from_secs(5), "{}", house.log());
+    house.stop();
+    config(&house, "min_free = \"1000TiB\"", "min_free = 0");
+    house.start();
+    let jobs = house.wait_for_jobs(40);
+    assert!(jobs.iter().all(|job| job["state"] == "succeeded"), "{}", house.log());
+}
+
+#[test]
 fn old_jobs_are_forgotten_and_what_they_made_and_knew_stays() {
     let mut house = House::new(&[("web", &copying("", "out/", "keep"))]);
     house.start();

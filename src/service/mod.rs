@@ -13,6 +13,7 @@ pub mod pace;
 pub mod publishing;
 pub mod pulse;
 pub mod rescue;
+pub mod resting;
 pub mod room;
 pub mod rules;
 pub mod runner;

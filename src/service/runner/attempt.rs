@@ -42,8 +42,8 @@ pub enum Outcome {
     Superseded,
     /// Somebody asked the work to stop.
     Stopped,
-    /// There is no room for what it would write.
-    NoRoom(String),
+    /// There is no room for what it would write; `total`: nor for anything else.
+    NoRoom { reason: String, total: bool },
 }
 
 /// Why an attempt ends before its time.
@@ -171,7 +171,10 @@ impl Attempt<'_> {
 
     fn no_room(&self, shortage: &Shortage) -> Break {
         let words = shortage.words(self.rule.output.bucket.as_str());
-        Break::Leave(Outcome::NoRoom(format!("waits for room: {words}")))
+        Break::Leave(Outcome::NoRoom {
+            reason: format!("waits for room: {words}"),
+            total: shortage.is_total(),
+        })
     }
 
     /// Opens the source and starts a worker on it.
