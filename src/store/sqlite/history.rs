@@ -7,8 +7,9 @@ use sqlx::SqliteConnection;
 
 use crate::store::StoreError;
 
-/// Jobs that nothing is left to be done for. A key whose source still waits to be deleted or moved, or will
-/// once a job succeeds, keeps all its jobs, because they decide about that. Only jobs that have ended have an end, and they are read in its order.
+/// Jobs that nothing is left to be done for. A key whose source still waits to be deleted or moved, or will once a job
+/// succeeds, keeps all its jobs, because they decide about that. Only jobs that have ended have an end, and they are
+/// read in its order.
 const SPENT: &str = "FROM jobs INDEXED BY jobs_ended WHERE ended IS NOT NULL AND note <> 'due' \
      AND NOT EXISTS (SELECT 1 FROM publishes WHERE publishes.job = jobs.id) \
      AND NOT EXISTS (SELECT 1 FROM source_steps WHERE source_steps.key = jobs.key \
