@@ -83,7 +83,7 @@ async fn vacuum(from: &Path, half: &Path, to: &Path) -> Result<(), BackupError> 
     let copied = sqlx::query("VACUUM INTO ?").bind(name).execute(&mut connection).await;
     connection.close().await.ok();
     copied.map(|_| ()).map_err(|error| {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         if code.as_deref() == Some(FULL) {
             return BackupError::Write {
                 path: to.to_owned(),
