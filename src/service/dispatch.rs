@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Claims and drives jobs until `stop`; then lets those that run finish for at most the configured `drain`, stops the
 /// rest, and returns when all have been let go.
 pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: CancellationToken) {
-    let halt = CancellationToken::new();
+    let halt = mill.halt.clone();
     let mut runs = JoinSet::new();
     let mut book = mill.book.watch();
     while !stop.is_cancelled() {

@@ -49,6 +49,8 @@ pub struct Mill {
     pub pulse: Pulse,
     /// Cancelled once the daemon begins to stop: long work that somebody waits for breaks off.
     pub stopping: CancellationToken,
+    /// Cancelled where jobs that run are not to be waited for any more.
+    pub halt: CancellationToken,
     /// When the daemon started.
     pub started: Timestamp,
 }
@@ -76,6 +78,7 @@ impl Mill {
             rules_changed: Notify::new(),
             pulse: Pulse::default(),
             stopping: CancellationToken::new(),
+            halt: CancellationToken::new(),
             started,
         }
     }
