@@ -128,9 +128,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokens.sources.cancel();
     tokens.dispatch.cancel();
     while !mill.running.is_empty() {
-        let ended = tokio::time::timeout(std::time::Duration::from_millis(100), services.join_next());
-        if matches!(ended.await, Ok(None)) {
-            break;
+        tokio::select! {
+            // Who asks a second time does not want to wait for jobs.
+            _ = terminate.recv() => mill.halt.cancel(),
+            _ = interrupt.recv() => mill.halt.cancel(),
+            ended = services.join_next() => {
+                if ended.is_none() {
+                    break;
+                }
+            }
+            () = tokio::time::sleep(std::time::Duration::from_millis(100)) => {}
         }
     }
     tokens.rest.cancel();

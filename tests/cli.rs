@@ -467,3 +467,13 @@ fn errors_say_what_is_wrong_and_what_would_be_right() {
         &["nothing.toml: it is not there"],
     );
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let house = House::new(&[]);
+    let output = house.command(&["presets", "--json"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the answer cannot be written"), "{said}");
+}

@@ -236,6 +236,11 @@ fn a_submitted_object_runs_though_nothing_changed_and_the_rule_is_disabled() {
     );
     assert_eq!(refused(&house, &["submit", "outbox", "a.mp4", "--rule", "copy"]).1, 66);
     assert_eq!(refused(&house, &["submit", "inbox", "a.mp4", "--rule", "no"]).1, 66);
+    let (text, code) = refused(&house, &["submit", "inbox", ".reelmill/bucket", "--rule", "copy"]);
+    assert!(code == 64 && text.contains("Reelmill's own"), "{text}");
+    fs::create_dir(house.path("inbox/folder.mp4")).unwrap();
+    let (text, code) = refused(&house, &["submit", "inbox", "folder.mp4", "--rule", "copy"]);
+    assert!(code == 66 && text.contains("no plain file"), "{text}");
     let long = "x".repeat(1001);
     assert_eq!(
         refused(

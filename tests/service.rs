@@ -174,6 +174,36 @@ video = { preset = "veryslow" }
     );
 }
 
+#[test]
+fn who_asks_a_second_time_does_not_wait_for_jobs() {
+    let slow = COPY.replace(
+        "kind = \"copy\"",
+        "kind = \"transcode\"\ncontainer = \"mp4\"\nvideo = { preset = \"veryslow\" }",
+    );
+    let mut house = House::new(&[("slow", &slow)]);
+    let config = fs::read_to_string(house.path("reelmill.toml")).unwrap();
+    let config = config.replace("drain = \"1s\"", "drain = \"5m\"");
+    fs::write(house.path("reelmill.toml"), config).unwrap();
+    let long = house.path("long.mp4");
+    let film = "testsrc2=size=640x360:rate=25:duration=180";
+    let options = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+    let begin = ["-nostdin", "-v", "error", "-f", "lavfi", "-i", film];
+    tool(
+        "ffmpeg",
+        &[&begin[..], &options[..], &[long.to_str().unwrap()][..]].concat(),
+    );
+    house.start();
+    house.drop_file(&long, "a.mp4");
+    house.wait_until("the job runs", || {
+        (house.jobs().first()?["state"] == "running").then_some(())
+    });
+    signal(&house, rustix::process::Signal::TERM);
+    let waits = || house.log().contains("letting running jobs finish").then_some(());
+    house.wait_until("it waits for the job", waits);
+    assert_eq!(house.stop(), Some(0));
+    assert!(house.log().contains("job given back"), "{}", house.log());
+}
+
 /// A key that would colour the terminal, forge a line and turn the text around.
 const HOSTILE: &str = "evil\u{1b}[31m\u{9b}2J\nERROR all is lost\u{202e}gpj.mp4";
 

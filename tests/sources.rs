@@ -74,6 +74,32 @@ fn a_source_is_deleted_after_success_and_everybody_says_so() {
 }
 
 #[test]
+fn an_object_that_is_no_source_of_the_rule_stays_though_it_was_submitted_and_repeated() {
+    let mut house = House::new(&[("web", &copying("after_success = \"delete\"", "out/", "keep"))]);
+    house.start();
+    house.drop_file(&film(), "elsewhere/clip.mp4");
+    house.drop_file(&film(), "in/clip.mp4");
+    let jobs = house.wait_for_jobs(1);
+    assert_eq!(settled(&house, id(&jobs[0]))["state"], "done");
+    let view = house.json(&["submit", "inbox", "elsewhere/clip.mp4", "--rule", "web"]);
+    assert!(view["notes"].to_string().contains("it stays where it is"), "{view:#}");
+    let jobs = house.wait_for_jobs(2);
+    assert_eq!(jobs[0]["state"], "succeeded", "{:#}", jobs[0]);
+    house.json(&["jobs", "retry", id(&jobs[0])]);
+    for job in &house.wait_for_jobs(3)[..2] {
+        assert_eq!(house.json(&["jobs", "show", id(job)])["source"], Value::Null);
+    }
+    house.json(&["submit", "published", "out/clip_keep.mp4", "--rule", "web"]);
+    house.wait_for_jobs(4);
+    assert_eq!(inbox(&house), ["elsewhere/clip.mp4"]);
+    assert!(
+        house.published().contains(&"out/clip_keep.mp4".to_owned()),
+        "{:?}",
+        house.published()
+    );
+}
+
+#[test]
 fn a_moved_source_keeps_its_time_takes_no_other_name_and_may_start_the_next_rule() {
     let next = "enabled = true\n[trigger]\nbucket = \"inbox\"\ndirectory = \"done/\"\n[output]\nbucket = \"published\"\n\
                 directory = \"next/\"\n[task.next]\nkind = \"copy\"\n";
@@ -312,6 +338,37 @@ fn results_for_somebody_who_is_not_there_fail_before_work_is_put_into_them() {
     assert!(house.published().iter().all(|name| !name.contains("keep")));
 }
 
+/// Only root can give files away, and then it must be one that may not write wherever it likes.
+#[test]
+fn results_that_would_lie_in_directories_closed_to_the_daemon_fail_before_work_is_put_into_them() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let access = "owner = \"nobody\"\nmode = \"0640\"\n";
+    let given = copying("[retry]\nattempts = 1\n", "out/", "keep").replace("[task.", &format!("{access}[task."));
+    let mut house = House::new(&[("web", &given)]);
+    house.start_under(&["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]);
+    house.wait_until("the daemon answers", || house.try_json(&["status"]));
+    house.drop_file(&film(), "in/a/clip.mp4");
+    let jobs = house.wait_for_jobs(1);
+    let error = &jobs[0]["tasks"][0]["error"];
+    assert_eq!(error["kind"], "permission", "{:#}", jobs[0]);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("it belongs to user 65534"), "{message}");
+    assert!(message.contains("CAP_DAC_OVERRIDE"), "{message}");
+    assert!(!house.log().contains("publishing is tried again"), "{}", house.log());
+    assert!(
+        !house.path("published/out").exists(),
+        "nothing is left that nobody can use"
+    );
+    // Where the directory is there and open to the daemon, giving files away is enough.
+    fs::create_dir_all(house.path("published/out/b")).unwrap();
+    house.drop_file(&film(), "in/b/clip.mp4");
+    house.wait_for_jobs(2);
+    let made = fs::metadata(house.path("published/out/b/clip_keep.mp4")).unwrap();
+    assert_eq!(made.uid(), 65534);
+}
+
 #[test]
 fn a_job_waits_for_room_without_counting_while_others_go_on() {
     let free = |path: &Path| {
@@ -360,6 +417,33 @@ fn a_job_waits_for_room_without_counting_while_others_go_on() {
     house.wait_until("there is room", || {
         of(&house, "full").filter(|job| job["state"] == "succeeded")
     });
+}
+
+#[test]
+fn a_long_queue_is_not_gone_through_over_and_over_while_its_disk_is_full() {
+    let mut house = House::new(&[("web", &copying("", "out/", "keep"))]);
+    config(&house, "slots = 2", "slots = 2\nmin_free = \"1000TiB\"");
+    house.start();
+    for number in 0..40 {
+        house.drop_file(&film(), &format!("in/{number}.mp4"));
+    }
+    let given_back = |count: usize| (house.log().matches("job given back").count() >= count).then_some(());
+    house.wait_until("the first is given back", || given_back(1));
+    let first = std::time::Instant::now();
+    let held = house.wait_until("the others rest", || {
+        house.jobs().into_iter().find(|job| job["waits"]["kind"] == "resting")
+    });
+    assert!(
+        held["waits"]["message"].as_str().unwrap().contains("are to stay free"),
+        "{held:#}"
+    );
+    house.wait_until("some more are given back", || given_back(5));
+    assert!(first.elapsed() > std::time::Duration::from_secs(5), "{}", house.log());
+    house.stop();
+    config(&house, "min_free = \"1000TiB\"", "min_free = 0");
+    house.start();
+    let jobs = house.wait_for_jobs(40);
+    assert!(jobs.iter().all(|job| job["state"] == "succeeded"), "{}", house.log());
 }
 
 #[test]

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use std::sync::Arc;
+
 use super::view::JobView;
 use super::{App, AppError};
 use crate::job::JobState;
@@ -11,12 +13,13 @@ use crate::job::hold::Pause;
 use crate::rule::RuleName;
 use crate::rule::book::RuleBook;
 use crate::rule::hours::Opening;
+use crate::service::mill::Mill;
 use crate::store::JobCount;
 
 /// What a queued job waits for, where it is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitView {
-    /// `paused`, `hours`, `max_running`.
+    /// `paused`, `hours`, `resting`, `max_running`.
     pub kind: String,
     /// In words.
     pub message: String,
@@ -50,6 +53,7 @@ pub(super) struct Standing {
     /// By people.
     pub pauses: Vec<Pause>,
     counts: Vec<JobCount>,
+    mill: Arc<Mill>,
 }
 
 impl Standing {
@@ -68,7 +72,11 @@ impl Standing {
         } else {
             Vec::new()
         };
-        Ok(Self { pauses, counts })
+        Ok(Self {
+            pauses,
+            counts,
+            mill: app.mill.clone(),
+        })
     }
 
     /// The pause of this rule; none: of the whole mill.
@@ -95,6 +103,9 @@ impl Standing {
             let local = until.to_zoned(zone.clone()).strftime("%a %F %H:%M");
             let words = format!("its jobs start {hours}, so not before {local}");
             return held("hours", words, Some(until));
+        }
+        if let Some((until, reason)) = self.mill.resting.of(rule, now) {
+            return held("resting", reason, Some(until));
         }
         let most = queue.max_running?;
         let running = self

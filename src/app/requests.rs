@@ -8,6 +8,8 @@ use crate::bucket::{BucketError, Resolved};
 use crate::job::state::Event;
 use crate::job::{Generation, Job, JobId, JobState};
 use crate::object::{Identity, Object};
+use crate::rule::Rule;
+use crate::rule::matching::judge;
 use crate::store::{Acceptance, Accepted, JobFilter, NewJob, NewTask};
 
 /// How often a retry is decided anew when the ledger moves meanwhile.
@@ -121,7 +123,6 @@ impl App {
     /// The identity of a complete object, as its bucket says now. Where completeness cannot be asked of the
     /// system, this waits for `settle` once.
     pub(super) async fn identity_now(&self, object: &Object) -> Result<Identity, AppError> {
-        let gone = || AppError::NotFound(format!("{}/{} is not there any more", object.bucket, object.key));
         let bucket = self
             .mill
             .buckets
@@ -151,10 +152,17 @@ impl App {
             Resolved::Complete(identity) => Ok(identity),
             Resolved::Settling { ref identity, .. } if last == first => Ok(identity.clone()),
             Resolved::Settling { .. } | Resolved::Busy => Err(AppError::Conflict(format!(
-                "somebody is writing to {}/{}: it will start by itself once it is complete",
+                "somebody is writing to {}/{}: ask again once it is complete",
                 object.bucket, object.key
             ))),
-            Resolved::NotAFile | Resolved::Gone => Err(gone()),
+            Resolved::NotAFile => Err(AppError::NotFound(format!(
+                "{}/{} is no plain file; directories and symbolic links are not worked on",
+                object.bucket, object.key
+            ))),
+            Resolved::Gone => Err(AppError::NotFound(format!(
+                "{}/{} is not there",
+                object.bucket, object.key
+            ))),
         }
     }
 
@@ -189,11 +197,19 @@ impl App {
                 old.rule
             ))
         })?;
-        Ok(NewJob {
-            context: old.context.clone(),
-            ..NewJob::of(&live.rule, &live.text, id, Some(old.id.clone()))
-        })
+        let mut new = NewJob::of(&live.rule, &live.text, id, Some(old.id.clone()));
+        new.context.clone_from(&old.context);
+        if !is_source_of(&live.rule, &old.object) {
+            new.after_success = None;
+        }
+        Ok(new)
     }
+}
+
+/// Whether the rule's trigger takes this object. What is only worked on because somebody asked for it is no source of
+/// the rule, and `after_success` does not hold for it.
+pub(super) fn is_source_of(rule: &Rule, object: &Object) -> bool {
+    rule.trigger.bucket == object.bucket && judge(rule, &object.key, Some(object.identity.size)).is_empty()
 }
 
 /// A bucket's refusal in a surface's words.

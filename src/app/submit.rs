@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::queue::short;
-use super::requests::ROUNDS;
+use super::requests::{ROUNDS, is_source_of};
 use super::view::JobView;
 use super::{App, AppError};
 use crate::job::{Generation, Job, JobId, JobState, Priority};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
 use crate::rule::book::LiveRule;
-use crate::rule::matching::judge;
+use crate::rule::matching::{is_own, judge};
 use crate::store::{Acceptance, Accepted, JobFilter, NewJob};
 
 /// The longest id of a wish, in characters.
@@ -60,6 +60,11 @@ impl App {
                 let (wanted, there) = (wish.bucket.escape_debug(), names.join(", "));
                 AppError::NotFound(format!("the config has no bucket \"{wanted}\"; it has {there}"))
             })?;
+        if is_own(key) {
+            return Err(AppError::BadRequest(format!(
+                "{bucket}/{key} is Reelmill's own: it keeps its house there"
+            )));
+        }
         let priority = wish.priority.map(Priority::new).transpose();
         let priority = priority.map_err(|error| AppError::BadRequest(error.to_string()))?;
         let context = short(wish.context.as_deref(), "a context")?.map(str::to_owned);
@@ -80,20 +85,23 @@ impl App {
             let identity = self.identity_of(&bucket, key).await?;
             let id = JobId::new(Timestamp::now(), rand::random());
             let job = NewJob::of(&live.rule, &live.text, id.clone(), None);
+            let object = Object {
+                bucket: bucket.clone(),
+                key: key.clone(),
+                identity: identity.clone(),
+            };
+            let after_success = job.after_success.clone();
             let acceptance = Acceptance {
                 rule: live.rule.name.clone(),
-                object: Object {
-                    bucket: bucket.clone(),
-                    key: key.clone(),
-                    identity: identity.clone(),
-                },
                 seen: lines.first().map_or(Generation(0), |line| line.generation),
                 job: Some(NewJob {
                     priority: priority.unwrap_or(job.priority),
                     context: context.clone(),
                     dedupe: dedupe.clone(),
+                    after_success: after_success.filter(|_| is_source_of(&live.rule, &object)),
                     ..job
                 }),
+                object,
             };
             match self.mill.store.accept(vec![acceptance], Timestamp::now()).await?.pop() {
                 Some(Accepted::Yes { superseded }) => {
@@ -169,6 +177,14 @@ fn notes(live: &LiveRule, bucket: &BucketName, key: &ObjectKey, identity: &Ident
         notes.push(format!(
             "the rule watches the bucket {watched}, not {bucket}; this job runs all the same"
         ));
+    }
+    let object = Object {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        identity: identity.clone(),
+    };
+    if rule.after_success.is_some() && !is_source_of(rule, &object) {
+        notes.push("it stays where it is: `after_success` is for what the trigger takes".to_owned());
     }
     for older in active {
         notes.push(match older.state {

@@ -21,6 +21,13 @@ pub fn waits_for(job: &JobView, same: &[JobView], queue: Queue) -> String {
         .reason
         .as_ref()
         .map_or_else(String::new, |reason| format!(", since {reason}"));
+    // A reason that says itself what is waited for follows as it is.
+    if let (Some(due), Some(why)) = (
+        job.not_before.filter(|due| *due > queue.now),
+        job.reason.as_deref().and_then(|reason| reason.strip_prefix("waits ")),
+    ) {
+        return format!("{why}; it is looked at again at {due}");
+    }
     if let Some(due) = job.not_before.filter(|due| *due > queue.now) {
         return format!("until {due} for another attempt{because}");
     }
@@ -75,6 +82,15 @@ mod tests {
         assert_eq!(
             waits_for(&plain, &[], queue(2)),
             "for another job to end: 2 run at once"
+        );
+        let reason = "waits for room: needs about 2 MiB";
+        assert_eq!(
+            waits_for(
+                &job("d", "queued", Some("2026-01-01T12:00:30Z"), Some(reason)),
+                &[],
+                queue(0)
+            ),
+            "for room: needs about 2 MiB; it is looked at again at 2026-01-01T12:00:30Z"
         );
         assert_eq!(waits_for(&plain, &[], queue(1)), "for its turn");
     }

@@ -25,6 +25,8 @@ pub enum Code {
     Internal = 70,
     /// Something cannot be written.
     CannotCreate = 73,
+    /// The answer cannot be written.
+    Io = 74,
     /// Try again later.
     Temporary = 75,
     /// Not permitted.
@@ -65,6 +67,7 @@ impl Trouble {
             Code::Unavailable => "not_running",
             Code::Internal => "internal",
             Code::CannotCreate => "cannot_create",
+            Code::Io => "io",
             Code::Temporary => "temporary",
             Code::Permission => "permission",
             Code::Config => "config",

@@ -15,7 +15,7 @@ use super::exit::{Code, Trouble};
 use super::output;
 
 /// What the exit codes mean.
-const EXIT: [(&str, &str); 11] = [
+const EXIT: [(&str, &str); 12] = [
     ("0", "It worked."),
     (
         "1",
@@ -27,6 +27,7 @@ const EXIT: [(&str, &str); 11] = [
     ("69", "The daemon is not running."),
     ("70", "A fault of the program."),
     ("73", "Something cannot be written."),
+    ("74", "The answer cannot be written: the disk that it goes to is full."),
     (
         "75",
         "Not now: another daemon works on this state directory, or the database does not answer. Try again later.",

@@ -66,7 +66,14 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         });
     }
     match carry_out(&arguments) {
-        Ok(code) => code,
+        Ok(code) => match output::unwritten() {
+            // Whoever reads half an answer must not take it for the whole.
+            Some(error) if code == ExitCode::SUCCESS => {
+                output::say(&format!("reelmill: the answer cannot be written: {error}"));
+                Code::Io.into()
+            }
+            _ => code,
+        },
         Err(trouble) => trouble.tell(arguments.json),
     }
 }

@@ -1,7 +1,8 @@
 //! Writing to people and programs: whoever reads may leave early, a terminal may be narrow or colourless, and
 //! names may hold anything.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,10 +10,22 @@ use serde::Serialize;
 
 pub use super::terminal::tame;
 
-/// Writes a line to standard output. A reader that has gone is no trouble.
+/// The first trouble with standard output.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Writes a line to standard output. A reader that has gone is no trouble; others are kept for [`unwritten`].
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").ok();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        UNWRITTEN.set(error).ok();
+    }
+}
+
+/// Why some of the answer could not be written: a full disk, for example.
+pub fn unwritten() -> Option<&'static std::io::Error> {
+    UNWRITTEN.get()
 }
 
 /// Writes a line to standard error.

@@ -9,7 +9,7 @@ use crate::rule::RuleName;
 /// What a claim must respect beside the pauses that the store itself keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holds {
-    /// No job of these rules starts: it is outside their hours.
+    /// No job of these rules starts: it is outside their hours, or they rest.
     pub closed: BTreeSet<RuleName>,
     /// At most so many jobs of these rules run at once.
     pub most: BTreeMap<RuleName, u32>,

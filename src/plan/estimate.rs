@@ -133,6 +133,12 @@ pub struct Shortage {
 }
 
 impl Shortage {
+    /// Whether there is no room for any run at all, however little it needs.
+    #[must_use]
+    pub fn is_total(&self) -> bool {
+        self.free <= self.reserve
+    }
+
     /// In words.
     #[must_use]
     pub fn words(&self, bucket: &str) -> String {

@@ -12,8 +12,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::beneath::directory;
-use super::scratch::identity_of_stat;
+use super::beneath::{directory, may_fill, may_write};
+use super::scratch::{Scratch, identity_of_stat};
 use super::{Access, PublishError, io};
 use crate::object::{Identity, ObjectKey};
 
@@ -48,10 +48,19 @@ impl Destination {
         Self { access, ..self }
     }
 
+    /// Whether results may be put where this key lies. Asked before work is put into them; makes nothing there.
+    pub fn may_fill(&self, key: &ObjectKey, scratch: &Scratch) -> Result<(), PublishError> {
+        may_fill(&self.root, key.directory(), || scratch.try_directory(&self.access))
+    }
+
     /// Makes the directory of a key and looks whether the name may be used: free, ours (`replaces`), or to be
     /// overwritten.
     pub fn prepare(&self, key: &ObjectKey, replaces: Option<&Identity>, overwrite: bool) -> Result<(), PublishError> {
         let place = self.open(key, true)?;
+        if let Some(place) = &place {
+            let path = self.path(key);
+            may_write(place, path.parent().unwrap_or(&self.root))?;
+        }
         match place.as_ref().map(|place| self.found(place, key)).transpose()? {
             None | Some(Found::Nothing) => Ok(()),
             Some(Found::File(identity)) if overwrite || replaces == Some(&identity) => Ok(()),

@@ -63,7 +63,9 @@ impl PublishError {
             Self::NotAsReported(_) => ErrorKind::BadOutput,
             Self::Io { source, .. } => match source.kind() {
                 Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
-                Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
+                // What a kernel does to a disk that ails: it waits for its repair, as one that is away does.
+                Io::ReadOnlyFilesystem => ErrorKind::Offline,
+                Io::PermissionDenied => ErrorKind::Permission,
                 _ => ErrorKind::Io,
             },
         };
@@ -78,5 +80,25 @@ fn io(doing: &'static str, path: impl AsRef<std::path::Path>) -> impl FnOnce(rus
         doing,
         path,
         source: errno.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_full_or_read_only_is_waited_for_and_one_that_refuses_is_not() {
+        use rustix::io::Errno;
+        for (errno, kind) in [
+            (Errno::NOSPC, ErrorKind::NoSpace),
+            (Errno::DQUOT, ErrorKind::NoSpace),
+            (Errno::ROFS, ErrorKind::Offline),
+            (Errno::ACCESS, ErrorKind::Permission),
+            (Errno::IO, ErrorKind::Io),
+        ] {
+            let failure = io("write", "/published/a.mp4")(errno).failure();
+            assert_eq!(failure.kind, kind, "{errno:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, fsync, open, openat, statat};
 use sha2::{Digest, Sha256};
 
+use super::beneath::may_write;
 use super::{Access, PublishError, io};
 use crate::job::{JobId, LeaseNumber};
 use crate::object::Identity;
@@ -56,6 +57,29 @@ impl Scratch {
         let file = std::fs::File::create(&path).map_err(failed)?;
         let tried = access.apply_to_file(&file, &path);
         std::fs::remove_file(&path).map_err(failed)?;
+        tried
+    }
+
+    /// Tries whether we may still write into a directory that has the owner and mode that a rule says.
+    pub fn try_directory(&self, access: &Access) -> Result<(), PublishError> {
+        if *access == Access::default() {
+            return Ok(());
+        }
+        let path = self.path.join(".access.d");
+        let failed = |source| PublishError::Io {
+            doing: "make the directory",
+            path: path.display().to_string(),
+            source,
+        };
+        std::fs::create_dir(&path).map_err(failed)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let tried = open(&path, flags, Mode::empty())
+            .map_err(io("open the directory", &path))
+            .and_then(|directory| {
+                access.apply_to_directory(&directory, &path)?;
+                may_write(&directory, &path)
+            });
+        std::fs::remove_dir(&path).map_err(failed)?;
         tried
     }
 

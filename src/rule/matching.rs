@@ -144,6 +144,13 @@ pub fn is_ignored(key: &ObjectKey) -> Option<&'static str> {
     why_ignored(key.as_bytes())
 }
 
+/// Whether a key lies in the program's own folder, or is a name that it gives for a while beside sources and results.
+#[must_use]
+pub fn is_own(key: &ObjectKey) -> bool {
+    let segments = || key.as_bytes().split(|b| *b == b'/');
+    segments().next() == Some(b".reelmill") || key.file_name().starts_with(b".reelmill-")
+}
+
 /// The program's own folder at a bucket's root, which nothing can name.
 const OWN: &str = "it belongs to Reelmill";
 

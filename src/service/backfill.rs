@@ -66,7 +66,7 @@ pub enum BackfillError {
     Stopping,
 }
 
-/// Whether the rule still has something to do about an object. `unfinished`: the identity last accepted has jobs, and
+/// Whether the rule still has something to do about an object. `unfinished`: the identity last accepted had jobs, and
 /// none of them waits, runs or succeeded.
 #[must_use]
 pub fn is_open(line: Option<&LedgerEntry>, identity: &Identity, unfinished: bool) -> bool {

@@ -12,6 +12,7 @@ use super::mill::Mill;
 use super::rescue::LEASE;
 use super::runner::{Workshop, drive};
 use super::with_causes;
+use crate::rule::RuleName;
 use crate::rule::book::RuleBook;
 use crate::rule::hours::Opening;
 use crate::store::Holds;
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Claims and drives jobs until `stop`; then lets those that run finish for at most the configured `drain`, stops the
 /// rest, and returns when all have been let go.
 pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: CancellationToken) {
-    let halt = CancellationToken::new();
+    let halt = mill.halt.clone();
     let mut runs = JoinSet::new();
     let mut book = mill.book.watch();
     while !stop.is_cancelled() {
@@ -77,7 +78,7 @@ async fn fill(
     let slots = usize::try_from(mill.config.workers.slots).unwrap_or(1);
     while runs.len() < slots {
         let now = Timestamp::now();
-        let (holds, opens) = holds(&mill.book.get(), now, &TimeZone::system());
+        let (holds, opens) = holds(&mill.book.get(), &mill.resting.all(now), now, &TimeZone::system());
         let Some(job) = mill.store.claim(holder, &holds, now, now + LEASE).await? else {
             let due = mill.store.next_due(now).await?;
             let due = due.into_iter().chain(opens).min();
@@ -104,9 +105,18 @@ async fn fill(
 }
 
 /// What rules say of the start of their jobs at this moment, and when the next that is closed opens.
-fn holds(book: &RuleBook, now: Timestamp, zone: &TimeZone) -> (Holds, Option<Timestamp>) {
+fn holds(
+    book: &RuleBook,
+    resting: &[(RuleName, Timestamp)],
+    now: Timestamp,
+    zone: &TimeZone,
+) -> (Holds, Option<Timestamp>) {
     let mut holds = Holds::default();
     let mut opens: Option<Timestamp> = None;
+    for (rule, until) in resting {
+        holds.closed.insert(rule.clone());
+        opens = Some(opens.map_or(*until, |opens| opens.min(*until)));
+    }
     for live in &book.rules {
         let queue = &live.rule.queue;
         if let Some(most) = queue.max_running {

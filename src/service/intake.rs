@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::{BucketHints, Patience, TakenHint};
 use super::mill::Mill;
+use super::with_causes;
 use crate::bucket::{Bucket, BucketError, Resolved};
 use crate::job::ledger::{ArmingView, Decision, RuleView, decide};
 use crate::job::{Generation, JobId};
@@ -60,9 +61,9 @@ pub async fn tick(mill: &Mill, bucket: &BucketName) -> usize {
     hints.done(unwanted.iter().map(|hint| &hint.key));
     let part = format!("intake:{bucket}");
     if let Err(error) = work(mill, bucket, place, &hints, &book, &wanted).await {
-        let words = format!("{error}; hints are kept and tried again");
+        let words = format!("{}; hints are kept and tried again", with_causes(&error));
         if mill.health.set(&part, false, words.clone(), Timestamp::now()) {
-            tracing::error!(%bucket, error = &error as &dyn std::error::Error, "intake: {words}");
+            tracing::error!(%bucket, "intake: {words}");
         }
         for hint in &wanted {
             again(&hints, hint);

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::hints::HintBox;
 use super::pace::Pace;
 use super::pulse::Pulse;
+use super::resting::Resting;
 use super::room::Room;
 use crate::bucket::Bucket;
 use crate::config::Config;
@@ -38,6 +39,8 @@ pub struct Mill {
     pub health: Health,
     /// Room for what runs write.
     pub room: Room,
+    /// Rules of which no job can be worked on just now.
+    pub resting: Resting,
     /// Somebody wants the queue looked at.
     pub queue_changed: Notify,
     /// Somebody wants the rules read again.
@@ -46,6 +49,8 @@ pub struct Mill {
     pub pulse: Pulse,
     /// Cancelled once the daemon begins to stop: long work that somebody waits for breaks off.
     pub stopping: CancellationToken,
+    /// Cancelled where jobs that run are not to be waited for any more.
+    pub halt: CancellationToken,
     /// When the daemon started.
     pub started: Timestamp,
 }
@@ -61,6 +66,7 @@ impl Mill {
     ) -> Self {
         Self {
             room: Room::new(config.workers.min_free),
+            resting: Resting::default(),
             config,
             store,
             buckets,
@@ -72,6 +78,7 @@ impl Mill {
             rules_changed: Notify::new(),
             pulse: Pulse::default(),
             stopping: CancellationToken::new(),
+            halt: CancellationToken::new(),
             started,
         }
     }

@@ -2,6 +2,7 @@
 //! source again, write the publish list, give the names, make them durable, commit.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::mill::Mill;
+use super::with_causes;
 use crate::bucket::BucketError;
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Finding, Job, JobId, LeaseNumber};
@@ -70,6 +72,18 @@ pub enum Trouble {
     Superseded,
     /// The database did not do its part.
     Store(StoreError),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => write!(f, "{}: {}", failure.kind.as_str(), failure.message),
+            Self::SourceChanged(reason) => f.write_str(reason),
+            Self::LeaseLost(job) => write!(f, "job {job} is held by somebody else"),
+            Self::Superseded => f.write_str("a newer version of the source was accepted"),
+            Self::Store(error) => write!(f, "{}", with_causes(error)),
+        }
+    }
 }
 
 impl From<PublishError> for Trouble {

@@ -82,7 +82,7 @@ async fn write_note(mill: &Arc<Mill>, job: &Job) -> Result<(), StoreError> {
         Ok(()) => mill.store.note_settled(&job.id).await,
         Err(Trouble::Store(error)) => Err(error),
         Err(trouble) => {
-            tracing::warn!(job = %job.id, ?trouble, "the note about a failure cannot be written");
+            tracing::warn!(job = %job.id, %trouble, "the note about a failure cannot be written");
             mill.store.note_settled(&job.id).await
         }
     }

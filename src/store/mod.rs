@@ -326,7 +326,8 @@ pub trait Store: Send + Sync {
     /// Outputs of ours under these names, in any state but `Removed`.
     async fn own_outputs(&self, bucket: &BucketName, keys: &[ObjectKey]) -> Result<Vec<OutputRecord>, StoreError>;
 
-    /// Keys of which the identity last accepted has jobs that are kept, and none of them waits, runs or succeeded.
+    /// Keys of which the identity last accepted was given a job, whether that is kept or not, and no job on it waits,
+    /// runs or succeeded.
     async fn unfinished(
         &self,
         rule: &RuleName,

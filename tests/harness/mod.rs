@@ -75,13 +75,29 @@ impl House {
 
     /// Starts without waiting, with more environment.
     pub fn start_with(&mut self, environment: &[(&str, &str)]) {
+        self.spawn(self.command(&["run"]), environment);
+    }
+
+    /// Starts the daemon under another program that takes a command at its end; does not wait.
+    #[allow(clippy::disallowed_methods, reason = "a test starts the program under test")]
+    pub fn start_under(&mut self, wrapper: &[&str]) {
+        let mut command = std::process::Command::new(wrapper[0]);
+        let inner = self.command(&["run"]);
+        command
+            .args(&wrapper[1..])
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        command.env_remove("REELMILL_CONFIG").stdin(Stdio::null());
+        self.spawn(command, &[]);
+    }
+
+    fn spawn(&mut self, mut command: std::process::Command, environment: &[(&str, &str)]) {
         assert!(self.daemon.is_none(), "the daemon runs already");
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.path("daemon.log"))
             .unwrap();
-        let mut command = self.command(&["run"]);
         command
             .envs(environment.iter().copied())
             .stdout(log.try_clone().unwrap())

@@ -14,8 +14,9 @@ use super::desk::{Desk, Unfinished};
 use crate::bucket::BucketError;
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
+use crate::object::ObjectKey;
 use crate::plan::{MediaInfo, Planned, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify};
-use crate::publish::{PublishError, Scratch};
+use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
 use crate::store::StoreError;
 use crate::worker::protocol::FromWorker;
@@ -41,8 +42,8 @@ pub enum Outcome {
     Superseded,
     /// Somebody asked the work to stop.
     Stopped,
-    /// There is no room for what it would write.
-    NoRoom(String),
+    /// There is no room for what it would write; `total`: nor for anything else.
+    NoRoom { reason: String, total: bool },
 }
 
 /// Why an attempt ends before its time.
@@ -177,7 +178,10 @@ impl Attempt<'_> {
 
     fn no_room(&self, shortage: &Shortage) -> Break {
         let words = shortage.words(self.rule.output.bucket.as_str());
-        Break::Leave(Outcome::NoRoom(format!("waits for room: {words}")))
+        Break::Leave(Outcome::NoRoom {
+            reason: format!("waits for room: {words}"),
+            total: shortage.is_total(),
+        })
     }
 
     /// Opens the source and starts a worker on it.
@@ -284,6 +288,10 @@ impl Attempt<'_> {
                 return Err(self.no_room(&shortage));
             }
         };
+        if let Err(failure) = self.may_fill(&run, scratch).await {
+            worker.stop().await;
+            return Err(failure.into());
+        }
         let tasks: Vec<TaskId> = run.plan.tasks.iter().map(|planned| planned.task.clone()).collect();
         self.mill.running.update(&job.id, |known| known.begin_run(tasks));
         let ended = match worker.start(run.plan.clone()).await {
@@ -307,6 +315,19 @@ impl Attempt<'_> {
         }
         self.phase(job, "publishing");
         desk.finish_publishing().await
+    }
+
+    /// Whether the results of a run may be put where they go.
+    async fn may_fill(&self, run: &PlannedRun, scratch: &Scratch) -> Result<(), Failure> {
+        let target = Target::of(self.rule).map_err(|error| error.failure())?;
+        let place = Destination::new(root(self.mill, &target.bucket)).with_access(target.access);
+        let scratch = scratch.clone();
+        let mut keys: Vec<ObjectKey> = run.outputs.iter().map(|output| output.key.clone()).collect();
+        keys.sort_by(|a, b| a.directory().cmp(b.directory()));
+        keys.dedup_by(|a, b| a.directory() == b.directory());
+        blocking(move || keys.iter().try_for_each(|key| place.may_fill(key, &scratch)))
+            .await
+            .map_err(|error: PublishError| error.failure())
     }
 
     async fn follow(

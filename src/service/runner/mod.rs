@@ -18,7 +18,7 @@ use super::with_causes;
 use crate::diagnostic::SourceFile;
 use crate::job::retry::{Retry, after_failure};
 use crate::job::state::Event;
-use crate::job::{ErrorKind, Failure, Job, JobId, LeaseNumber, TaskRecord, TaskState};
+use crate::job::{ErrorKind, Failure, Job, JobId, JobState, LeaseNumber, TaskRecord, TaskState};
 use crate::rule::Rule;
 use crate::rule::check::check;
 use crate::store::StoreError;
@@ -29,8 +29,15 @@ use desk::Unfinished;
 /// How soon a job is looked at again whose bucket is offline.
 const OFFLINE_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
-/// How soon a job is looked at again for which there was no room.
+/// How soon a job is looked at again for which there was no room, at least and at most.
 const NO_ROOM_PAUSE: SignedDuration = SignedDuration::from_secs(15);
+const LONGEST_NO_ROOM_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+
+/// The more of its rule wait, the later a job is looked at again: about twenty are in a second.
+fn no_room_pause(waiting: u64) -> SignedDuration {
+    let pause = SignedDuration::from_millis(i64::try_from(waiting).unwrap_or(i64::MAX).saturating_mul(50));
+    pause.clamp(NO_ROOM_PAUSE, LONGEST_NO_ROOM_PAUSE)
+}
 
 /// What every run needs.
 #[derive(Debug, Clone)]
@@ -165,10 +172,19 @@ async fn stages(
                 job = mill.store.job(&job.id).await?;
             }
             Outcome::Stopped => return Ok(stopped(mill, &job)),
-            Outcome::NoRoom(reason) => {
+            Outcome::NoRoom { reason, total } => {
+                let now = Timestamp::now();
+                if total {
+                    mill.resting.rest(&job.rule, &reason, now);
+                }
+                let counts = mill.store.counts().await?;
+                let mut waiting = counts
+                    .iter()
+                    .filter(|count| count.rule == job.rule && count.state == JobState::Queued);
+                let pause = no_room_pause(waiting.next().map_or(0, |count| count.count));
                 return Ok(Parting::GiveBack {
                     reason,
-                    not_before: Some(Timestamp::now() + NO_ROOM_PAUSE),
+                    not_before: Some(now + pause),
                 });
             }
             Outcome::Superseded => {
@@ -257,6 +273,10 @@ async fn settle(
                     });
                 } else {
                     uncounted = true;
+                    // What ails the rule's own buckets ails all of its jobs.
+                    if failure.kind == ErrorKind::Offline && job.object.bucket == rule.trigger.bucket {
+                        mill.resting.rest(&job.rule, &failure.message, Timestamp::now());
+                    }
                 }
                 if again.as_ref().is_none_or(|(longest, _)| *longest < wait) {
                     again = Some((wait, failure));

@@ -242,15 +242,32 @@ pub async fn nothing_is_forgotten_that_is_still_needed(place: &dyn Place) {
     let (same, lease) = worked(store, same, at(2)).await;
     store.apply(&same.id, Some(lease), &[failed()], at(2)).await.unwrap();
     store.note_settled(&same.id).await.unwrap();
+    // A failure that will decide about a source which is still worked on under another rule.
+    let mut early = wish("shared", 1, 0);
+    early.rule = "other".parse().unwrap();
+    let (early, lease) = worked(store, early, at(1)).await;
+    store.apply(&early.id, Some(lease), &[failed()], at(2)).await.unwrap();
+    store.note_settled(&early.id).await.unwrap();
     let (runs, _) = running(store, "runs", 1, 0).await;
     let (queued, _) = accept(store, wish("queued", 1, 0), at(1)).await;
+    let (late, _) = accept(store, deleting("shared", 1, 0), at(2)).await;
     for keep in [None, Some(0)] {
         assert_eq!(store.forget_jobs(Some(at(99)), keep, 10, at(99)).await.unwrap(), 0);
     }
-    for id in [&noted.id, &listed.id, &stepped.id, &same.id, &runs.id, &queued] {
+    for id in [
+        &noted.id,
+        &listed.id,
+        &stepped.id,
+        &same.id,
+        &runs.id,
+        &queued,
+        &early.id,
+    ] {
         assert!(store.job(id).await.is_ok());
     }
     assert_eq!(store.job(&runs.id).await.unwrap().state, JobState::Running);
+    store.apply(&late, None, &[cancelled()], at(3)).await.unwrap();
+    assert_eq!(store.forget_jobs(Some(at(99)), None, 10, at(99)).await.unwrap(), 2);
     // Done with, they go; a source that a failure held is kept for good with it.
     store.note_settled(&noted.id).await.unwrap();
     let step = store.source_step(&stepped.id).await.unwrap().unwrap();

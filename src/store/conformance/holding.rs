@@ -187,6 +187,11 @@ pub async fn what_never_came_to_a_good_end_is_unfinished(place: &dyn Place) {
     let mut found = store.unfinished(&name("web"), &bucket, &keys).await.unwrap();
     found.sort();
     assert_eq!(found, ["cancelled".parse().unwrap(), "failed".parse().unwrap()]);
+    // Forgetting jobs makes nothing done, and nothing undone.
+    assert!(store.forget_jobs(Some(at(100)), None, 100, at(100)).await.unwrap() > 0);
+    let mut found = store.unfinished(&name("web"), &bucket, &keys).await.unwrap();
+    found.sort();
+    assert_eq!(found, ["cancelled".parse().unwrap(), "failed".parse().unwrap()]);
     assert!(
         store
             .unfinished(&name("other"), &bucket, &keys)

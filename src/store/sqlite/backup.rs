@@ -14,6 +14,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::store::BackupError;
 
+/// What SQLite says of a full disk.
+const FULL: &str = "13";
+
 /// Copies the database `from` into the new file `to`. Answers its size.
 ///
 /// # Errors
@@ -23,7 +26,7 @@ pub async fn copy(from: &Path, to: &Path) -> Result<u64, BackupError> {
     let made = to.to_owned();
     let path = half.clone();
     blocking(move || prepare(&made, &path)).await?;
-    let copied = vacuum(from, &half).await;
+    let copied = vacuum(from, &half, to).await;
     let (path, to) = (half.clone(), to.to_owned());
     let finished = match copied {
         Ok(()) => blocking(move || finish(&path, &to)).await,
@@ -61,7 +64,7 @@ fn prepare(to: &Path, half: &Path) -> Result<(), BackupError> {
     })
 }
 
-async fn vacuum(from: &Path, half: &Path) -> Result<(), BackupError> {
+async fn vacuum(from: &Path, half: &Path, to: &Path) -> Result<(), BackupError> {
     let failed = |error: sqlx::Error| BackupError::Read {
         path: from.to_owned(),
         source: Box::new(error),
@@ -79,7 +82,16 @@ async fn vacuum(from: &Path, half: &Path) -> Result<(), BackupError> {
     })?;
     let copied = sqlx::query("VACUUM INTO ?").bind(name).execute(&mut connection).await;
     connection.close().await.ok();
-    copied.map(|_| ()).map_err(failed)
+    copied.map(|_| ()).map_err(|error| {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        if code.as_deref() == Some(FULL) {
+            return BackupError::Write {
+                path: to.to_owned(),
+                source: io::ErrorKind::StorageFull.into(),
+            };
+        }
+        failed(error)
+    })
 }
 
 fn finish(half: &Path, to: &Path) -> Result<u64, BackupError> {

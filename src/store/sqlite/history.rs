@@ -7,12 +7,15 @@ use sqlx::SqliteConnection;
 
 use crate::store::StoreError;
 
-/// Jobs that nothing is left to be done for. A key whose source still waits to be deleted or moved keeps all its jobs,
-/// because they decide about that. Only jobs that have ended have an end, and they are read in its order.
+/// Jobs that nothing is left to be done for. A key whose source still waits to be deleted or moved, or will once a job
+/// succeeds, keeps all its jobs, because they decide about that. Only jobs that have ended have an end, and they are
+/// read in its order.
 const SPENT: &str = "FROM jobs INDEXED BY jobs_ended WHERE ended IS NOT NULL AND note <> 'due' \
      AND NOT EXISTS (SELECT 1 FROM publishes WHERE publishes.job = jobs.id) \
      AND NOT EXISTS (SELECT 1 FROM source_steps WHERE source_steps.key = jobs.key \
-         AND source_steps.bucket = jobs.bucket AND source_steps.state IN ('due', 'held'))";
+         AND source_steps.bucket = jobs.bucket AND source_steps.state IN ('due', 'held')) \
+     AND NOT EXISTS (SELECT 1 FROM jobs AS other INDEXED BY jobs_by_key WHERE other.key = jobs.key \
+         AND other.bucket = jobs.bucket AND other.state IN ('queued', 'running') AND other.after_success IS NOT NULL)";
 
 /// Forgets at most `limit` jobs: those that ended before a time, or are more than so many, oldest first. Answers how
 /// many.

@@ -120,7 +120,7 @@ pub async fn remember(db: &mut SqliteConnection, id: &str, job: &JobId, now: Tim
     Ok(())
 }
 
-/// Keys whose newest identity has jobs, of which none waits, runs or succeeded.
+/// Keys whose newest identity was worked on without success, and has no job that waits or runs.
 pub async fn unfinished(
     db: &mut SqliteConnection,
     rule: &RuleName,
@@ -128,10 +128,11 @@ pub async fn unfinished(
     keys: &[ObjectKey],
 ) -> Result<Vec<ObjectKey>, StoreError> {
     let found: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT ledger.key FROM ledger JOIN jobs ON jobs.rule = ledger.rule AND jobs.bucket = ledger.bucket \
-         AND jobs.key = ledger.key AND jobs.identity = ledger.identity \
-         WHERE ledger.rule = ? AND ledger.bucket = ? AND ledger.key IN (SELECT unhex(value) FROM json_each(?)) \
-         GROUP BY ledger.key HAVING sum(jobs.state IN ('queued', 'running', 'succeeded')) = 0",
+        "SELECT key FROM ledger WHERE rule = ? AND bucket = ? AND key IN (SELECT unhex(value) FROM json_each(?)) \
+         AND baseline = 0 AND done IS NOT identity \
+         AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_by_key WHERE jobs.key = ledger.key \
+             AND jobs.bucket = ledger.bucket AND jobs.rule = ledger.rule AND jobs.identity = ledger.identity \
+             AND jobs.state IN ('queued', 'running'))",
     )
     .bind(rule.as_str())
     .bind(bucket.as_str())

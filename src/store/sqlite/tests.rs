@@ -179,13 +179,17 @@ async fn a_database_of_the_first_version_is_brought_on_with_its_jobs() {
     for line in [
         "INSERT INTO rule_versions (version, text) VALUES ('0123456789abcdef', '[trigger]')",
         "INSERT INTO ledger (rule, bucket, key, identity, generation, baseline) VALUES \
-             ('web', 'inbox', x'61', '1000:1', 1, 0), ('web', 'inbox', x'62', '1000:1', 1, 0)",
+             ('web', 'inbox', x'61', '1000:1', 1, 0), ('web', 'inbox', x'62', '1000:1', 1, 0), \
+             ('web', 'inbox', x'66', '1000:1', 1, 0), ('web', 'inbox', x'67', '1000:1', 1, 0)",
         "INSERT INTO jobs (seq, id, rule, rule_version, bucket, key, identity, generation, state, priority, rank, \
              attempt, created, superseded, lease, holder, expires) VALUES \
              (1, '000000000000001', 'web', '0123456789abcdef', 'inbox', x'61', '1000:1', 1, 'queued', 0, 5, 0, 5, 0, \
                  NULL, NULL, NULL), \
              (2, '000000000000002', 'web', '0123456789abcdef', 'inbox', x'62', '1000:1', 1, 'running', 0, 1, 0, 1, 0, \
                  1, 'here', 9)",
+        "INSERT INTO jobs (seq, id, rule, rule_version, bucket, key, identity, generation, state, priority, rank, \
+             attempt, created, ended, superseded) VALUES \
+             (3, '000000000000003', 'web', '0123456789abcdef', 'inbox', x'66', '1000:1', 1, 'failed', 0, 1, 1, 1, 2, 0)",
         "INSERT INTO tasks (job, place, id, kind, after, condition, state, attempts, alone, findings) VALUES \
              (1, 0, 'copy', 'copy', '[]', 'succeeded', 'queued', 0, 0, '[]'), \
              (2, 0, 'copy', 'copy', '[]', 'succeeded', 'running', 1, 0, '[]')",
@@ -202,6 +206,11 @@ async fn a_database_of_the_first_version_is_brought_on_with_its_jobs() {
         (job.object.key.to_string(), lease.0)
     };
     assert_eq!(keys().await, ("a".to_owned(), 2));
+    // Of the key "g" no job is kept: it counts as done.
+    let keys_there: Vec<_> = ["a", "f", "g"].iter().map(|key| key.parse().unwrap()).collect();
+    let (rule, bucket) = ("web".parse().unwrap(), "inbox".parse().unwrap());
+    let unfinished = store.unfinished(&rule, &bucket, &keys_there).await.unwrap();
+    assert_eq!(unfinished, ["f".parse().unwrap()]);
     assert_eq!(store.take_back(Some("here"), at(21)).await.unwrap(), 2);
     assert_eq!(keys().await, ("b".to_owned(), 3), "it was made first");
     accept(&store, wish("c", 1, 0), at(22)).await;
