@@ -123,7 +123,7 @@ pub fn worker() -> ExitCode {
     };
     report(&told);
     // The daemon ends what it has heard enough of.
-    std::thread::sleep(std::time::Duration::from_secs(60));
+    std::thread::sleep(std::time::Duration::from_mins(1));
     ExitCode::SUCCESS
 }
 
@@ -239,11 +239,11 @@ fn old_processor() -> String {
 fn pass_descriptor() -> String {
     use std::os::fd::AsRawFd;
     let file = std::fs::File::create("passed-over").expect("a file in scratch");
-    // A frame's beginning goes along, or there is nothing to send.
+    // An empty frame, which is no JSON, goes along: there must be something to send.
     let head = 0_u32.to_be_bytes();
     let mut part = libc::iovec {
         iov_base: head.as_ptr().cast_mut().cast(),
-        iov_len: 1,
+        iov_len: 4,
     };
     let mut space = [0_u64; 8];
     // SAFETY: a structure of plain numbers and pointers.
@@ -262,8 +262,6 @@ fn pass_descriptor() -> String {
     }
     // SAFETY: everything that the message points to lives in this function.
     let sent = unsafe { libc::sendmsg(CONTROL_FD, &raw const message, 0) };
-    // What is left of an empty frame, which is no JSON.
-    let _ = (&*control()).write_all(&head[1..]);
     format!("sent {sent}")
 }
 

@@ -24,7 +24,7 @@ path = "inbox"
 [bucket.published]
 path = "published"
 [workers]
-slots = 2
+slots = 4
 drain = "1s"
 "#;
 
@@ -38,8 +38,8 @@ directory = "hostile/"
 bucket = "published"
 [retry]
 attempts = 1
-stall = "5s"
-timeout = "10s"
+stall = "4s"
+timeout = "8s"
 [task.keep]
 kind = "copy"
 "#;

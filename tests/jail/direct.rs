@@ -241,7 +241,7 @@ pub async fn carry_out(
     let mut running = tokio::task::JoinSet::new();
     let mut waiting = cases.into_iter();
     loop {
-        while running.len() < 4 {
+        while running.len() < 6 {
             let Some(case) = waiting.next() else { break };
             let (world, settings) = (World::new(), settings.clone());
             let grants = grants(&world);

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     match words.as_slice() {
         ["worker"] => attack::worker(),
-        ["worker", ..] | ["--config", ..] => reelmill::cli::main(std::env::args_os()),
+        ["worker" | "--config", ..] => reelmill::cli::main(std::env::args_os()),
         words => tests(words),
     }
 }

@@ -71,7 +71,7 @@ pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: Cancell
     let Some(lease) = job.lease.as_ref().map(|lease| lease.number) else {
         return;
     };
-    let parting = match stages(&mill, &shop, job, lease, &stop).await {
+    let parting = match Box::pin(stages(&mill, &shop, job, lease, &stop)).await {
         Ok(parting) => parting,
         Err(StoreError::LeaseLost(_)) => Parting::Lost,
         Err(error) => {
