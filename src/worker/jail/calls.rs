@@ -88,7 +88,7 @@ pub(super) const KNOWN: &[Call] = calls![
     SYS_shmget SYS_shmat SYS_semget SYS_msgget SYS_mq_open SYS_setpriority SYS_ioprio_set SYS_setsid SYS_setpgid
     SYS_getpgid SYS_getsid SYS_wait4 SYS_waitid SYS_chdir SYS_fchdir SYS_openat2 SYS_close_range SYS_pkey_alloc
     SYS_pkey_mprotect SYS_capget SYS_syslog SYS_accept4 SYS_bind SYS_connect SYS_listen SYS_setsockopt SYS_getsockname
-    SYS_umask SYS_setrlimit
+    SYS_setrlimit
 ];
 
 /// Taken back: answered with an error that libraries expect there and live with.
@@ -100,6 +100,8 @@ const ANSWERED: &[(i32, &[Call])] = &[
         EPERM,
         calls![SYS_memfd_create SYS_sched_setattr SYS_sched_getattr SYS_sched_setparam SYS_sched_setscheduler SYS_sched_setaffinity],
     ),
+    // What all may write to is not a worker's to say; the maker of pixel loops asks beside its temporary files.
+    (EPERM, calls![SYS_umask]),
     (ENOTSOCK, calls![SYS_getpeername]),
     // Takes room that no length shows, and more in an instant than could be written.
     (EOPNOTSUPP, calls![SYS_fallocate]),
