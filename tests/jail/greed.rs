@@ -65,9 +65,17 @@ pub fn take(greed: Greed) -> String {
         }
         Greed::NamelessDisk => nameless(),
         Greed::Files => {
-            for number in 0..1_000_000 {
+            for number in 0..1_000_000_u64 {
                 if std::fs::write(format!("f{number}"), b"").is_err() {
                     return format!("{number} files");
+                }
+                // On a slow disk this would be a stall otherwise.
+                if number % 100 == 0 {
+                    let buffers = number;
+                    say(&FromWorker::Progress(Progress {
+                        buffers,
+                        ..Progress::default()
+                    }));
                 }
             }
             "a million files".to_owned()
