@@ -528,10 +528,7 @@ fn row(file: &Path, at: &str, y: u32, width: u32) -> Vec<u8> {
 
 #[test]
 fn a_part_shows_the_frames_of_that_part() {
-    for (name, like, start) in [
-        ("longer.mp4", "longer.mp4", 7.3),
-        ("longer.mkv", "longer.mp4", 7.3),
-    ] {
+    for (name, like, start) in [("longer.mp4", "longer.mp4", 7.3), ("longer.mkv", "longer.mp4", 7.3)] {
         let end = start + 1.7;
         let task =
             format!("kind = 'transcode'\nstart = '{start}s'\nend = '{end}s'\nvideo = {{ crf = 5 }}\naudio = 'none'");

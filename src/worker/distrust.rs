@@ -10,6 +10,10 @@ use crate::rule::TaskId;
 const LONGEST_TEXT: usize = 500;
 const MOST_ITEMS: usize = 1000;
 
+/// System calls, each of which becomes a line of the log.
+const MOST_CALLS: usize = 50;
+const LONGEST_NAME: usize = 40;
+
 /// Files that a plan asks for, each with its task.
 #[derive(Debug, Default)]
 pub struct Asked {
@@ -53,9 +57,10 @@ impl Asked {
             FromWorker::Media { media } => clean_media(media),
             FromWorker::Progress(_) | FromWorker::Done => {}
             FromWorker::Refused { calls } => {
-                calls.truncate(MOST_ITEMS);
+                calls.truncate(MOST_CALLS);
                 for (name, _) in calls {
                     clean(name);
+                    *name = name.chars().take(LONGEST_NAME).collect();
                 }
             }
             FromWorker::Output { task, file, .. } => {

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod inventory;
 pub mod jail;
 mod launch;
+mod manners;
 mod measure;
 pub mod protocol;
 pub mod registry;

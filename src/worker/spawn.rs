@@ -19,6 +19,7 @@ use super::ending::{Words, ended};
 use super::frame::{self, Frames};
 use super::jail::Terms;
 use super::launch::{bare, shed, starting};
+use super::manners::Manners;
 use super::measure;
 use super::protocol::{FromWorker, Progress, ToWorker, VERSION};
 use crate::config::{Jail, Plugins, Workers};
@@ -49,6 +50,8 @@ pub struct WorkerSettings {
     pub memory: u64,
     /// Where each gets a control group of its own.
     pub groups: Option<Groups>,
+    /// Act as a kernel of this Landlock version would; none: as this one. For tests.
+    pub landlock: Option<u32>,
 }
 
 impl WorkerSettings {
@@ -68,6 +71,7 @@ impl WorkerSettings {
             jail: workers.jail,
             memory: workers.memory,
             groups: None,
+            landlock: None,
         }
     }
 }
@@ -92,6 +96,7 @@ pub struct Worker {
     stderr: Option<ChildStderr>,
     words: Words,
     asked: Asked,
+    manners: Manners,
     scratch: PathBuf,
     limits: Limits,
     memory: u64,
@@ -102,6 +107,7 @@ pub struct Worker {
 /// What moved last, and when.
 #[derive(Debug)]
 struct Watch {
+    born: Instant,
     began: Instant,
     moved: Instant,
     progress: Progress,
@@ -112,6 +118,7 @@ struct Watch {
 impl Watch {
     fn from(now: Instant) -> Self {
         Self {
+            born: now,
             began: now,
             moved: now,
             progress: Progress::default(),
@@ -165,6 +172,7 @@ impl Worker {
             frames: Frames::default(),
             words: Words::default(),
             asked: Asked::default(),
+            manners: Manners::default(),
             scratch: scratch.to_owned(),
             limits,
             memory: settings.memory,
@@ -176,7 +184,7 @@ impl Worker {
                 jail: settings.jail,
                 grants: grants.clone(),
                 longest_file: limits.room,
-                landlock: None,
+                landlock: settings.landlock,
             },
             plugins: settings.plugins.clone(),
         };
@@ -240,7 +248,11 @@ impl Worker {
     /// How the worker ended, that it broke the protocol, that nothing moved, or that its time is over; it is dead then.
     pub async fn next(&mut self) -> Result<FromWorker, Failure> {
         let outcome = match self.receive().await {
-            Ok(message) => self.asked.admit(message),
+            Ok(message) => {
+                let lived = Instant::now().duration_since(self.watch.born);
+                let heard = self.manners.hear(&message, lived);
+                heard.and_then(|()| self.asked.admit(message))
+            }
             Err(failure) => Err(failure),
         };
         match outcome {
@@ -283,7 +295,11 @@ impl Worker {
     }
 
     fn reset_clocks(&mut self) {
-        self.watch = Watch::from(Instant::now());
+        let born = self.watch.born;
+        self.watch = Watch {
+            born,
+            ..Watch::from(Instant::now())
+        };
     }
 
     async fn say(&mut self, message: &ToWorker) -> Result<(), Failure> {
@@ -394,7 +410,13 @@ impl Worker {
                 ),
             ));
         }
-        let written = measure::written(&self.scratch);
+        let threads = measure::threads(self.pid);
+        if threads > measure::MOST_THREADS {
+            let told = format!("the worker started more than {} threads", measure::MOST_THREADS);
+            return Err(Failure::new(ErrorKind::JailViolation, told));
+        }
+        let mut written = measure::written(&self.scratch);
+        written.bytes = written.bytes.saturating_add(measure::nameless(self.pid, &self.scratch));
         if written.files > measure::MOST_FILES {
             let told = format!("the worker wrote more than {} files", measure::MOST_FILES);
             return Err(Failure::new(ErrorKind::JailViolation, told));

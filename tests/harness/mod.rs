@@ -34,6 +34,8 @@ grace = "1s"
 /// One daemon's world, in a directory that goes away with it.
 pub struct House {
     pub root: tempfile::TempDir,
+    /// Started as the daemon and for commands.
+    pub program: PathBuf,
     daemon: Option<Child>,
 }
 
@@ -44,7 +46,11 @@ impl House {
         for folder in ["rules", "inbox", "published", "state"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
-        let house = Self { root, daemon: None };
+        let house = Self {
+            root,
+            program: PathBuf::from(env!("CARGO_BIN_EXE_reelmill")),
+            daemon: None,
+        };
         fs::write(house.path("reelmill.toml"), CONFIG).unwrap();
         for (name, text) in rules {
             house.write_rule(name, text);
@@ -107,7 +113,7 @@ impl House {
 
     #[allow(clippy::disallowed_methods, reason = "a test starts the program under test")]
     pub fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reelmill"));
+        let mut command = std::process::Command::new(&self.program);
         command
             .arg("--config")
             .arg(self.path("reelmill.toml"))

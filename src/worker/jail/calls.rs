@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use libc::{EACCES, ENOSYS, ENOTSOCK, ENOTTY, EPERM};
+use libc::{EACCES, ENOSYS, ENOTSOCK, ENOTTY, EOPNOTSUPP, EPERM};
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
     apply_filter,
@@ -29,7 +29,7 @@ macro_rules! calls {
 /// Memory, threads, time, and what is open already.
 const ALLOWED: &[Call] = calls![
     SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev SYS_preadv2 SYS_pwritev2
-    SYS_lseek SYS_fstat SYS_newfstatat SYS_ftruncate SYS_fallocate SYS_fsync SYS_fdatasync SYS_fadvise64
+    SYS_lseek SYS_fstat SYS_newfstatat SYS_ftruncate SYS_fsync SYS_fdatasync SYS_fadvise64
     SYS_sync_file_range SYS_close SYS_dup SYS_dup3 SYS_unlinkat SYS_renameat SYS_renameat2 SYS_mkdirat SYS_getdents64
     SYS_faccessat SYS_faccessat2 SYS_readlinkat SYS_statfs SYS_fstatfs SYS_getcwd SYS_flock SYS_copy_file_range
     SYS_munmap SYS_mremap SYS_brk SYS_madvise SYS_membarrier SYS_mincore
@@ -42,7 +42,7 @@ const ALLOWED: &[Call] = calls![
     SYS_ppoll SYS_pselect6 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_eventfd2 SYS_pipe2
     SYS_sendmsg SYS_recvmsg SYS_sendto SYS_recvfrom SYS_shutdown SYS_getsockopt
     SYS_getrandom SYS_getpid SYS_gettid SYS_getppid SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_getcpu SYS_uname
-    SYS_sysinfo SYS_umask SYS_exit SYS_exit_group
+    SYS_sysinfo SYS_exit SYS_exit_group
 ];
 
 /// Older forms of the same, where the processor's list has them.
@@ -88,6 +88,7 @@ pub(super) const KNOWN: &[Call] = calls![
     SYS_shmget SYS_shmat SYS_semget SYS_msgget SYS_mq_open SYS_setpriority SYS_ioprio_set SYS_setsid SYS_setpgid
     SYS_getpgid SYS_getsid SYS_wait4 SYS_waitid SYS_chdir SYS_fchdir SYS_openat2 SYS_close_range SYS_pkey_alloc
     SYS_pkey_mprotect SYS_capget SYS_syslog SYS_accept4 SYS_bind SYS_connect SYS_listen SYS_setsockopt SYS_getsockname
+    SYS_setrlimit
 ];
 
 /// Taken back: answered with an error that libraries expect there and live with.
@@ -99,7 +100,20 @@ const ANSWERED: &[(i32, &[Call])] = &[
         EPERM,
         calls![SYS_memfd_create SYS_sched_setattr SYS_sched_getattr SYS_sched_setparam SYS_sched_setscheduler SYS_sched_setaffinity],
     ),
+    // What all may write to is not a worker's to say; the maker of pixel loops asks beside its temporary files.
+    (EPERM, calls![SYS_umask]),
     (ENOTSOCK, calls![SYS_getpeername]),
+    // Takes room that no length shows, and more in an instant than could be written.
+    (EOPNOTSUPP, calls![SYS_fallocate]),
+];
+
+/// What a device is steered with never: descriptors that send signals to others, and typing on a terminal.
+const FORBIDDEN_STEERING: [u64; 5] = [
+    0x8901, // FIOSETOWN
+    0x8902, // SIOCSPGRP
+    0x5452, // FIOASYNC
+    0x5412, // TIOCSTI
+    0x541c, // TIOCLINUX
 ];
 
 /// With `network`; files and name service are Landlock's matter.
@@ -110,6 +124,9 @@ const NETWORK: &[Call] = calls![
 
 /// `PR_SET_VMA`: names a piece of memory.
 const SET_VMA: u64 = 0x5356_4d41;
+
+/// `O_TMPFILE` without the flag for directories that is part of it.
+const NAMELESS: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 type Outcome<T> = Result<T, String>;
@@ -127,10 +144,26 @@ pub(super) fn shut(terms: &Terms) -> Outcome<()> {
             }
         }
     }
-    if !network {
+    if network {
+        // Other families reach what no Landlock shuts: sockets of this machine that have names in its file system.
+        let elsewhere = [differs(0, word(libc::AF_INET)?)?, differs(0, word(libc::AF_INET6)?)?];
+        let rules = answered.entry(EPERM).or_default();
+        rules.insert(libc::SYS_socket, vec![when(&elsewhere)?]);
+    } else {
         answered.entry(EPERM).or_default().insert(libc::SYS_socket, Vec::new());
     }
+    if devices {
+        let rules = answered.entry(ENOTTY).or_default();
+        rules.insert(libc::SYS_ioctl, any_of(1, &FORBIDDEN_STEERING)?);
+    }
+    let made = word(libc::O_CREAT)?;
+    let privileged = |bit: libc::mode_t| when(&[masked(2, made, made)?, masked(3, u64::from(bit), u64::from(bit))?]);
+    let executable = masked(2, word(libc::PROT_EXEC)?, word(libc::PROT_EXEC)?)?;
+    let shared = masked(3, word(libc::MAP_SHARED)?, word(libc::MAP_SHARED)?)?;
     let refused: &[(i32, i64, SeccompRule)] = &[
+        // Pixel loops that are compiled into a file of the scratch directory would be a crash on a full disk; the maker
+        // of them takes plain memory then.
+        (EACCES, libc::SYS_mmap, when(&[executable.clone(), shared])?),
         // Whoever handled the signal of the trap could go on as if nothing were.
         (EPERM, libc::SYS_rt_sigaction, when(&[is(0, word(libc::SIGSYS)?)?])?),
         // Truncates what may only be read; older versions of Landlock let that pass.
@@ -139,6 +172,22 @@ pub(super) fn shut(terms: &Terms) -> Outcome<()> {
             libc::SYS_openat,
             when(&[masked(2, word(libc::O_TRUNC | libc::O_ACCMODE)?, word(libc::O_TRUNC)?)?])?,
         ),
+        // Opened neither to read nor to write: Landlock asks for nothing then, and the kernel truncates.
+        (
+            EACCES,
+            libc::SYS_openat,
+            when(&[masked(2, word(libc::O_ACCMODE)?, word(libc::O_ACCMODE)?)?])?,
+        ),
+        // Files without names take room that nobody sees.
+        (
+            EOPNOTSUPP,
+            libc::SYS_openat,
+            when(&[masked(2, word(NAMELESS)?, word(NAMELESS)?)?])?,
+        ),
+        // A result must not run as its owner.
+        (EPERM, libc::SYS_openat, privileged(libc::S_ISUID)?),
+        (EPERM, libc::SYS_openat, privileged(libc::S_ISGID)?),
+        (EPERM, libc::SYS_openat, privileged(libc::S_ISVTX)?),
         (EPERM, libc::SYS_prlimit64, when(&[not(2, 0)?])?),
     ];
     for (error, number, rule) in refused {
@@ -146,7 +195,6 @@ pub(super) fn shut(terms: &Terms) -> Outcome<()> {
         rules.entry(*number).or_default().push(rule.clone());
     }
     if terms.jail == Jail::Strict {
-        let executable = masked(2, word(libc::PROT_EXEC)?, word(libc::PROT_EXEC)?)?;
         for number in [libc::SYS_mmap, libc::SYS_mprotect] {
             let rules = answered.entry(EACCES).or_default();
             rules
@@ -188,7 +236,12 @@ fn passing(terms: &Terms, answered: &BTreeMap<i32, Rules>) -> Outcome<Rules> {
         rules.insert(number, Vec::new());
     }
     #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_open, vec![when(&[masked(1, word(libc::O_TRUNC)?, 0)?])?]);
+    {
+        let plain = word(libc::O_TRUNC | libc::O_CREAT | NAMELESS | libc::O_ACCMODE)?;
+        let ways = [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR];
+        let ways = ways.into_iter().map(|way| when(&[masked(1, plain, word(way)?)?]));
+        rules.insert(libc::SYS_open, ways.collect::<Outcome<Vec<_>>>()?);
+    }
 
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![when(&[is(0, own)?])?]);
@@ -258,6 +311,10 @@ fn is(argument: u8, value: u64) -> Outcome<SeccompCondition> {
 
 fn not(argument: u8, value: u64) -> Outcome<SeccompCondition> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, value).map_err(|error| error.to_string())
+}
+
+fn differs(argument: u8, value: u64) -> Outcome<SeccompCondition> {
+    condition(argument, SeccompCmpOp::Ne, value)
 }
 
 fn masked(argument: u8, mask: u64, value: u64) -> Outcome<SeccompCondition> {

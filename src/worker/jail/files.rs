@@ -69,12 +69,12 @@ fn build(grants: &Grants, newest: ABI) -> Result<(), Box<dyn std::error::Error>>
     let mut open = |path: &Path, access: BitFlags<AccessFs>| -> Result<(), Box<dyn std::error::Error>> {
         let directory = path.is_dir();
         let found = PathFd::new(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let access = if directory {
-            access
+        let known = if directory {
+            AccessFs::from_all(newest)
         } else {
-            access & AccessFs::from_file(newest)
+            AccessFs::from_file(newest)
         };
-        (&mut made).add_rule(PathBeneath::new(found, access))?;
+        (&mut made).add_rule(PathBeneath::new(found, access & known))?;
         Ok(())
     };
     open(Path::new("."), scratch)?;

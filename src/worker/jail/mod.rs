@@ -42,6 +42,8 @@ pub fn enter(terms: &Terms) -> Result<Option<u32>, String> {
     // Who writes too much is told so, and need not die of it.
     // SAFETY: sets how a signal is handled; no function of ours is called.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    // Where memory ends, the kernel looks for whom to end: a worker first. Not everywhere may that be said.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     limit(libc::RLIMIT_MEMLOCK, 0)?;
     limit(libc::RLIMIT_MSGQUEUE, 0)?;
     if terms.jail == Jail::Off {
