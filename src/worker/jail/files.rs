@@ -15,6 +15,16 @@ pub const OLDEST_LANDLOCK: u32 = 2;
 
 const NEWEST: ABI = ABI::V7;
 
+/// Without these no host is found by its name, and no certificate is believed.
+const NAMES_OF_HOSTS: [&str; 6] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/ssl/certs",
+    "/run/systemd/resolve",
+];
+
 /// Which version of Landlock this kernel has; none where it is missing or not enabled.
 #[must_use]
 pub fn landlock_version() -> Option<u32> {
@@ -78,6 +88,11 @@ fn build(grants: &Grants, newest: ABI) -> Result<(), Box<dyn std::error::Error>>
         Ok(())
     };
     open(Path::new("."), scratch)?;
+    if grants.network {
+        for path in NAMES_OF_HOSTS.iter().map(Path::new).filter(|path| path.exists()) {
+            open(path, AccessFs::ReadFile | AccessFs::ReadDir)?;
+        }
+    }
     for path in &grants.reads {
         open(path, AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
