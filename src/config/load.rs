@@ -247,7 +247,7 @@ fn workers(mut table: Table<'_>) -> Option<Workers> {
     let drain = span(&mut table, "drain", 30, 0..=86_400);
     let min_free = or_default(table.get("min_free"), usual.min_free, Value::size);
     let memory = or_default(table.get("memory"), usual.memory, memory);
-    let jail = or_default(table.get("jail"), usual.jail, |value| value.one_of(&Jail::ALL, &[]));
+    let jail = or_default(table.get("jail"), usual.jail, jail);
     table.finish(&["nice"]);
     Some(Workers {
         slots: slots?,
@@ -256,6 +256,20 @@ fn workers(mut table: Table<'_>) -> Option<Workers> {
         memory: memory?,
         jail: jail?,
     })
+}
+
+fn jail(value: &Value<'_>) -> Option<Jail> {
+    let jail = value.one_of(&Jail::ALL, &[])?;
+    if jail == Jail::Off {
+        value.warning(
+            format!(
+                "`{}` is off: whoever made a medium may do whatever the daemon may",
+                value.path
+            ),
+            "\"on\", where the kernel can: `reelmill doctor` says so",
+        );
+    }
+    Some(jail)
 }
 
 /// Less than this no film can be decoded in.

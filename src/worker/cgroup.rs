@@ -1,7 +1,7 @@
 //! A control group for each worker, where systemd has delegated that to the daemon (`Delegate=yes`, cgroups v2).
 //!
 //! The kernel then holds a worker to its memory at every instant and ends all of it at once, where looking from outside
-//! ([`super::measure`]) comes round some times a second. Where nothing is delegated, looking has to do.
+//! (`measure`) comes round some times a second. Where nothing is delegated, looking has to do.
 
 use std::fs;
 use std::io;

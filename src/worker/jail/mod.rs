@@ -1,7 +1,7 @@
 //! The point after which a worker may do nothing but its work.
 //!
-//! Landlock shuts the file system but for the scratch directory and what the run was granted ([`files`]); a filter of
-//! system calls shuts the rest of the kernel ([`calls`]). Both are kept by the kernel from then on, whoever has taken
+//! Landlock shuts the file system but for the scratch directory and what the run was granted (`files`); a filter of
+//! system calls shuts the rest of the kernel (`calls`). Both are kept by the kernel from then on, whoever has taken
 //! the process over.
 
 mod calls;
