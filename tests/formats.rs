@@ -618,3 +618,111 @@ fn a_pipeline_in_the_rules_own_words_does_what_it_says() {
         assert!(made.said().contains(reason), "{launch}: {}", made.said());
     }
 }
+
+/// A film of eight seconds that flashes and beeps at each full second from the first on, with this sound, in this form.
+fn flashing(folder: &Path, name: &str, sound: &str) -> PathBuf {
+    let file = folder.join(name);
+    let film = "color=black:s=320x180:r=25:d=8,drawbox=c=white:t=fill:enable='lt(mod(t,1),0.079)*gte(t,0.9)'";
+    let beeps = "aevalsrc='0.6*sin(2*PI*1000*t)*lt(mod(t,1),0.08)*gte(t,0.9)':s=48000:d=8";
+    let made = command("ffmpeg")
+        .args([
+            "-nostdin", "-v", "error", "-f", "lavfi", "-i", film, "-f", "lavfi", "-i", beeps,
+        ])
+        .args([
+            "-c:v", "libx264", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", sound, "-ac", "2",
+        ])
+        .arg(&file)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    file
+}
+
+/// When the first flash and the first beep come, in seconds.
+fn flash_and_beep(file: &Path) -> (f64, f64) {
+    let ran = command("ffmpeg")
+        .args(["-nostdin", "-hide_banner", "-i"])
+        .arg(file)
+        .args([
+            "-vf",
+            "blackdetect=d=0.1:pix_th=0.5",
+            "-af",
+            "silencedetect=d=0.1:n=-20dB",
+        ])
+        .args(["-fps_mode", "passthrough", "-f", "null", "-"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let first = |word: &str| -> f64 {
+        let at = said.find(word).unwrap_or_else(|| panic!("no {word} in {said}")) + word.len();
+        said[at..].split_whitespace().next().unwrap().parse().unwrap()
+    };
+    (first("black_end:"), first("silence_end:"))
+}
+
+#[test]
+fn sound_stays_with_its_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let mp4 = flashing(folder.path(), "a.mp4", "aac");
+    let mkv = flashing(folder.path(), "b.mkv", "libopus");
+    let ts = flashing(folder.path(), "c.ts", "aac");
+    let late = folder.path().join("late.mp4");
+    let made = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(&mp4)
+        .args(["-af", "atrim=start=0.7", "-c:v", "copy", "-c:a", "aac"])
+        .arg(&late)
+        .status();
+    assert!(made.unwrap().success());
+    let mut wrong = Vec::new();
+    for (source, task, flash) in [
+        (&mp4, "", 1.0),
+        (&mp4, "audio = { codec = 'mp3' }", 1.0),
+        (&mp4, "audio = { codec = 'opus' }", 1.0),
+        (&mkv, "audio = 'copy'", 1.0),
+        (&mp4, "container = 'mkv'", 1.0),
+        (&mp4, "container = 'mkv'\naudio = { codec = 'aac', rate = 8000 }", 1.1),
+        (&mp4, "container = 'ts'", 1.0),
+        (&mp4, "container = 'ts'\nvideo = 'copy'\naudio = { codec = 'mp3' }", 1.0),
+        (&mp4, "container = 'mov'\nvideo = 'copy'", 1.0),
+        (
+            &mp4,
+            "container = 'webm'\nvideo = { codec = 'vp8' }\nstart = '3300ms'",
+            0.7,
+        ),
+        (&mkv, "start = '3300ms'", 0.7),
+        (&ts, "container = 'mkv'\nvideo = 'copy'\naudio = 'copy'", 1.0),
+        (&ts, "start = '3300ms'", 0.7),
+        (&ts, "container = 'ts'\nstart = '3300ms'", 0.7),
+        (&late, "", 1.0),
+        (&late, "container = 'mkv'", 1.0),
+    ] {
+        let made = Made::of(source, &format!("kind = 'transcode'\n{task}"));
+        let (seen, heard) = flash_and_beep(&made.file());
+        if (seen - heard).abs() > 0.012 || (seen - flash).abs() > 0.05 {
+            wrong.push(format!(
+                "{}: {task}: flash at {seen}, beep at {heard}",
+                source.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn stills_of_mpeg_streams_are_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let ts = flashing(folder.path(), "c.ts", "aac");
+    let made = Made::of(&ts, "kind = 'snapshot'\nat = ['3040ms']\nformat = 'png'");
+    let shown = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(made.file())
+        .args(["-vf", "scale=1:1,format=gray", "-f", "rawvideo", "-"])
+        .output()
+        .unwrap();
+    assert!(
+        shown.stdout[0] > 200,
+        "the flash of the third second: {:?}",
+        shown.stdout
+    );
+}

@@ -1,4 +1,5 @@
-//! The boxes of an MP4 file (ISO/IEC 14496-12): where its index lies, and which way its film is turned.
+//! The boxes of an MP4 file (ISO/IEC 14496-12): where its index lies, which way its film is turned, and where its sound
+//! begins.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -57,17 +58,10 @@ const UNIT: [u8; 4] = [0x40, 0, 0, 0];
 /// # Errors
 /// Where the file cannot be read or written, or has no film.
 pub fn turn(file: &mut (impl Read + Write + Seek), degrees: u32) -> io::Result<()> {
-    let place = index(file, |_| ())?;
-    let length = usize::try_from((place.end - place.start).min(LARGEST_INDEX)).unwrap_or(usize::MAX);
-    let mut index = vec![0; length];
-    file.seek(SeekFrom::Start(place.start))?;
-    file.read_exact(&mut index)?;
-    let film = inner(&index, 0..index.len())
-        .into_iter()
-        .filter(|(name, _)| name == b"trak")
-        .find(|(_, track)| is_film(&index, track.clone()));
-    let header = film.and_then(|(_, track)| find(&index, track, *b"tkhd"));
-    let missing = || io::Error::new(io::ErrorKind::InvalidData, "the file has no film");
+    let (place, index) = whole_index(file)?;
+    let film = track(&index, *b"vide");
+    let header = film.and_then(|track| find(&index, track, *b"tkhd"));
+    let missing = || missing("film");
     let header = header.ok_or_else(missing)?;
     // Version 1 has times of 64 bits.
     let matrix = header.start + if index.get(header.start) == Some(&1) { 52 } else { 40 };
@@ -87,8 +81,146 @@ pub fn turn(file: &mut (impl Read + Write + Seek), degrees: u32) -> io::Result<(
         _ => [[&ZERO, &MINUS_ONE, &ZERO], [&ONE, &ZERO, &ZERO], [&ZERO, width, &UNIT]],
     };
     let written = rows.concat().concat();
-    file.seek(SeekFrom::Start(place.start + matrix as u64))?;
+    file.seek(SeekFrom::Start(place + matrix as u64))?;
     file.write_all(&written)
+}
+
+/// Writes into the sound's track that what is heard begins after so many samples: encoders put silence in front, and
+/// muxers do not say so. Puts the numbers of Opus into the order of their bytes that is right, where it is not.
+///
+/// # Errors
+/// Where the file cannot be read or written, or has no sound.
+pub fn prime(file: &mut (impl Read + Write + Seek), silent: u32) -> io::Result<()> {
+    let (place, mut index) = whole_index(file)?;
+    let sound = track(&index, *b"soun").ok_or_else(|| missing("sound"))?;
+    let header = |within: Option<Range<usize>>, name| within.and_then(|within| find(&index, within, name));
+    let all = Some(0..index.len());
+    let (film, media) = (header(all, *b"mvhd"), header(Some(sound.clone()), *b"mdia"));
+    let per_second = |header: Option<Range<usize>>| {
+        let header = header?;
+        number(
+            &index,
+            header.start + if index.get(header.start) == Some(&1) { 20 } else { 12 },
+        )
+    };
+    let entries = header(table(&index, media.clone()), *b"stsd");
+    let opus = entries.and_then(|entries| {
+        let entry = find(&index, entries.start + 8..entries.end, *b"Opus")?;
+        find(&index, entry.start + 28..entry.end, *b"dOps")
+    });
+    let scales = per_second(film.clone()).zip(per_second(header(media, *b"mdhd")));
+    let list = header(header(Some(sound.clone()), *b"edts"), *b"elst");
+    let track_header = header(Some(sound), *b"tkhd");
+    if let Some(opus) = opus {
+        order_opus(&mut index, opus.start);
+    }
+    if let (Some((whole, own)), Some(list)) = (scales.filter(|(_, own)| *own > 0), list) {
+        let shorter = u64::from(silent) * u64::from(whole) / u64::from(own);
+        let long = index.get(list.start) == Some(&1);
+        let (step, width) = if long { (20, 8) } else { (12, 4) };
+        // The last entry is the sound; one before it says that it begins late.
+        let last = number(&index, list.start + 4).and_then(|count| (count as usize).checked_sub(1));
+        let place = last.map(|last| list.start + 8 + last * step);
+        if let Some(entry) = place.filter(|at| at + step <= list.end) {
+            let late = entry - step.min(entry);
+            let gap = index.get(late..late + width).filter(|_| last > Some(0)).map(value);
+            if gap.is_some_and(|gap| gap > shorter) {
+                change(&mut index, late, width, |gap| gap - shorter);
+            } else {
+                change(&mut index, entry, width, |length| length.saturating_sub(shorter));
+                change(&mut index, entry + width, width, |from| from + u64::from(silent));
+            }
+            if let Some(header) = track_header {
+                shorten(&mut index, header.start, 20, shorter);
+            }
+        }
+    }
+    if let Some(film) = film {
+        let longest = longest_track(&index);
+        let (at, width) = duration(&index, film.start, 16);
+        change(&mut index, at, width, |length| {
+            longest.map_or(length, |longest| longest.min(length))
+        });
+    }
+    file.seek(SeekFrom::Start(place))?;
+    file.write_all(&index)
+}
+
+/// Where `moov`'s content begins in the file, and all of it.
+fn whole_index(file: &mut (impl Read + Seek)) -> io::Result<(u64, Vec<u8>)> {
+    let place = index(file, |_| ())?;
+    let length = place.end - place.start;
+    if length > LARGEST_INDEX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the index is too large"));
+    }
+    let mut index = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    file.seek(SeekFrom::Start(place.start))?;
+    file.read_exact(&mut index)?;
+    Ok((place.start, index))
+}
+
+fn missing(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the file has no {what}"))
+}
+
+/// The sample table of a track's media.
+fn table(index: &[u8], media: Option<Range<usize>>) -> Option<Range<usize>> {
+    find(index, find(index, media?, *b"minf")?, *b"stbl")
+}
+
+/// Some writers store the numbers of Opus with their last byte first. No rate is as large as they then are.
+fn order_opus(index: &mut [u8], at: usize) {
+    let rate = number(index, at + 4).unwrap_or(0);
+    if rate > 0xff_ffff {
+        for field in [at + 2..at + 4, at + 4..at + 8, at + 8..at + 10] {
+            if let Some(bytes) = index.get_mut(field) {
+                bytes.reverse();
+            }
+        }
+    }
+}
+
+/// Where the duration stands in a header of a film or track, and how wide it is; `short` is its place in version 0.
+fn duration(index: &[u8], header: usize, short: usize) -> (usize, usize) {
+    if index.get(header) == Some(&1) {
+        (header + short + 8, 8)
+    } else {
+        (header + short, 4)
+    }
+}
+
+fn shorten(index: &mut [u8], header: usize, short: usize, by: u64) {
+    let (at, width) = duration(index, header, short);
+    change(index, at, width, |length| length.saturating_sub(by));
+}
+
+fn longest_track(index: &[u8]) -> Option<u64> {
+    let tracks = inner(index, 0..index.len())
+        .into_iter()
+        .filter(|(name, _)| name == b"trak");
+    let lengths = tracks.filter_map(|(_, track)| {
+        let header = find(index, track, *b"tkhd")?;
+        let (at, width) = duration(index, header.start, 20);
+        index.get(at..at + width).map(value)
+    });
+    lengths.max()
+}
+
+fn value(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+fn number(index: &[u8], at: usize) -> Option<u32> {
+    let bytes = index.get(at..at + 4)?;
+    u32::try_from(value(bytes)).ok()
+}
+
+/// Changes a number of so many bytes.
+fn change(index: &mut [u8], at: usize, width: usize, to: impl FnOnce(u64) -> u64) {
+    if let Some(bytes) = index.get_mut(at..at + width) {
+        let changed = to(value(bytes)).to_be_bytes();
+        bytes.copy_from_slice(&changed[8 - width..]);
+    }
 }
 
 /// The boxes directly within this part of an index: their names and contents.
@@ -115,11 +247,18 @@ fn find(index: &[u8], within: Range<usize>, name: [u8; 4]) -> Option<Range<usize
         .find_map(|(found, content)| (found == name).then_some(content))
 }
 
-fn is_film(index: &[u8], track: Range<usize>) -> bool {
-    find(index, track, *b"mdia")
-        .and_then(|media| find(index, media, *b"hdlr"))
-        .and_then(|handler| index.get(handler.start + 8..handler.start + 12))
-        .is_some_and(|sort| sort == b"vide")
+/// The first track of film (`vide`) or sound (`soun`).
+fn track(index: &[u8], wanted: [u8; 4]) -> Option<Range<usize>> {
+    let is_wanted = |track: &Range<usize>| {
+        find(index, track.clone(), *b"mdia")
+            .and_then(|media| find(index, media, *b"hdlr"))
+            .and_then(|handler| index.get(handler.start + 8..handler.start + 12))
+            .is_some_and(|sort| sort == wanted)
+    };
+    let tracks = inner(index, 0..index.len())
+        .into_iter()
+        .filter(|(name, _)| name == b"trak");
+    tracks.map(|(_, track)| track).find(is_wanted)
 }
 
 #[cfg(test)]
@@ -174,6 +313,61 @@ mod tests {
         let expected = [ZERO, ONE, ZERO, MINUS_ONE, ZERO, ZERO, [1, 104, 0, 0], ZERO, UNIT].concat();
         assert_eq!(&after[matrix..matrix + 36], expected);
         assert!(turn(&mut Cursor::new(wrapped(b"moov", &track(b"soun"))), 90).is_err());
+    }
+
+    #[test]
+    fn sound_begins_after_its_silence_or_waits_so_much_less() {
+        let boxed = |name: &[u8; 4], content: Vec<u8>| {
+            let length = u32::try_from(content.len() + 8).expect("small");
+            [&length.to_be_bytes()[..], name, &content].concat()
+        };
+        let header = |at: usize, length: usize, numbers: &[u32]| {
+            let mut bytes = vec![0; length];
+            let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+            bytes[at..at + numbers.len()].copy_from_slice(&numbers);
+            bytes
+        };
+        let primed = |edits: &[[u32; 3]], length: u32| {
+            let count = u32::try_from(edits.len()).expect("few");
+            let list = [&[0, count][..], &edits.concat()].concat();
+            let list = boxed(b"elst", header(0, list.len() * 4, &list));
+            let handler = boxed(b"hdlr", [&[0; 8][..], b"soun", &[0; 12]].concat());
+            let media = boxed(
+                b"mdia",
+                [boxed(b"mdhd", header(12, 24, &[48_000, 0])), handler].concat(),
+            );
+            let track = [boxed(b"tkhd", header(20, 84, &[length])), boxed(b"edts", list), media].concat();
+            let film = boxed(b"mvhd", header(12, 100, &[1000, length]));
+            let index = boxed(b"moov", [film, boxed(b"trak", track)].concat());
+            let mut file = Cursor::new([boxed(b"ftyp", vec![0; 8]), index].concat());
+            prime(&mut file, 4800).expect("primed");
+            let bytes = file.into_inner();
+            let named = |name| bytes.windows(4).position(|four| four == name).expect("there") + 4;
+            let numbers = |at: usize, count: usize| -> Vec<u32> {
+                (0..count).filter_map(|nth| number(&bytes, at + 4 * nth)).collect()
+            };
+            (
+                numbers(named(b"elst") + 8, edits.len() * 3),
+                numbers(named(b"tkhd") + 20, 1),
+                numbers(named(b"mvhd") + 16, 1),
+            )
+        };
+        let one = 0x1_0000;
+        assert_eq!(
+            primed(&[[5000, 0, one]], 5000),
+            (vec![4900, 4800, one], vec![4900], vec![4900])
+        );
+        let late = primed(&[[300, u32::MAX, one], [5000, 0, one]], 5300);
+        assert_eq!(late, (vec![200, u32::MAX, one, 5000, 0, one], vec![5200], vec![5200]));
+    }
+
+    #[test]
+    fn numbers_of_opus_are_put_in_order_once() {
+        let mut opus = vec![0, 2, 0x38, 0x01, 0x80, 0xbb, 0, 0, 0, 0, 0];
+        for _ in 0..2 {
+            order_opus(&mut opus, 0);
+            assert_eq!(opus, [0, 2, 0x01, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0]);
+        }
     }
 
     #[test]

@@ -80,6 +80,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, sources: Sources<'_>, threads
                 Track::Copy => Some(Meter::on(&last)),
                 _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
             };
+            last.set_offset(film_offset(plan));
             let pad = muxer::entry(container, head, true)?;
             if pad.has_property("trak-timescale") {
                 let timescale = muxer::timescale(plan.settings.video.encoded(), shown);
@@ -115,6 +116,18 @@ pub fn transcode(name: &str, plan: &TranscodePlan, sources: Sources<'_>, threads
         audio: sounds,
         pictures,
     })
+}
+
+/// By how much the film comes later so that the silence before the sound does not make that late; there are forms whose
+/// index says where the sound begins.
+fn film_offset(plan: &TranscodePlan) -> i64 {
+    let Some((spec, rate)) = plan.settings.audio.encoded().zip(plan.rate) else {
+        return 0;
+    };
+    if plan.settings.container.has_index_in_front() || rate == 0 {
+        return 0;
+    }
+    i64::from(encoder::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
 }
 
 /// Cuts what comes into a chain at its guard, and measures what is left.

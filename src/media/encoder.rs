@@ -216,6 +216,16 @@ pub fn audio(spec: &AudioSpec, channels: u32, rate: u32) -> Result<Vec<gst::Elem
     Ok(chain)
 }
 
+/// How many samples of silence this codec's encoder and decoder put before the sound, where nothing says so.
+pub fn silence(codec: AudioCodec) -> u32 {
+    match codec {
+        AudioCodec::Aac => 1024,
+        // 576 of LAME, and 529 of every decoder.
+        AudioCodec::Mp3 => 1105,
+        AudioCodec::Opus | AudioCodec::Flac | AudioCodec::Pcm => 0,
+    }
+}
+
 /// The speakers of so many channels, as AAC and WAVE have them; one and two need no words.
 fn layout(channels: u32) -> Option<u64> {
     match channels {

@@ -9,6 +9,7 @@ use super::assembly::{BRANCH, Mill, Tasks};
 use super::boxes;
 use super::branch::Branch;
 use super::decoder;
+use super::encoder;
 use super::failure::{from_message, internal, writing};
 use super::muxer;
 use super::readback::{self, Fed};
@@ -17,7 +18,10 @@ use super::run::Pulse;
 use super::source::Input;
 use crate::job::Failure;
 use crate::plan::{Ends, MediaInfo, TranscodePlan};
-use crate::rule::{TaskId, Track};
+use crate::rule::{AudioCodec, TaskId, Track};
+
+/// What the encoder puts before sound in Opus. Other forms have a place of their own for it.
+const OPUS_SILENCE: u32 = 312;
 
 /// Carries out these tasks over one decode.
 ///
@@ -65,7 +69,7 @@ pub fn run(
         let fed = mill.branches.get(*task).map_or_else(Fed::default, Branch::fed);
         let done = match mill.failed.remove(*task) {
             Some(failure) => Err(failure),
-            None => mark_turned(plan, media)
+            None => complete_index(plan, media)
                 .and_then(|()| readback::media(&plan.file, &fed, &mut |buffers| pulse.beat(None, buffers))),
         };
         pulse.next_part();
@@ -98,19 +102,29 @@ pub fn run(
     Ok(())
 }
 
-/// Muxers do not write which way a film that was copied is turned.
-fn mark_turned(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure> {
-    let turned = media.video().map_or(0, |video| video.rotation);
+/// Muxers do not write which way a film that was copied is turned, nor where sound begins.
+fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure> {
     let settings = &plan.settings;
-    if turned == 0 || !matches!(settings.video, Track::Copy) || !settings.container.keeps_rotation() {
+    if !settings.container.has_index_in_front() {
         return Ok(());
     }
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&plan.file)
-        .and_then(|mut file| boxes::turn(&mut file, turned))
-        .map_err(|error| writing(&plan.file, &error))
+    let turned = media.video().map_or(0, |video| video.rotation);
+    let turns = turned != 0 && matches!(settings.video, Track::Copy) && settings.container.keeps_rotation();
+    let silent = settings.audio.encoded().map_or(0, |spec| match spec.codec {
+        AudioCodec::Opus => OPUS_SILENCE,
+        codec => encoder::silence(codec),
+    });
+    let complete = || {
+        let mut file = OpenOptions::new().read(true).write(true).open(&plan.file)?;
+        if turns {
+            boxes::turn(&mut file, turned)?;
+        }
+        if settings.audio.is_some() {
+            boxes::prime(&mut file, silent)?;
+        }
+        Ok(())
+    };
+    complete().map_err(|error| writing(&plan.file, &error))
 }
 
 impl Mill {
