@@ -254,7 +254,7 @@ fn sound_has_the_channels_rate_and_bitrate_that_were_asked_for() {
         (
             "sound.mp3",
             "container = 'm4a'; audio = { channels = 2, rate = 44100, bitrate = '96k' }",
-            "aac 44100 Hz x2, 5.1 s",
+            "aac 44100 Hz x2, 5.0 s",
         ),
         (
             "cover.mp3",
