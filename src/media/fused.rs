@@ -114,7 +114,7 @@ fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure
         AudioCodec::Opus => OPUS_SILENCE,
         codec => encoder::silence(codec),
     });
-    let complete = || {
+    let complete = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().read(true).write(true).open(&plan.file)?;
         if turns {
             boxes::turn(&mut file, turned)?;
