@@ -15,4 +15,5 @@ mod manners;
 mod measure;
 pub mod protocol;
 pub mod registry;
+mod settings;
 pub mod spawn;

@@ -22,7 +22,8 @@ use super::launch::{bare, shed, starting};
 use super::manners::Manners;
 use super::measure;
 use super::protocol::{FromWorker, Progress, ToWorker, VERSION};
-use crate::config::{Jail, Plugins, Workers};
+pub use super::settings::{Limits, WorkerSettings};
+use crate::config::Jail;
 use crate::diagnostic::quantity::show_size;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, RunPlan};
@@ -34,58 +35,6 @@ const PARTING: Duration = Duration::from_secs(5);
 
 /// How often it is measured what a child takes.
 const MEASURE: Duration = Duration::from_millis(200);
-
-/// How workers are started.
-#[derive(Debug, Clone)]
-pub struct WorkerSettings {
-    /// The program, called as `PROGRAM worker`.
-    pub program: PathBuf,
-    /// GStreamer's list of plugins; see [`super::registry::prepare`].
-    pub registry: PathBuf,
-    /// Changes of the list of those that are loaded.
-    pub plugins: Plugins,
-    /// How workers are shut in.
-    pub jail: Jail,
-    /// Bytes of memory that each may take.
-    pub memory: u64,
-    /// Where each gets a control group of its own.
-    pub groups: Option<Groups>,
-    /// Act as a kernel of this Landlock version would; none: as this one. For tests.
-    pub landlock: Option<u32>,
-}
-
-impl WorkerSettings {
-    /// What holds where no config says otherwise.
-    #[must_use]
-    pub fn new(program: PathBuf, registry: PathBuf) -> Self {
-        Self::configured(program, registry, &Workers::default(), &Plugins::default())
-    }
-
-    /// As a config says.
-    #[must_use]
-    pub fn configured(program: PathBuf, registry: PathBuf, workers: &Workers, plugins: &Plugins) -> Self {
-        Self {
-            program,
-            registry,
-            plugins: plugins.clone(),
-            jail: workers.jail,
-            memory: workers.memory,
-            groups: None,
-            landlock: None,
-        }
-    }
-}
-
-/// What bounds a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// The run ends when nothing moved for this long.
-    pub stall: Duration,
-    /// The run ends after this time, where there is one.
-    pub timeout: Option<Duration>,
-    /// Bytes that its files may take together.
-    pub room: u64,
-}
 
 /// A running child.
 pub struct Worker {
