@@ -123,7 +123,11 @@ impl Worker {
             asked: Asked::default(),
             manners: Manners::default(),
             scratch: scratch.to_owned(),
-            limits,
+            // Until it greets, it loads plugins and says nothing.
+            limits: Limits {
+                stall: limits.stall.max(GREETING),
+                ..limits
+            },
             memory: settings.memory,
             group,
             watch: Watch::from(now),
@@ -151,6 +155,7 @@ impl Worker {
                 if settings.jail != Jail::Off && landlock.is_none() {
                     return Err(protocol("the worker is not in its jail"));
                 }
+                worker.limits = limits;
                 worker.reset_clocks();
                 Ok(worker)
             }
