@@ -254,7 +254,7 @@ fn sound_has_the_channels_rate_and_bitrate_that_were_asked_for() {
         (
             "sound.mp3",
             "container = 'm4a'; audio = { channels = 2, rate = 44100, bitrate = '96k' }",
-            "aac 44100 Hz x2, 5.1 s",
+            "aac 44100 Hz x2, 5.0 s",
         ),
         (
             "cover.mp3",
@@ -712,4 +712,43 @@ fn stills_of_mpeg_streams_are_where_they_are_asked_for() {
         "the flash of the third second: {:?}",
         shown.stdout
     );
+}
+
+#[test]
+fn a_stream_that_a_container_refuses_fails_its_task_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("old.mkv");
+    let made = command("ffmpeg")
+        .args([
+            "-nostdin",
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=160x120:d=1",
+            "-c:v",
+            "ffv1",
+        ])
+        .arg(&source)
+        .status();
+    assert!(made.unwrap().success());
+    let copied = "container = 'mkv'\nvideo = 'copy'\n[task.encoded]\nkind = 'transcode'";
+    let made = Made::of(&source, &format!("kind = 'transcode'\n{copied}"));
+    let said = made.said();
+    assert!(said.contains("cannot be copied into mkv: encode it"), "{said}");
+    assert!(made.folder.path().join("out/old_encoded.mp4").exists(), "{said}");
+}
+
+#[test]
+fn slow_sound_fits_into_flac() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("slow.wav");
+    let made = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", "sine=d=2:r=8000"])
+        .arg(&source)
+        .status();
+    assert!(made.unwrap().success());
+    let made = Made::of(&source, "kind = 'transcode'\ncontainer = 'flac'");
+    assert_eq!(described(&made.file()), "flac 8000 Hz x1, 2.0 s");
 }
