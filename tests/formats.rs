@@ -604,6 +604,14 @@ fn a_pipeline_in_the_rules_own_words_does_what_it_says() {
         assert!(!made.tried.status.success(), "{launch}");
         assert!(made.said().contains(reason), "{launch}: {}", made.said());
     }
+    let unfit =
+        "kind = 'pipeline'\nextension = 'wav'\nlaunch = '{input} ! qtdemux name=d d.audio_0 ! wavenc ! {output}'";
+    let said = Made::of(&media("plain.mp4"), unfit).said();
+    assert!(
+        said.contains("gives what the next element cannot take") || said.contains("gives what no element"),
+        "{said}"
+    );
+    assert!(!said.contains("damaged"), "{said}");
 }
 
 /// A film of eight seconds that flashes and beeps at each full second from the first on, with this sound, in this form.
