@@ -617,6 +617,14 @@ fn a_pipeline_in_the_rules_own_words_does_what_it_says() {
         assert!(!made.tried.status.success(), "{launch}");
         assert!(made.said().contains(reason), "{launch}: {}", made.said());
     }
+    let unfit =
+        "kind = 'pipeline'\nextension = 'wav'\nlaunch = '{input} ! qtdemux name=d d.audio_0 ! wavenc ! {output}'";
+    let said = Made::of(&media("plain.mp4"), unfit).said();
+    assert!(
+        said.contains("gives what the next element cannot take") || said.contains("gives what no element"),
+        "{said}"
+    );
+    assert!(!said.contains("damaged"), "{said}");
 }
 
 /// A film of eight seconds that flashes and beeps at each full second from the first on, with this sound, in this form.
@@ -725,4 +733,43 @@ fn stills_of_mpeg_streams_are_where_they_are_asked_for() {
         "the flash of the third second: {:?}",
         shown.stdout
     );
+}
+
+#[test]
+fn a_stream_that_a_container_refuses_fails_its_task_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("old.mkv");
+    let made = command("ffmpeg")
+        .args([
+            "-nostdin",
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=160x120:d=1",
+            "-c:v",
+            "ffv1",
+        ])
+        .arg(&source)
+        .status();
+    assert!(made.unwrap().success());
+    let copied = "container = 'mkv'\nvideo = 'copy'\n[task.encoded]\nkind = 'transcode'";
+    let made = Made::of(&source, &format!("kind = 'transcode'\n{copied}"));
+    let said = made.said();
+    assert!(said.contains("cannot be copied into mkv: encode it"), "{said}");
+    assert!(made.folder.path().join("out/old_encoded.mp4").exists(), "{said}");
+}
+
+#[test]
+fn slow_sound_fits_into_flac() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("slow.wav");
+    let made = command("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", "sine=d=2:r=8000"])
+        .arg(&source)
+        .status();
+    assert!(made.unwrap().success());
+    let made = Made::of(&source, "kind = 'transcode'\ncontainer = 'flac'");
+    assert_eq!(described(&made.file()), "flac 8000 Hz x1, 2.0 s");
 }

@@ -123,14 +123,17 @@ pub fn prime(file: &mut (impl Read + Write + Seek), silent: u32) -> io::Result<(
         let place = last.map(|last| list.start + 8 + last * step);
         if let Some(entry) = place.filter(|at| at + step <= list.end) {
             let late = entry - step.min(entry);
-            let gap = index.get(late..late + width).filter(|_| last > Some(0)).map(value);
-            if gap.is_some_and(|gap| gap > shorter) {
+            let number = |at| index.get(at..at + width).map_or(0, value);
+            let gap = if last > Some(0) { number(late) } else { 0 };
+            // No length at all would mean all of it.
+            let possible = gap > shorter || number(entry) > shorter;
+            if gap > shorter {
                 change(&mut index, late, width, |gap| gap - shorter);
-            } else {
-                change(&mut index, entry, width, |length| length.saturating_sub(shorter));
+            } else if possible {
+                change(&mut index, entry, width, |length| length - shorter);
                 change(&mut index, entry + width, width, |from| from + u64::from(silent));
             }
-            if let Some(header) = track_header {
+            if let Some(header) = track_header.filter(|_| possible) {
                 shorten(&mut index, header.start, 20, shorter);
             }
         }
@@ -357,6 +360,7 @@ mod tests {
             primed(&[[5000, 0, one]], 5000),
             (vec![4900, 4800, one], vec![4900], vec![4900])
         );
+        assert_eq!(primed(&[[90, 0, one]], 90), (vec![90, 0, one], vec![90], vec![90]));
         let late = primed(&[[300, u32::MAX, one], [5000, 0, one]], 5300);
         assert_eq!(late, (vec![200, u32::MAX, one, 5000, 0, one], vec![5200], vec![5200]));
     }

@@ -147,15 +147,18 @@ fn copy(
     stream: &Stream,
     video: bool,
 ) -> Result<Vec<gst::Element>, Failure> {
-    if !muxer::holds(container, writer, &stream.caps, video) {
-        return Err(Failure::new(
+    let refused = || {
+        Failure::new(
             ErrorKind::Unsupported,
             format!(
                 "{} cannot be copied into {}: encode it, or choose another container",
                 codec_name(&stream.caps),
                 container.extension()
             ),
-        ));
+        )
+    };
+    if !muxer::holds(container, writer, &stream.caps, video) {
+        return Err(refused());
     }
     let waiting = queue(0)?;
     // Packets come as fast as the medium is read; what a slow disk does not take at once must not fill the memory.
@@ -190,6 +193,8 @@ fn copy(
         ("audio/x-flac", _) => chain.push(element("flacparse")?),
         // Samples keep their values; only the order of their bytes may be another.
         ("audio/x-raw", _) => chain.push(element("audioconvert")?),
+        // A muxer that refuses what comes would take the whole run with it.
+        _ if !muxer::takes(container, writer, &stream.caps, video) => return Err(refused()),
         _ => {}
     }
     if let Some(exit) = chain.last().and_then(|last| last.static_pad("src")) {

@@ -82,12 +82,23 @@ pub fn holds(container: Container, writer: &gst::Element, packets: &gst::CapsRef
     }
     let mut wanted = gst::Caps::new_empty();
     wanted.make_mut().append_structure(sort);
+    accepted(container, writer, video).any(|held| held.can_intersect(&wanted))
+}
+
+/// Whether this form takes packets just as they are.
+pub fn takes(container: Container, writer: &gst::Element, packets: &gst::Caps, video: bool) -> bool {
+    accepted(container, writer, video).any(|held| packets.is_subset(&held))
+}
+
+fn accepted(container: Container, writer: &gst::Element, video: bool) -> impl Iterator<Item = gst::Caps> {
     let name = request_name(container, video).unwrap_or("sink");
-    let factory = writer.factory();
-    let templates = factory.iter().flat_map(gst::ElementFactory::static_pad_templates);
+    let templates: Vec<_> = writer
+        .factory()
+        .map_or_else(Vec::new, |factory| factory.static_pad_templates().into_iter().collect());
     templates
-        .filter(|template| template.name_template() == name)
-        .any(|template| template.caps().can_intersect(&wanted))
+        .into_iter()
+        .filter(move |template| template.name_template() == name)
+        .map(|template| template.caps())
 }
 
 /// Ticks a second of the video track in which every frame has a whole number, where that can be known.

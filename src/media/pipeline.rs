@@ -73,12 +73,30 @@ fn build(input: &Arc<Input>, plan: &PipelinePlan) -> Result<gst::Pipeline, Failu
     Ok(pipeline)
 }
 
+/// A medium is not to blame where the line leads packets to an element that cannot take them.
+fn failure(error: &gst::message::Error) -> Failure {
+    let debug = error.debug().map(|text| text.to_string()).unwrap_or_default();
+    let why = if debug.contains("not-negotiated") {
+        "gives what the next element cannot take: put a decoder, an encoder or a converter between them"
+    } else if debug.contains("not-linked") {
+        "gives what no element of the launch line takes"
+    } else {
+        return from_message(error);
+    };
+    let source = error.src().and_then(|source| source.downcast_ref::<gst::Element>());
+    let name = source
+        .and_then(gst::Element::factory)
+        .map(|factory| factory.name().to_string());
+    let name = name.unwrap_or_else(|| "an element".to_owned());
+    Failure::new(ErrorKind::Plan, format!("{name} {why}"))
+}
+
 fn turn(pipeline: &gst::Pipeline, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
     let bus = pipeline.bus().ok_or_else(|| internal("a pipeline without a bus"))?;
     let told = |bus: &gst::Bus| {
         let message = bus.pop_filtered(&[gst::MessageType::Error])?;
         match message.view() {
-            gst::MessageView::Error(error) => Some(from_message(error)),
+            gst::MessageView::Error(error) => Some(failure(error)),
             _ => None,
         }
     };
@@ -88,7 +106,7 @@ fn turn(pipeline: &gst::Pipeline, pulse: &mut Pulse<'_>) -> Result<(), Failure> 
     loop {
         if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
             match message.view() {
-                gst::MessageView::Error(error) => return Err(from_message(error)),
+                gst::MessageView::Error(error) => return Err(failure(error)),
                 gst::MessageView::Eos(_) => return Ok(()),
                 gst::MessageView::Latency(_) => {
                     let _ = pipeline.recalculate_latency();

@@ -96,11 +96,9 @@ fn check_tracks(
         }
         let length = track.end.saturating_sub(track.start);
         let source = decoded(track);
-        let frames = if track.video {
-            2 * source_frame.max(usual_frame(track))
-        } else {
-            Duration::ZERO
-        };
+        // How long the last packet lasts, not every form says.
+        let shown = if track.video { source_frame } else { Duration::ZERO };
+        let frames = 2 * shown.max(usual_frame(track));
         let tolerance = Duration::from_millis(250).max(frames).max(source.mul_f64(0.01));
         // What is copied is cut where its packets allow.
         let cut = form == Form::Copied && !span.is_whole();
@@ -135,7 +133,7 @@ fn check_form(track: &TrackReport, planned: (u32, u32)) -> Result<(), String> {
     })
 }
 
-/// How long a frame of the result lasts on average; no rule asks for less than one a second.
+/// How long a packet of the result lasts on average; no rule asks for less than one a second.
 fn usual_frame(track: &TrackReport) -> Duration {
     let packets = u32::try_from(track.packets).unwrap_or(u32::MAX).max(1);
     (track.end.saturating_sub(track.start) / packets).min(Duration::from_secs(1))
