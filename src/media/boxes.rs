@@ -61,7 +61,7 @@ pub fn turn(file: &mut (impl Read + Write + Seek), degrees: u32) -> io::Result<(
     let (place, index) = whole_index(file)?;
     let film = track(&index, *b"vide");
     let header = film.and_then(|track| find(&index, track, *b"tkhd"));
-    let missing = || missing("film");
+    let missing = || io::Error::new(io::ErrorKind::InvalidData, "the file has no film");
     let header = header.ok_or_else(missing)?;
     // Version 1 has times of 64 bits.
     let matrix = header.start + if index.get(header.start) == Some(&1) { 52 } else { 40 };
@@ -86,13 +86,15 @@ pub fn turn(file: &mut (impl Read + Write + Seek), degrees: u32) -> io::Result<(
 }
 
 /// Writes into the sound's track that what is heard begins after so many samples: encoders put silence in front, and
-/// muxers do not say so. Puts the numbers of Opus into the order of their bytes that is right, where it is not.
+/// muxers do not say so. A file without sound stays as it is. Puts the numbers of Opus into the order of their bytes that is right, where it is not.
 ///
 /// # Errors
-/// Where the file cannot be read or written, or has no sound.
+/// Where the file cannot be read or written.
 pub fn prime(file: &mut (impl Read + Write + Seek), silent: u32) -> io::Result<()> {
     let (place, mut index) = whole_index(file)?;
-    let sound = track(&index, *b"soun").ok_or_else(|| missing("sound"))?;
+    let Some(sound) = track(&index, *b"soun") else {
+        return Ok(());
+    };
     let header = |within: Option<Range<usize>>, name| within.and_then(|within| find(&index, within, name));
     let all = Some(0..index.len());
     let (film, media) = (header(all, *b"mvhd"), header(Some(sound.clone()), *b"mdia"));
@@ -160,10 +162,6 @@ fn whole_index(file: &mut (impl Read + Seek)) -> io::Result<(u64, Vec<u8>)> {
     file.seek(SeekFrom::Start(place.start))?;
     file.read_exact(&mut index)?;
     Ok((place.start, index))
-}
-
-fn missing(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the file has no {what}"))
 }
 
 /// The sample table of a track's media.
