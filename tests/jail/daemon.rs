@@ -38,8 +38,8 @@ directory = "hostile/"
 bucket = "published"
 [retry]
 attempts = 1
-stall = "4s"
-timeout = "8s"
+stall = "8s"
+timeout = "24s"
 [task.keep]
 kind = "copy"
 "#;
@@ -82,7 +82,7 @@ fn house(jail: &str) -> House {
     house.program = std::env::current_exe().unwrap();
     fs::write(
         house.path("reelmill.toml"),
-        format!("{CONFIG}memory = \"1 GiB\"\njail = \"{jail}\"\n"),
+        format!("{CONFIG}memory = \"400 MiB\"\njail = \"{jail}\"\n"),
     )
     .unwrap();
     house.start();

@@ -140,7 +140,7 @@ fn memory() -> String {
     loop {
         held.push(vec![1; 4 << 20]);
         // So that even a slow watcher is there in time, and the machine of the tests lives.
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(2));
         if held.len() > 1024 {
             return "four gigabytes".to_owned();
         }
