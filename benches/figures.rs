@@ -206,7 +206,8 @@ fn multiply(database: &Path, count: i64) {
         "INSERT INTO outputs SELECT outputs.bucket, CAST(jobs.key || '_' || task AS BLOB), outputs.identity, checksum, \
          outputs.rule, source_bucket, jobs.key, jobs.id, task, 1, outputs.state, remove_after, before FROM jobs, outputs \
          WHERE jobs.seq > 1 AND ?1 > 0",
-        "INSERT INTO ledger SELECT rule, bucket, key, identity, generation, 0, NULL FROM jobs WHERE seq > 1 AND ?1 > 0",
+        "INSERT INTO ledger SELECT rule, bucket, key, identity, generation, 0, NULL, iif(state = 'succeeded', identity, NULL) \
+         FROM jobs WHERE seq > 1 AND ?1 > 0",
     ];
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
