@@ -166,13 +166,16 @@ pub fn presets(folder: &Path) -> Result<Presets, Trouble> {
     })
 }
 
-/// The presets that a rule file would have: those of the config where there is a good one, else of the folder that would
-/// be beside its own.
-pub fn presets_for(said: Option<&Path>, rule: &Path) -> Result<Presets, Trouble> {
-    let config = crate::config::find(said)
-        .ok()
-        .and_then(|path| crate::config::load(&path).ok());
-    let folder = config.map(|config| config.presets).or_else(|| {
+/// The config, where there is a good one.
+pub fn good_config(said: Option<&Path>) -> Option<Config> {
+    let path = crate::config::find(said).ok()?;
+    crate::config::load(&path).ok()
+}
+
+/// The presets that a rule file would have: those of the config where there is one, else of the folder that would be
+/// beside its own.
+pub fn presets_for(config: Option<&Config>, rule: &Path) -> Result<Presets, Trouble> {
+    let folder = config.map(|config| config.presets.clone()).or_else(|| {
         let beside = std::path::absolute(rule).ok()?.parent()?.parent()?.join("presets");
         Some(beside)
     });

@@ -38,10 +38,8 @@ pub fn try_rule(
     }
     std::fs::metadata(file)
         .map_err(|error| Trouble::io(&format!("cannot read {}", file.display()), &error, Code::NoInput))?;
-    let (rule, text) = files::read_rule(rule, &files::presets_for(said, rule)?)?;
-    let config = crate::config::find(said)
-        .ok()
-        .and_then(|path| crate::config::load(&path).ok());
+    let config = files::good_config(said);
+    let (rule, text) = files::read_rule(rule, &files::presets_for(config.as_ref(), rule)?)?;
     let trial = Trial {
         workers: config.as_ref().map(|config| config.workers).unwrap_or_default(),
         plugins: config.map(|config| config.plugins).unwrap_or_default(),

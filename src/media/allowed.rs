@@ -165,8 +165,7 @@ const CHARACTER_SETS: [&str; 8] = [
 /// # Errors
 /// Where a plugin is missing without which nothing works.
 pub fn load(changes: &Plugins) -> Result<(), Failure> {
-    let needed: Vec<&str> = NEEDED.to_vec();
-    let useful: Vec<&str> = useful(changes);
+    let (needed, useful) = list(changes);
     let registry = gst::Registry::get();
     for plugin in registry.plugins() {
         let name = plugin.plugin_name();
@@ -204,14 +203,11 @@ pub fn load(changes: &Plugins) -> Result<(), Failure> {
 /// The plugins of the list, with the changes of the config: those without which nothing works, and the others.
 #[must_use]
 pub fn list(changes: &Plugins) -> (Vec<&str>, Vec<&str>) {
-    (NEEDED.to_vec(), useful(changes))
-}
-
-fn useful(changes: &Plugins) -> Vec<&str> {
     let usual = USEFUL
         .into_iter()
         .filter(|name| !changes.remove.iter().any(|removed| removed == name));
-    usual.chain(changes.add.iter().map(String::as_str)).collect()
+    let useful = usual.chain(changes.add.iter().map(String::as_str)).collect();
+    (NEEDED.to_vec(), useful)
 }
 
 /// Has libraries read what they would look for later, behind closed doors: the time zone, the tables of old character

@@ -50,10 +50,7 @@ impl Tasks<'_> {
     }
 
     fn copies(&self) -> bool {
-        let settings = self.transcodes.iter().map(|(_, plan)| &plan.settings);
-        let copies =
-            |one: &crate::rule::Transcode| matches!(one.video, Track::Copy) || matches!(one.audio, Track::Copy);
-        settings.into_iter().any(copies)
+        self.transcodes.iter().any(|(_, plan)| plan.settings.copies())
     }
 }
 

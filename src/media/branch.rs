@@ -65,7 +65,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, sources: Sources<'_>, threads
     let head = writer.first().ok_or_else(|| internal("nothing writes the file"))?;
 
     // What is encoded beside a copy begins with it.
-    let copies = matches!(plan.settings.video, Track::Copy) || matches!(plan.settings.audio, Track::Copy);
+    let copies = plan.settings.copies();
     if let Some((stream, shown)) = sources.video {
         let chain = match (&plan.settings.video, plan.picture) {
             (Track::Encode(spec), Some(picture)) => Some(encoder::video(plan, spec, picture, threads)?),

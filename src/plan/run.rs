@@ -14,7 +14,7 @@ use super::{
 };
 use crate::job::{ErrorKind, Failure, Finding, JobId, TaskRecord};
 use crate::object::Object;
-use crate::rule::{Grants, Rule, Snapshot, TaskId, TaskKind, Track};
+use crate::rule::{Grants, Rule, Snapshot, TaskId, TaskKind};
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -135,8 +135,7 @@ fn company(work: &Work, length: Option<Duration>) -> Company {
     if plan.span.is_whole() {
         return Company::Medium;
     }
-    let copies = matches!(plan.settings.video, Track::Copy) || matches!(plan.settings.audio, Track::Copy);
-    if copies {
+    if plan.settings.copies() {
         // Packets are cut where they begin, frames where the rule says: they cannot share a jump.
         return if start.is_zero() {
             Company::Medium

@@ -50,6 +50,14 @@ pub struct Transcode {
     pub part: Part,
 }
 
+impl Transcode {
+    /// Takes over packets of the source as they are.
+    #[must_use]
+    pub fn copies(&self) -> bool {
+        matches!(self.video, Track::Copy) || matches!(self.audio, Track::Copy)
+    }
+}
+
 /// What becomes of one sort of stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,7 +8,7 @@ use crate::plan::testing::{audio, film, media, stream, video};
 use crate::plan::transcode::{channels, gop_frames, rate};
 use crate::rule::{
     AudioCodec, AudioSpec, Container, Existing, Formats, Globs, Gop, ImageFormat, OnFailure, OutputSpec, Part, Point,
-    RetryPolicy, RuleVersion, SizeSpec, Task, Transcode, Trigger, VideoCodec, VideoRate, VideoSpec, When,
+    RetryPolicy, RuleVersion, SizeSpec, Task, Track, Transcode, Trigger, VideoCodec, VideoRate, VideoSpec, When,
 };
 
 fn no_globs() -> Globs {
