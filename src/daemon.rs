@@ -199,7 +199,8 @@ pub fn local_buckets(config: &Config) -> impl Iterator<Item = LocalBucket> {
     config
         .buckets
         .iter()
-        .map(move |(name, bucket)| LocalBucket::new(name.clone(), &bucket.path, &memory))
+        .filter_map(|(name, bucket)| Some((name, bucket.local()?)))
+        .map(move |(name, local)| LocalBucket::new(name.clone(), &local.path, &memory))
 }
 
 /// Finishes or gives back what a former life of the daemon left in the middle.

@@ -80,7 +80,10 @@ fn paths_of_a_config_are_relative_to_it() {
     let config = config.unwrap();
     assert_eq!(config.rules, Path::new("/etc/mill/rules"));
     assert_eq!(config.state, Path::new("/etc/mill/state"));
-    assert_eq!(config.buckets[&buckets()[0]].path, Path::new("/etc/mill/inbox"));
+    assert_eq!(
+        config.buckets[&buckets()[0]].local().unwrap().path,
+        Path::new("/etc/mill/inbox")
+    );
 }
 
 fn valid(name: &str, text: &str) -> (reelmill::rule::Rule, SourceFile) {

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::bucket::Bucket;
 use crate::bucket::memory::MemoryBucket;
 use crate::cli::client::Client;
-use crate::config::{Ageing, BucketConfig, Config, Workers};
+use crate::config::{Ageing, BucketConfig, Config, LocalConfig, Place, Workers};
 use crate::diagnostic::SourceFile;
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Generation, JobId, Lease, order};
@@ -53,9 +53,11 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let names: [BucketName; 2] = ["inbox".parse().unwrap(), "published".parse().unwrap()];
         let place = |name: &BucketName| BucketConfig {
-            path: PathBuf::from("/srv").join(name.as_str()),
-            poll: Duration::from_secs(10),
-            settle: Duration::from_millis(1),
+            place: Place::Local(LocalConfig {
+                path: PathBuf::from("/srv").join(name.as_str()),
+                poll: Duration::from_secs(10),
+                settle: Duration::from_millis(1),
+            }),
             sweep: Duration::from_hours(1),
         };
         let config = Config {
@@ -74,6 +76,7 @@ impl House {
             ageing: Ageing::Strict,
             grace: Duration::ZERO,
             history: crate::config::History::default(),
+            http: None,
         };
         let database = folder.path().join("reelmill.db");
         let store = SqliteStore::open(&database, order::Ageing::Strict).await.unwrap();

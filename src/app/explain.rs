@@ -233,7 +233,9 @@ fn describe(resolved: &Resolved) -> (ObjectView, Option<Identity>) {
         (view, Some(identity.clone()))
     };
     match resolved {
-        Resolved::Complete(identity) => there("complete", "it is there and complete", identity),
+        Resolved::Complete(identity) | Resolved::Ours(identity) => {
+            there("complete", "it is there and complete", identity)
+        }
         Resolved::Settling { identity, .. } => there(
             "settling",
             "it is there; whether somebody still writes to it cannot be asked here, so it must stay as it is for a while",

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::view::JobView;
 use super::{App, AppError};
 use crate::bucket::{BucketError, Resolved};
+use crate::config::BucketConfig;
 use crate::job::state::Event;
 use crate::job::{Generation, Job, JobId, JobState};
 use crate::object::{Identity, Object};
@@ -139,7 +140,8 @@ impl App {
                     .config
                     .buckets
                     .get(&object.bucket)
-                    .map_or(std::time::Duration::from_secs(2), |config| config.settle);
+                    .and_then(BucketConfig::local)
+                    .map_or(std::time::Duration::from_secs(2), |local| local.settle);
                 tokio::time::sleep(settle).await;
                 bucket
                     .resolve(&object.key)
@@ -149,7 +151,7 @@ impl App {
             _ => first.clone(),
         };
         match last {
-            Resolved::Complete(identity) => Ok(identity),
+            Resolved::Complete(identity) | Resolved::Ours(identity) => Ok(identity),
             Resolved::Settling { ref identity, .. } if last == first => Ok(identity.clone()),
             Resolved::Settling { .. } | Resolved::Busy => Err(AppError::Conflict(format!(
                 "somebody is writing to {}/{}: ask again once it is complete",
@@ -217,7 +219,7 @@ pub(super) fn bucket_error(error: &BucketError) -> AppError {
     let text = crate::service::with_causes(error);
     match error {
         BucketError::NotFound(_) => AppError::NotFound(text),
-        BucketError::Permanent { .. } => AppError::Conflict(text),
+        BucketError::Permanent { .. } | BucketError::Changed(_) => AppError::Conflict(text),
         BucketError::Transient { .. } => AppError::Unavailable(text),
     }
 }

@@ -58,8 +58,8 @@ pub struct StatusView {
 pub struct BucketView {
     /// Its name.
     pub name: String,
-    /// Its directory.
-    pub path: String,
+    /// Where it is: a directory, or a URL.
+    pub location: String,
 }
 
 /// How one part stands.
@@ -230,7 +230,7 @@ impl App {
                 .iter()
                 .map(|(name, bucket)| BucketView {
                     name: name.to_string(),
-                    path: bucket.path.to_string_lossy().into_owned(),
+                    location: bucket.location(),
                 })
                 .collect(),
             parts,

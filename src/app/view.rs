@@ -365,7 +365,7 @@ fn progress(job: &Job, work: Option<&WorkView>) -> Option<f64> {
 /// The file of a key in a local bucket, readable.
 fn path_of(bucket: &BucketName, key: &ObjectKey, config: &Config) -> Option<String> {
     use std::os::unix::ffi::OsStrExt;
-    let root = &config.buckets.get(bucket)?.path;
+    let root = &config.buckets.get(bucket)?.local()?.path;
     let path = root.join(std::ffi::OsStr::from_bytes(key.as_bytes()));
     Some(path.to_string_lossy().into_owned())
 }

@@ -16,7 +16,7 @@ use super::lease::{Writers, writers};
 use super::listing::Listing;
 use super::marker::{self, Known};
 use super::patience::{ANSWER, Patience};
-use super::{Bucket, BucketError, Lister, Opened, Resolved, mounts};
+use super::{Bucket, BucketError, Content, Lister, Opened, Resolved, mounts};
 use crate::object::{BucketName, Directory, Identity, ObjectKey};
 
 /// A local directory.
@@ -254,7 +254,7 @@ impl Place {
         rustix::fs::fcntl_setfl(&fd, OFlags::empty()).map_err(|error| self.unreadable(key, error))?;
         Ok(Opened {
             identity: identity(&stat),
-            fd,
+            content: Content::File(fd),
         })
     }
 }

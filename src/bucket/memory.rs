@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use rustix::fs::MemfdFlags;
 
-use super::{Bucket, BucketError, Lister, Opened, Resolved};
+use super::{Bucket, BucketError, Content, Lister, Opened, Resolved};
 use crate::object::{BucketName, Directory, Identity, Object, ObjectKey};
 
 /// A bucket in memory; clones share it.
@@ -131,7 +131,7 @@ impl Bucket for MemoryBucket {
         file.write_all(bytes).and_then(|()| file.rewind()).map_err(broken)?;
         Ok(Opened {
             identity: identity.clone(),
-            fd: file.into(),
+            content: Content::File(file.into()),
         })
     }
 

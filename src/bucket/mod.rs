@@ -13,11 +13,16 @@ mod marker;
 pub mod memory;
 pub mod mounts;
 mod patience;
+pub mod remote;
 pub mod single;
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use remote::Remote;
 
 use crate::object::{BucketName, Directory, Identity, Object, ObjectKey};
 
@@ -27,6 +32,9 @@ pub enum BucketError {
     /// No such object.
     #[error("{0} is not there")]
     NotFound(ObjectKey),
+    /// What is there now is not what the call was about: the object was replaced, or the name is taken.
+    #[error("{0} is another object now")]
+    Changed(ObjectKey),
     /// Not permitted, or never possible; asking again will not help.
     #[error("{message}")]
     Permanent {
@@ -52,6 +60,8 @@ pub enum BucketError {
 pub enum Resolved {
     /// There and complete: nobody writes to it.
     Complete(Identity),
+    /// There and complete, and it says itself that this program wrote it under this very name.
+    Ours(Identity),
     /// There, and held by a writer; ask again.
     Busy,
     /// There, but whether it is complete cannot be asked of the system: it is, once a later answer is equal to
@@ -68,13 +78,45 @@ pub enum Resolved {
     Gone,
 }
 
+impl Resolved {
+    /// The identity of a complete object, whoever wrote it.
+    #[must_use]
+    pub fn complete(&self) -> Option<&Identity> {
+        match self {
+            Self::Complete(identity) | Self::Ours(identity) => Some(identity),
+            _ => None,
+        }
+    }
+}
+
 /// An object opened for reading.
 #[derive(Debug)]
 pub struct Opened {
-    /// As the open descriptor says.
+    /// Of what is read.
     pub identity: Identity,
-    /// Read-only; positioned at the start.
-    pub fd: OwnedFd,
+    /// What gives its bytes.
+    pub content: Content,
+}
+
+/// What gives the bytes of an opened object.
+#[derive(Debug)]
+pub enum Content {
+    /// A local file, read-only, positioned at the start.
+    File(OwnedFd),
+    /// Ranges that are fetched from afar.
+    Ranges(Arc<dyn Ranges>),
+}
+
+/// An object far away that is read by ranges.
+#[async_trait]
+pub trait Ranges: std::fmt::Debug + Send + Sync {
+    /// Its length in bytes.
+    fn size(&self) -> u64;
+    /// Exactly the bytes `offset .. offset + length`, which must lie within it.
+    ///
+    /// # Errors
+    /// [`BucketError::Changed`] or [`BucketError::NotFound`] where it is not the object that was opened any more.
+    async fn read(&self, offset: u64, length: u64) -> Result<Bytes, BucketError>;
 }
 
 impl BucketError {
@@ -125,4 +167,13 @@ pub trait Bucket: Send + Sync {
     /// Starts a listing of what lies below `directory`, after `after` where given. Hidden
     /// directories are left out; which other names are wanted, rules say.
     async fn list(&self, directory: &Directory, after: Option<&ObjectKey>) -> Result<Box<dyn Lister>, BucketError>;
+    /// What can be done to it over a network; none for a local directory.
+    fn remote(&self) -> Option<Arc<dyn Remote>> {
+        None
+    }
+    /// When the object came to be in the bucket, where that can be told from its identity. The time of a local file
+    /// goes along when it is copied, and tells nothing.
+    fn arrival(&self, _identity: &Identity) -> Option<Timestamp> {
+        None
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::{Bucket, BucketError, Lister, Opened, Resolved};
+use super::{Bucket, BucketError, Content, Lister, Opened, Resolved};
 use crate::object::{BucketName, Directory, Identity, Object, ObjectKey};
 
 /// A bucket that holds one file, or none.
@@ -53,7 +53,11 @@ impl Bucket for SingleFile {
     }
 
     async fn open(&self, key: &ObjectKey) -> Result<Opened, BucketError> {
-        self.identity(key).map(|(identity, fd)| Opened { identity, fd })
+        let (identity, fd) = self.identity(key)?;
+        Ok(Opened {
+            identity,
+            content: Content::File(fd),
+        })
     }
 
     async fn list(&self, _directory: &Directory, _after: Option<&ObjectKey>) -> Result<Box<dyn Lister>, BucketError> {

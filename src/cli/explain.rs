@@ -57,7 +57,7 @@ fn of_path(config: &Config, path: &Path) -> Result<(String, OsString), Trouble> 
     let found = config
         .buckets
         .iter()
-        .filter_map(|(name, bucket)| Some((name, below(&bucket.path)?)))
+        .filter_map(|(name, bucket)| Some((name, below(&bucket.local()?.path)?)))
         .min_by_key(|(_, key)| key.len());
     if let Some((name, key)) = found {
         return Ok((name.to_string(), key));
@@ -73,7 +73,7 @@ fn of_path(config: &Config, path: &Path) -> Result<(String, OsString), Trouble> 
     let places: Vec<String> = config
         .buckets
         .iter()
-        .map(|(name, bucket)| format!("  {name}: {}", tame(&bucket.path.to_string_lossy())))
+        .map(|(name, bucket)| format!("  {name}: {}", tame(&bucket.location())))
         .collect();
     let shown = path.to_string_lossy();
     Err(

@@ -146,6 +146,10 @@ pub fn accept_bucket(said: Option<&Path>, name: &str, json: bool) -> Result<Exit
     let Some((name, bucket)) = found else {
         return Err(no_such_bucket(&config, name));
     };
+    let Some(bucket) = bucket.local() else {
+        let what = format!("the bucket {name} is no directory: there is nothing to accept");
+        return Err(Trouble::new(Code::Usage, what));
+    };
     LocalBucket::new(name.clone(), &bucket.path, &config.state.join("buckets"))
         .accept()
         .map_err(|error| Trouble::new(Code::CannotCreate, crate::service::with_causes(&error)))?;

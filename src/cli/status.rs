@@ -123,7 +123,12 @@ fn buckets(status: &StatusView) {
         .expendable(&[3]);
     for bucket in &status.buckets {
         let (is, says) = of_bucket(status, &bucket.name).unwrap_or(("ok", ""));
-        table.row(&[bucket.name.clone(), is.to_owned(), bucket.path.clone(), says.to_owned()]);
+        table.row(&[
+            bucket.name.clone(),
+            is.to_owned(),
+            bucket.location.clone(),
+            says.to_owned(),
+        ]);
     }
     table.print();
 }

@@ -1,11 +1,13 @@
 //! Finds and reads `reelmill.toml`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ageing, BucketConfig, Config, History, Jail, Plugins, Workers};
+use super::buckets::{bucket, warn_of_nested};
+use super::{Ageing, Config, History, Jail, Place, Plugins, Workers};
 use crate::diagnostic::reader::{Page, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error};
 use crate::object::BucketName;
@@ -79,14 +81,7 @@ pub fn check(file: &SourceFile) -> (Option<Config>, Vec<Diagnostic>) {
 fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config> {
     let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let place = |value: &Value<'_>| {
-        let text = value.text()?;
-        if text.is_empty() {
-            value.error(format!("`{}` is empty", value.path), "the path of a folder");
-            return None;
-        }
-        Some(tidy(&folder.join(text)))
-    };
+    let place = |value: &Value<'_>| place(value, &folder);
     let rules = table
         .get("rules")
         .map_or_else(|| Some(folder.join("rules")), |value| place(&value));
@@ -111,7 +106,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
             let all: Vec<_> = table
                 .entries()
                 .into_iter()
-                .map(|(name, value)| bucket(name, &value, place).map(|bucket| (bucket, value)))
+                .map(|(name, value)| bucket(name, &value, &folder).map(|bucket| (bucket, value)))
                 .collect();
             all.into_iter().collect::<Option<Vec<_>>>()
         });
@@ -141,8 +136,15 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         Some(value) => value.table().and_then(history),
         None => Some(History::default()),
     };
+    let http = match table.get("http") {
+        Some(value) => value.table().and_then(http),
+        None => Some(None),
+    };
+    if let (Some(buckets), Some(None)) = (&buckets, &http) {
+        require_http(buckets);
+    }
     table.finish(&[
-        "api", "http", "notify", "tokens", "console", "metrics", "node", "database", "log",
+        "api", "notify", "tokens", "console", "metrics", "node", "database", "log",
     ]);
     Some(Config {
         file: path,
@@ -155,87 +157,58 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         ageing: ageing?,
         grace: grace?,
         history: history?,
+        http: http?,
     })
 }
 
+/// `[http]`: where this daemon can be reached by whoever sends events.
+fn http(mut table: Table<'_>) -> Option<Option<SocketAddr>> {
+    let listen = table
+        .require("listen", "an address and a port: listen = \"127.0.0.1:8480\"")
+        .and_then(|value| {
+            let text = value.text()?;
+            let address = text.parse().ok();
+            if address.is_none() {
+                value.error(
+                    format!("\"{}\" is no address with a port", text.escape_debug()),
+                    "numbers: \"127.0.0.1:8480\", or \"0.0.0.0:8480\" for all of this machine's addresses",
+                );
+            }
+            address
+        });
+    table.finish(&["tls"]);
+    listen.map(Some)
+}
+
+/// Whoever is to be sent requests must be there to take them.
+fn require_http(buckets: &[((BucketName, super::BucketConfig), Value<'_>)]) {
+    for ((name, bucket), value) in buckets {
+        let Place::S3(s3) = &bucket.place else { continue };
+        if s3.watch.contains(&super::WatchSource::Webhook) {
+            value.key_error(
+                format!("bucket \"{name}\" waits for requests, and nothing listens for them"),
+                "say where: [http] with `listen = \"127.0.0.1:8480\"`",
+            );
+        }
+    }
+}
+
+/// A path, as it is seen from the folder of the config file.
+pub(super) fn place(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {
+    let text = value.text()?;
+    if text.is_empty() {
+        value.error(format!("`{}` is empty", value.path), "a path");
+        return None;
+    }
+    Some(tidy(&folder.join(text)))
+}
+
 /// A length of time in seconds, within a range of seconds.
-fn span(table: &mut Table<'_>, key: &str, default: u64, range: RangeInclusive<u64>) -> Option<Duration> {
+pub(super) fn span(table: &mut Table<'_>, key: &str, default: u64, range: RangeInclusive<u64>) -> Option<Duration> {
     let range = Duration::from_secs(*range.start())..=Duration::from_secs(*range.end());
     match table.get(key) {
         Some(value) => value.duration(range),
         None => Some(Duration::from_secs(default)),
-    }
-}
-
-fn bucket(
-    name: &str,
-    value: &Value<'_>,
-    place: impl Fn(&Value<'_>) -> Option<PathBuf>,
-) -> Option<(BucketName, BucketConfig)> {
-    let checked = name
-        .parse()
-        .map_err(|error: crate::object::InvalidName| {
-            value.key_error(
-                format!("\"{}\" is no name of a bucket", name.escape_debug()),
-                error.to_string(),
-            );
-        })
-        .ok();
-    let mut table = value.table()?;
-    let path = if ["s3", "endpoint"].iter().any(|key| table.has(key)) {
-        table.get("path").and_then(|value| place(&value))
-    } else {
-        table
-            .require("path", "the directory: path = \"/srv/media/inbox\"")
-            .and_then(|value| place(&value))
-    };
-    let poll = span(&mut table, "poll", 10, 1..=86_400);
-    let settle = span(&mut table, "settle", 2, 0..=86_400);
-    let sweep = span(&mut table, "sweep", 3600, 1..=30 * 86_400);
-    table.finish(&[
-        "s3",
-        "endpoint",
-        "region",
-        "watch",
-        "path_style",
-        "sqs",
-        "profile",
-        "nats",
-        "amqp",
-        "redis",
-        "mqtt",
-        "kafka",
-        "webhook",
-    ]);
-    Some((
-        checked?,
-        BucketConfig {
-            path: path?,
-            poll: poll?,
-            settle: settle?,
-            sweep: sweep?,
-        },
-    ))
-}
-
-fn warn_of_nested(page: &Page, buckets: &[((BucketName, BucketConfig), Value<'_>)]) {
-    for (at, ((name, bucket), value)) in buckets.iter().enumerate() {
-        for ((other_name, other), _) in &buckets[..at] {
-            let message = if bucket.path == other.path {
-                format!("buckets \"{other_name}\" and \"{name}\" are the same directory")
-            } else if bucket.path.starts_with(&other.path) {
-                format!("bucket \"{name}\" lies within bucket \"{other_name}\"")
-            } else if other.path.starts_with(&bucket.path) {
-                format!("bucket \"{other_name}\" lies within bucket \"{name}\"")
-            } else {
-                continue;
-            };
-            page.warning(
-                value.key_span.clone(),
-                message,
-                "an object in both can start rules of both; use one bucket and rules with a `directory`",
-            );
-        }
     }
 }
 

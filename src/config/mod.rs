@@ -1,5 +1,6 @@
 //! `reelmill.toml`: buckets, folders, workers; and the folder of rule files.
 
+mod buckets;
 mod load;
 mod rules;
 
@@ -36,19 +37,176 @@ pub struct Config {
     pub grace: Duration,
     /// `[history]`
     pub history: History,
+    /// `[http] listen`: where events about objects are taken; none: nowhere.
+    pub http: Option<std::net::SocketAddr>,
 }
 
-/// `[bucket.NAME]`: a local directory.
+impl Config {
+    /// The folder in which scratch of a bucket lies: its own root, or one in the state directory for a bucket over a
+    /// network; one that is not there for a bucket that the config does not know.
+    #[must_use]
+    pub fn scratch_root(&self, bucket: &BucketName) -> PathBuf {
+        match self.buckets.get(bucket).map(|known| &known.place) {
+            Some(Place::Local(local)) => local.path.clone(),
+            Some(Place::S3(_)) => self.state.join("remote").join(bucket.as_str()),
+            None => PathBuf::from("/nonexistent"),
+        }
+    }
+}
+
+/// `[bucket.NAME]`: a place for objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketConfig {
+    /// Where it is.
+    pub place: Place,
+    /// How often everything is listed, whatever else watches; default 1 h, and 1 min for a bucket over a network about
+    /// which nobody sends events.
+    pub sweep: Duration,
+}
+
+/// Where a bucket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A local directory.
+    Local(LocalConfig),
+    /// A bucket over a network.
+    S3(Box<S3Config>),
+}
+
+/// A bucket that is a local directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalConfig {
     /// The directory.
     pub path: PathBuf,
     /// How often it is walked where the file system sends no events; default 10 s.
     pub poll: Duration,
     /// How long a file must stay as it is where writers cannot be seen; default 2 s.
     pub settle: Duration,
-    /// How often everything is listed, whatever else watches; default 1 h.
-    pub sweep: Duration,
+}
+
+/// A bucket that is reached by the S3 protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Config {
+    /// The name that the server knows it by; default: the table's name.
+    pub s3: String,
+    /// The server, as a URL; none: AWS.
+    pub endpoint: Option<String>,
+    /// Its region; none: as the environment or the profile says, else `us-east-1`.
+    pub region: Option<String>,
+    /// The profile that credentials come from; none: the usual chain.
+    pub profile: Option<String>,
+    /// Whether the bucket's name stands in the path of a URL; default: for endpoints that are not AWS.
+    pub path_style: bool,
+    /// A file of certificates to trust, in PEM, besides those of the system.
+    pub ca: Option<PathBuf>,
+    /// Who tells of new objects; listing is always done besides.
+    pub watch: Vec<WatchSource>,
+    /// `sqs = { ... }`
+    pub sqs: Option<SqsConfig>,
+    /// `webhook = { ... }`
+    pub webhook: Option<WebhookConfig>,
+}
+
+impl S3Config {
+    /// Whether it is AWS itself.
+    #[must_use]
+    pub fn is_aws(&self) -> bool {
+        self.endpoint.as_deref().is_none_or(|endpoint| {
+            let host = endpoint.split("://").nth(1).unwrap_or(endpoint);
+            let host = host.split(['/', ':']).next().unwrap_or(host);
+            [".amazonaws.com", ".amazonaws.com.cn"]
+                .iter()
+                .any(|suffix| host.ends_with(suffix))
+        })
+    }
+}
+
+/// Who tells of new objects in a bucket over a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WatchSource {
+    /// MinIO's stream of notifications.
+    Listen,
+    /// A queue of Amazon SQS.
+    Sqs,
+    /// Requests to this daemon.
+    Webhook,
+    /// Nobody: the bucket is listed.
+    List,
+}
+
+impl WatchSource {
+    /// Every one, as it is written.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("listen", Self::Listen),
+        ("sqs", Self::Sqs),
+        ("webhook", Self::Webhook),
+        ("list", Self::List),
+    ];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, source)| *source == self)
+            .map_or("", |(word, _)| word)
+    }
+}
+
+/// `sqs` of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqsConfig {
+    /// The queue's URL.
+    pub queue: String,
+    /// Where SQS is spoken; none: AWS, or where the queue's URL points for a bucket with an endpoint of its own.
+    pub endpoint: Option<String>,
+    /// Its region; none: the bucket's.
+    pub region: Option<String>,
+}
+
+/// `webhook` of a bucket.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// What whoever sends must know. Never shown.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for WebhookConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebhookConfig(..)")
+    }
+}
+
+impl BucketConfig {
+    /// Where it is, for people.
+    #[must_use]
+    pub fn location(&self) -> String {
+        match &self.place {
+            Place::Local(local) => local.path.to_string_lossy().into_owned(),
+            Place::S3(s3) => match &s3.endpoint {
+                Some(endpoint) => format!("{endpoint}/{}", s3.s3),
+                None => format!("s3://{}", s3.s3),
+            },
+        }
+    }
+
+    /// The directory, where it is one.
+    #[must_use]
+    pub fn local(&self) -> Option<&LocalConfig> {
+        match &self.place {
+            Place::Local(local) => Some(local),
+            Place::S3(_) => None,
+        }
+    }
+
+    /// How it is reached, where it is a bucket over a network.
+    #[must_use]
+    pub fn s3(&self) -> Option<&S3Config> {
+        match &self.place {
+            Place::S3(s3) => Some(s3),
+            Place::Local(_) => None,
+        }
+    }
 }
 
 /// `[workers]`.

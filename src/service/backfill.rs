@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::intake::resolve_all;
 use super::mill::Mill;
 use crate::bucket::{BucketError, Resolved};
+use crate::config::BucketConfig;
 use crate::job::ledger::LedgerEntry;
 use crate::job::{Generation, JobId, Priority};
 use crate::object::{Identity, Object, ObjectKey};
@@ -206,15 +207,20 @@ async fn complete(
     let mut later = HashMap::new();
     if !settling.is_empty() {
         let settle = mill.config.buckets.get(bucket);
-        tokio::time::sleep(settle.map_or(Duration::from_secs(2), |config| config.settle)).await;
+        tokio::time::sleep(
+            settle
+                .and_then(BucketConfig::local)
+                .map_or(Duration::from_secs(2), |local| local.settle),
+        )
+        .await;
         later = resolve_all(place, &settling).await;
     }
     let mut found = Vec::with_capacity(keys.len());
     for (key, answer) in first {
         let identity = match answer {
-            Ok(Resolved::Complete(identity)) => Some(identity),
+            Ok(Resolved::Complete(identity) | Resolved::Ours(identity)) => Some(identity),
             Ok(answer @ Resolved::Settling { .. }) => match later.remove(&key) {
-                Some(Ok(Resolved::Complete(identity))) => Some(identity),
+                Some(Ok(Resolved::Complete(identity) | Resolved::Ours(identity))) => Some(identity),
                 Some(Ok(Resolved::Settling { identity, fingerprint }))
                     if answer
                         == Resolved::Settling {

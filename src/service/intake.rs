@@ -17,6 +17,7 @@ use super::hints::{BucketHints, Patience, TakenHint};
 use super::mill::Mill;
 use super::with_causes;
 use crate::bucket::{Bucket, BucketError, Resolved};
+use crate::config::BucketConfig;
 use crate::job::ledger::{ArmingView, Decision, RuleView, decide};
 use crate::job::{Generation, JobId};
 use crate::object::{BucketName, Identity, Object, ObjectKey};
@@ -119,15 +120,21 @@ async fn work(
         .config
         .buckets
         .get(bucket)
-        .map_or(Duration::from_secs(2), |config| config.settle);
+        .and_then(BucketConfig::local)
+        .map_or(Duration::from_secs(2), |local| local.settle);
 
     let mut batch: Vec<Acceptance> = Vec::new();
     let mut back: HashMap<RuleName, Vec<ObjectKey>> = HashMap::new();
     let mut decided: Vec<&TakenHint> = Vec::new();
     let mut waiting: Vec<(&TakenHint, Patience, Instant)> = Vec::new();
     for hint in wanted {
+        let mut says_ours = false;
         let identity = match answers.remove(&hint.key) {
             Some(Ok(Resolved::Complete(identity))) => identity,
+            Some(Ok(Resolved::Ours(identity))) => {
+                says_ours = true;
+                identity
+            }
             Some(Ok(Resolved::Settling { identity, fingerprint })) => {
                 match settled(hint, &identity, fingerprint, settle) {
                     Ok(()) => identity,
@@ -154,7 +161,7 @@ async fn work(
             }
         };
         decided.push(hint);
-        let own = before.is_own(&hint.key, &identity);
+        let own = says_ours || before.is_own(&hint.key, &identity);
         for live in book.enabled_for(bucket) {
             let wants =
                 judge(&live.rule, &hint.key, Some(identity.size)).is_empty() && (!own || live.rule.trigger.outputs);

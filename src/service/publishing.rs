@@ -376,10 +376,7 @@ pub fn destination(mill: &Mill, bucket: &BucketName) -> Destination {
 
 /// The root directory of a bucket; a path that does not exist where the config has no such bucket.
 pub fn root(mill: &Mill, bucket: &BucketName) -> PathBuf {
-    mill.config
-        .buckets
-        .get(bucket)
-        .map_or_else(|| PathBuf::from("/nonexistent"), |known| known.path.clone())
+    mill.config.scratch_root(bucket)
 }
 
 fn scratch_path(bytes: &[u8]) -> PathBuf {

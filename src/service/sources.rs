@@ -155,8 +155,9 @@ async fn begin(mill: &Arc<Mill>, bucket: &Arc<dyn Bucket>, step: &SourceStep) ->
         return give_up("the rule was changed, and does not say so of its sources any more");
     }
     match bucket.resolve(&object.key).await {
-        Ok(Resolved::Complete(identity) | Resolved::Settling { identity, .. }) if identity == object.identity => {}
-        Ok(Resolved::Complete(_) | Resolved::Settling { .. }) => {
+        Ok(Resolved::Complete(identity) | Resolved::Ours(identity) | Resolved::Settling { identity, .. })
+            if identity == object.identity => {}
+        Ok(Resolved::Complete(_) | Resolved::Ours(_) | Resolved::Settling { .. }) => {
             return give_up("the source was replaced meanwhile, and the newer file stays");
         }
         Ok(Resolved::Busy) => return Ok(Next::Wait("somebody writes to the source".to_owned())),

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::mill::Mill;
 use crate::bucket::Bucket;
-use crate::config::{self, BucketConfig, Config, Workers};
+use crate::config::{self, BucketConfig, Config, LocalConfig, Place, Workers};
 use crate::job::order::Ageing;
 use crate::job::source::{SourceStep, StepState};
 use crate::job::state::Event;
@@ -426,9 +426,11 @@ pub async fn mill_in(folder: &Path, place: Arc<dyn Bucket>) -> Arc<Mill> {
 
 fn config(folder: &Path, inbox: PathBuf) -> Config {
     let inbox = BucketConfig {
-        path: inbox,
-        poll: Duration::from_hours(1),
-        settle: Duration::from_millis(50),
+        place: Place::Local(LocalConfig {
+            path: inbox,
+            poll: Duration::from_hours(1),
+            settle: Duration::from_millis(50),
+        }),
         sweep: Duration::from_hours(1),
     };
     Config {
@@ -447,5 +449,6 @@ fn config(folder: &Path, inbox: PathBuf) -> Config {
         ageing: config::Ageing::Strict,
         grace: Duration::from_mins(1),
         history: crate::config::History::default(),
+        http: None,
     }
 }

@@ -14,7 +14,7 @@ use super::mill::Mill;
 use super::room::Room;
 use super::runner::{Workshop, drive};
 use crate::bucket::{Bucket, single::SingleFile};
-use crate::config::{Ageing, BucketConfig, Config, Plugins, Workers};
+use crate::config::{Ageing, BucketConfig, Config, LocalConfig, Place, Plugins, Workers};
 use crate::job::{Generation, Job, JobId, order};
 use crate::object::{BucketName, Object, ObjectKey};
 use crate::rule::Rule;
@@ -163,9 +163,11 @@ impl Bench {
 
 fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
     let target = BucketConfig {
-        path: out.to_path_buf(),
-        poll: Duration::from_secs(10),
-        settle: Duration::from_secs(2),
+        place: Place::Local(LocalConfig {
+            path: out.to_path_buf(),
+            poll: Duration::from_secs(10),
+            settle: Duration::from_secs(2),
+        }),
         sweep: Duration::from_hours(1),
     };
     Config {
@@ -184,6 +186,7 @@ fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
         ageing: Ageing::Strict,
         grace: Duration::ZERO,
         history: crate::config::History::default(),
+        http: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -10,14 +11,15 @@ use super::hints::BucketHints;
 use super::mill::Mill;
 use crate::object::{BucketName, Directory, ObjectKey};
 use crate::watch::local::LocalSource;
-use crate::watch::{Sink, Wanted};
+use crate::watch::{NotKept, Notice, Sink, Wanted};
 
 /// Watches a bucket until it is stopped.
 pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
     let (Some(config), Some(place)) = (mill.config.buckets.get(&bucket), mill.buckets.get(&bucket).cloned()) else {
         return;
     };
-    let source = LocalSource::new(place, &config.path, config.poll);
+    let Some(local) = config.local() else { return };
+    let source = LocalSource::new(place, &local.path, local.poll);
     let mut book = mill.book.watch();
     let (tell, wanted) = watch::channel(wanted_of(&mill, &bucket, *book.borrow_and_update()));
     let sink = Arc::new(MillSink {
@@ -53,6 +55,7 @@ struct MillSink {
     part: String,
 }
 
+#[async_trait]
 impl Sink for MillSink {
     fn hint(&self, key: ObjectKey, event: Option<Timestamp>, source: &'static str) {
         self.hints.put(key, event, source);
@@ -74,6 +77,20 @@ impl Sink for MillSink {
     fn watching(&self, book: u64) {
         self.hints.set_watched(book);
     }
+
+    async fn keep(&self, notices: Vec<Notice>, source: &'static str) -> Result<(), NotKept> {
+        for notice in notices {
+            self.hints.put(notice.key, notice.event, source);
+        }
+        Ok(())
+    }
+
+    async fn quarantine(&self, _body: &[u8], reason: &str, source: &'static str) -> Result<(), NotKept> {
+        tracing::warn!(part = %self.part, source, "{reason}");
+        Ok(())
+    }
+
+    fn connected(&self, _connected: bool) {}
 }
 
 #[cfg(test)]

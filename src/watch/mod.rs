@@ -8,6 +8,7 @@ pub mod local;
 mod notices;
 mod walker;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::object::{Directory, ObjectKey};
@@ -72,16 +73,46 @@ pub enum PlaceOf {
     Elsewhere,
 }
 
-/// Whom a source tells what it notices. No call waits.
+/// Somebody's word about one object in a bucket over a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The bucket as its server calls it; none where the message does not say.
+    pub bucket: Option<String>,
+    /// Which key.
+    pub key: ObjectKey,
+    /// When it happened, where the message says.
+    pub event: Option<Timestamp>,
+}
+
+/// What was told could not be made durable: whoever told it must tell it again.
+#[derive(Debug, thiserror::Error)]
+#[error("events cannot be written down: {0}")]
+pub struct NotKept(pub String);
+
+/// Whom a source tells what it notices. Nothing but [`Sink::keep`] and [`Sink::quarantine`] waits.
+#[async_trait]
 pub trait Sink: Send + Sync + 'static {
     /// An object may be new, by an event of this time.
     fn hint(&self, key: ObjectKey, event: Option<Timestamp>, source: &'static str);
+    /// Makes notices durable and hands them to intake. Once this returns, whoever sent them may forget them. Notices of
+    /// other buckets go to those; what no rule could want is dropped.
+    ///
+    /// # Errors
+    /// Where they cannot be written down.
+    async fn keep(&self, notices: Vec<Notice>, source: &'static str) -> Result<(), NotKept>;
+    /// Keeps a message that cannot be understood, for people to look at, and counts it.
+    ///
+    /// # Errors
+    /// Where it cannot be written down.
+    async fn quarantine(&self, body: &[u8], reason: &str, source: &'static str) -> Result<(), NotKept>;
     /// Something may have been missed below this directory.
     fn missed(&self, directory: Directory);
     /// How the source stands, in words.
     fn health(&self, ok: bool, message: String);
     /// What this book wants is watched now, as far as it can be; 0: nothing is.
     fn watching(&self, book: u64);
+    /// The source has a connection since now, or lost it.
+    fn connected(&self, connected: bool);
 }
 
 #[cfg(test)]

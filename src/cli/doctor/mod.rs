@@ -95,7 +95,7 @@ pub fn print_unit(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> 
         buckets: config
             .buckets
             .iter()
-            .map(|(name, bucket)| (name.clone(), bucket.path.clone(), role(name)))
+            .filter_map(|(name, bucket)| Some((name.clone(), bucket.local()?.path.clone(), role(name))))
             .collect(),
         access: checked
             .rules
@@ -211,6 +211,7 @@ fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut watched: Vec<PathBuf> = Vec::new();
     for (name, bucket) in &config.buckets {
+        let Some(bucket) = bucket.local() else { continue };
         let place = facts::place(&bucket.path);
         let role = roles.get(name).copied().unwrap_or_default();
         if facts::is_watched(&place) {

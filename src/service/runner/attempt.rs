@@ -1,6 +1,5 @@
 //! One attempt at tasks that are ready together: a worker, its run, and the publishing of what it makes.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,7 +10,7 @@ use super::super::mill::Mill;
 use super::super::publishing::{Made, Target, blocking, publish_task, root};
 use super::Workshop;
 use super::desk::{Desk, Unfinished};
-use crate::bucket::BucketError;
+use crate::bucket::{BucketError, Content};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
@@ -187,7 +186,9 @@ impl Attempt<'_> {
     /// Opens the source and starts a worker on it.
     async fn start(&self, job: &Job, run: u32, grants: &Grants) -> Result<(Worker, Scratch), Break> {
         self.phase(job, "starting");
-        let input = self.open_source(job).await?;
+        let Content::File(input) = self.open_source(job).await? else {
+            return Err(Failure::new(ErrorKind::Internal, "objects far away cannot be read yet").into());
+        };
         let base = root(self.mill, &self.rule.output.bucket);
         let (id, lease) = (job.id.clone(), self.lease);
         let access = Target::of(self.rule).map_err(|error| error.failure())?.access;
@@ -212,10 +213,10 @@ impl Attempt<'_> {
         }
     }
 
-    async fn open_source(&self, job: &Job) -> Result<OwnedFd, Break> {
+    async fn open_source(&self, job: &Job) -> Result<Content, Break> {
         let bucket = &self.mill.buckets[&job.object.bucket];
         match bucket.open(&job.object.key).await {
-            Ok(opened) if opened.identity == job.object.identity => Ok(opened.fd),
+            Ok(opened) if opened.identity == job.object.identity => Ok(opened.content),
             Ok(_) => Err(Break::Leave(Outcome::SourceChanged(
                 "the source was changed before it was worked on".to_owned(),
             ))),

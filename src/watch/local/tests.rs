@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use super::*;
 use crate::bucket::local::LocalBucket;
 use crate::object::ObjectKey;
+use crate::watch::{NotKept, Notice};
 
 #[derive(Default)]
 struct Heard {
@@ -23,6 +24,7 @@ impl Ear {
     }
 }
 
+#[async_trait::async_trait]
 impl Sink for Ear {
     fn hint(&self, key: ObjectKey, event: Option<jiff::Timestamp>, _source: &'static str) {
         assert!(event.is_some(), "what was not there before has a time");
@@ -37,6 +39,13 @@ impl Sink for Ear {
     fn watching(&self, book: u64) {
         self.with(|heard| heard.book = book);
     }
+    async fn keep(&self, _: Vec<Notice>, _: &'static str) -> Result<(), NotKept> {
+        unreachable!("a directory is walked again")
+    }
+    async fn quarantine(&self, _: &[u8], _: &str, _: &'static str) -> Result<(), NotKept> {
+        unreachable!("a directory sends no messages")
+    }
+    fn connected(&self, _: bool) {}
 }
 
 struct Watched {
