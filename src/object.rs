@@ -285,6 +285,19 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Whether the two may be of one version: what both of them tell is the same. Listings tell no version, and those of
+    /// some servers no entity tag.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let same = |one: &Option<String>, other: &Option<String>| one.is_none() || other.is_none() || one == other;
+        self.size == other.size
+            && self.modified_ns == other.modified_ns
+            && same(&self.etag, &other.etag)
+            && same(&self.version, &other.version)
+    }
+}
+
 /// The one text form, for storing and comparing: `size:modified_ns[:etag[:version]]`.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -142,6 +142,7 @@ impl House {
             object,
             seen: Generation::default(),
             job: Some(job),
+            listed: None,
         };
         let answers = self.mill.store.accept(vec![wish], Timestamp::now()).await.unwrap();
         assert!(matches!(answers[0], Accepted::Yes { .. }));
@@ -445,6 +446,7 @@ async fn a_version_that_was_there_before_is_called_old() {
         },
         seen: Generation::default(),
         job: None,
+        listed: None,
     };
     house.mill.store.accept(vec![wish], Timestamp::now()).await.unwrap();
     let path = "/v1/explain?bucket=inbox&key=incoming/old.mp4";

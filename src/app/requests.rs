@@ -45,6 +45,7 @@ impl App {
                 },
                 seen,
                 job: Some(job),
+                listed: None,
             };
             let answers = self.mill.store.accept(vec![acceptance], Timestamp::now());
             if let Some(Accepted::Yes { superseded }) = answers.await?.pop() {

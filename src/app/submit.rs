@@ -102,6 +102,7 @@ impl App {
                     ..job
                 }),
                 object,
+                listed: None,
             };
             match self.mill.store.accept(vec![acceptance], Timestamp::now()).await?.pop() {
                 Some(Accepted::Yes { superseded }) => {

@@ -24,6 +24,9 @@ pub struct LedgerEntry {
     pub baseline: bool,
     /// Since when the key is missing; it is remembered all the same.
     pub gone_at: Option<Timestamp>,
+    /// What a listing said of the key the last time that the bucket was asked about it for that; only to decide whether
+    /// to ask again.
+    pub listed: Option<Identity>,
 }
 
 /// As much of a rule as the decision needs.
@@ -60,6 +63,14 @@ pub enum Decision {
     Same,
 }
 
+impl LedgerEntry {
+    /// Whether what a listing says of the key is nothing new.
+    #[must_use]
+    pub fn knows(&self, listed: &Identity) -> bool {
+        self.identity.agrees_with(listed) || self.listed.as_ref() == Some(listed)
+    }
+}
+
 /// Decides about an identity that was observed. `event` is when it came to be, where somebody knows that; a
 /// listing does not.
 #[must_use]
@@ -73,7 +84,8 @@ pub fn decide(entry: Option<&LedgerEntry>, observed: &Identity, event: Option<Ti
             }
     };
     match entry {
-        Some(entry) if &entry.identity == observed => {
+        // A baseline was written from a listing, which may say less than the bucket does when it is asked.
+        Some(entry) if &entry.identity == observed || (entry.baseline && entry.identity.agrees_with(observed)) => {
             if entry.baseline && rule.arming.is_some() && announced {
                 Decision::Job
             } else {
@@ -107,6 +119,7 @@ mod tests {
             generation: Generation(1),
             baseline,
             gone_at: None,
+            listed: None,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::hints::BucketHints;
 use super::mill::Mill;
 use super::rules;
-use crate::bucket::BucketError;
+use crate::bucket::{Bucket, BucketError};
 use crate::job::Generation;
 use crate::object::{Object, ObjectKey};
 use crate::rule::Existing;
@@ -141,7 +141,7 @@ async fn write_down(
         let Some(last) = page.last().map(|object| object.key.clone()) else {
             break;
         };
-        written += write_page(mill, live, hints, page).await?;
+        written += write_page(mill, live, place, hints, page).await?;
         unless_changed(rules::save_cursor(mill, live, Some(&last)).await?)?;
     }
     tokio::time::sleep(EVENTS_ON_THE_WAY).await;
@@ -162,24 +162,36 @@ fn cursor(arming: &Arming) -> Option<ObjectKey> {
 
 /// Writes down what is old of a page. A key that already has another line in the ledger goes to intake, which asks the
 /// bucket after it read that line; a listing is too old for that.
-async fn write_page(mill: &Mill, live: &LiveRule, hints: &BucketHints, page: Vec<Object>) -> Result<u64, Unfinished> {
+async fn write_page(
+    mill: &Mill,
+    live: &LiveRule,
+    place: &Arc<dyn Bucket>,
+    hints: &BucketHints,
+    page: Vec<Object>,
+) -> Result<u64, Unfinished> {
     let (name, bucket) = (&live.rule.name, &live.rule.trigger.bucket);
     let old: Vec<Object> = page
         .into_iter()
         .filter(|object| is_old(live, object) && !hints.has_event(&object.key, live.since))
+        .filter(|object| {
+            place
+                .arrival(&object.identity)
+                .is_none_or(|arrived| arrived <= live.since)
+        })
         .collect();
     let keys: Vec<ObjectKey> = old.iter().map(|object| object.key.clone()).collect();
     let lines = mill.store.ledger(std::slice::from_ref(name), bucket, &keys).await?;
     let mut batch = Vec::new();
     for object in old {
         match lines.iter().find(|known| known.key == object.key) {
-            Some(known) if known.identity == object.identity => {}
+            Some(known) if known.knows(&object.identity) => {}
             Some(_) => hints.put(object.key, None, "arming"),
             None => batch.push(Acceptance {
                 rule: name.clone(),
                 object,
                 seen: Generation(0),
                 job: None,
+                listed: None,
             }),
         }
     }

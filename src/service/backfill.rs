@@ -165,6 +165,7 @@ async fn some(
                     priority: wish.priority.unwrap_or(live.rule.priority),
                     ..job
                 }),
+                listed: None,
             }
         })
         .collect();

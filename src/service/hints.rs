@@ -90,6 +90,11 @@ struct Line {
     source: &'static str,
     place: Place,
     patience: Patience,
+    listed: Option<Identity>,
+    /// Numbers under which the store keeps this hint ...
+    kept: Vec<i64>,
+    /// ... of which so many were there when it was taken.
+    taken: usize,
 }
 
 #[derive(Debug)]
@@ -119,6 +124,21 @@ pub struct TakenHint {
     pub source: &'static str,
     /// What was remembered.
     pub patience: Patience,
+    /// What a listing said of the key.
+    pub listed: Option<Identity>,
+    /// Numbers under which the store keeps this hint: to be forgotten once it is decided.
+    pub kept: Vec<i64>,
+}
+
+/// What is told along with a hint.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// When it happened.
+    pub event: Option<Timestamp>,
+    /// What a listing says of the key.
+    pub listed: Option<Identity>,
+    /// The number under which the store keeps the hint.
+    pub kept: Option<i64>,
 }
 
 impl Lines {
@@ -135,13 +155,25 @@ impl BucketHints {
 
     /// Puts a hint in.
     pub fn put(&self, key: ObjectKey, event: Option<Timestamp>, source: &'static str) {
+        let told = Told {
+            event,
+            ..Told::default()
+        };
+        self.put_told(key, told, source);
+    }
+
+    /// Puts a hint in, with all that is known of it; false where there was no room for it, and a listing is asked for
+    /// instead.
+    pub fn put_told(&self, key: ObjectKey, told: Told, source: &'static str) -> bool {
         let mut lines = self.lines();
         let lines = &mut *lines;
         if let Some(line) = lines.of.get_mut(&key) {
-            if event > line.event {
-                line.event = event;
+            if told.event > line.event {
+                line.event = told.event;
                 line.source = source;
             }
+            line.listed = told.listed.or(line.listed.take());
+            line.kept.extend(told.kept.filter(|number| !line.kept.contains(number)));
             match &mut line.place {
                 Place::Ready => {}
                 Place::Taken { again } => *again = true,
@@ -154,20 +186,24 @@ impl BucketHints {
             }
         } else if lines.of.len() >= MOST_WAITING {
             self.ask_for_listing(Directory::default());
-            return;
+            return false;
         } else {
             lines.of.insert(
                 key.clone(),
                 Line {
-                    event,
+                    event: told.event,
                     source,
                     place: Place::Ready,
                     patience: Patience::default(),
+                    listed: told.listed,
+                    kept: told.kept.into_iter().collect(),
+                    taken: 0,
                 },
             );
             lines.make_ready(key);
         }
         self.arrived.notify_one();
+        true
     }
 
     /// Takes out up to `most` hints that are ready at `now`, oldest first. Each must be ended by [`Self::done`] or
@@ -190,11 +226,14 @@ impl BucketHints {
             };
             if let Some(line) = lines.of.get_mut(&key) {
                 line.place = Place::Taken { again: false };
+                line.taken = line.kept.len();
                 taken.push(TakenHint {
                     key,
                     event: line.event,
                     source: line.source,
                     patience: line.patience.clone(),
+                    listed: line.listed.clone(),
+                    kept: line.kept.clone(),
                 });
             }
         }
@@ -210,6 +249,7 @@ impl BucketHints {
                 if matches!(line.place, Place::Taken { again: true }) {
                     line.place = Place::Ready;
                     line.patience = Patience::default();
+                    line.kept.drain(..line.taken);
                     lines.make_ready(key.clone());
                 } else {
                     lines.of.remove(key);

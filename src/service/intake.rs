@@ -59,9 +59,18 @@ pub async fn tick(mill: &Mill, bucket: &BucketName) -> usize {
     let (wanted, unwanted): (Vec<_>, Vec<_>) = taken
         .iter()
         .partition(|hint| rules.iter().any(|live| judge(&live.rule, &hint.key, None).is_empty()));
-    hints.done(unwanted.iter().map(|hint| &hint.key));
     let part = format!("intake:{bucket}");
-    if let Err(error) = work(mill, bucket, place, &hints, &book, &wanted).await {
+    let unwanted_forgotten = forget(mill, &unwanted).await;
+    if unwanted_forgotten.is_ok() {
+        hints.done(unwanted.iter().map(|hint| &hint.key));
+    } else {
+        unwanted.iter().for_each(|hint| again(&hints, hint));
+    }
+    let worked = match unwanted_forgotten {
+        Ok(()) => work(mill, bucket, place, &hints, &book, &wanted).await,
+        failed => failed,
+    };
+    if let Err(error) = worked {
         let words = format!("{}; hints are kept and tried again", with_causes(&error));
         if mill.health.set(&part, false, words.clone(), Timestamp::now()) {
             tracing::error!(%bucket, "intake: {words}");
@@ -124,6 +133,7 @@ async fn work(
         .map_or(Duration::from_secs(2), |local| local.settle);
 
     let mut batch: Vec<Acceptance> = Vec::new();
+    let mut listed: HashMap<RuleName, Vec<(ObjectKey, Identity)>> = HashMap::new();
     let mut back: HashMap<RuleName, Vec<ObjectKey>> = HashMap::new();
     let mut decided: Vec<&TakenHint> = Vec::new();
     let mut waiting: Vec<(&TakenHint, Patience, Instant)> = Vec::new();
@@ -170,8 +180,16 @@ async fn work(
             }
             let entry = before.ledger.get(&(live.rule.name.clone(), hint.key.clone()));
             let view = view(live, &hint.key, identity.size);
-            let job = match decide(entry, &identity, hint.event, &view) {
+            // While a rule is arming, an object that came later than that is new, whoever noticed it.
+            let event = hint.event.max(place.arrival(&identity));
+            let job = match decide(entry, &identity, event, &view) {
                 Decision::Same => {
+                    if let (Some(said), Some(entry)) = (&hint.listed, entry)
+                        && !entry.knows(said)
+                    {
+                        let of_rule = listed.entry(live.rule.name.clone()).or_default();
+                        of_rule.push((hint.key.clone(), said.clone()));
+                    }
                     if entry.is_some_and(|entry| entry.gone_at.is_some()) {
                         back.entry(live.rule.name.clone()).or_default().push(hint.key.clone());
                     }
@@ -189,13 +207,23 @@ async fn work(
                 },
                 seen: entry.map_or(Generation(0), |entry| entry.generation),
                 job,
+                listed: hint.listed.clone(),
             });
         }
     }
     for (rule, keys) in back {
         mill.store.mark_gone(&rule, bucket, &keys, None).await?;
     }
+    for (rule, lines) in listed {
+        mill.store.note_listed(&rule, bucket, &lines).await?;
+    }
     let stale = accept(mill, batch).await?;
+    let settled: Vec<&TakenHint> = decided
+        .iter()
+        .copied()
+        .filter(|hint| !stale.contains(&hint.key))
+        .collect();
+    forget(mill, &settled).await?;
     for hint in decided {
         if stale.contains(&hint.key) {
             // Somebody else moved the ledger: look again, at once the first time.
@@ -212,6 +240,15 @@ async fn work(
         hints.put_back(&hint.key, patience, due);
     }
     Ok(())
+}
+
+/// The store need not keep these hints any longer.
+async fn forget(mill: &Mill, hints: &[&TakenHint]) -> Result<(), StoreError> {
+    let numbers: Vec<i64> = hints.iter().flat_map(|hint| &hint.kept).copied().collect();
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    mill.store.forget_hints(&numbers).await
 }
 
 /// Changes the ledger; answers the keys whose line had moved meanwhile.

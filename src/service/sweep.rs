@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::hints::BucketHints;
+use super::hints::{BucketHints, Told};
 use super::intake::resolve_all;
 use super::mill::Mill;
 use crate::bucket::{Bucket, BucketError, Resolved};
@@ -265,14 +265,18 @@ impl SideBySide<'_> {
         for output in self.mill.store.own_outputs(self.bucket, &keys).await? {
             let is_ours = listed
                 .get(&output.key)
-                .is_some_and(|object| object.identity == output.identity);
+                .is_some_and(|object| output.identity.agrees_with(&object.identity));
             if is_ours && differing.get(&output.key) == Some(&false) {
                 differing.remove(&output.key);
             }
         }
         self.counts.hinted += differing.len() as u64;
         for key in differing.into_keys() {
-            self.hints.put(key.clone(), None, "list");
+            let told = Told {
+                listed: listed.get(key).map(|object| object.identity.clone()),
+                ..Told::default()
+            };
+            self.hints.put_told(key.clone(), told, "list");
         }
         Ok(())
     }
@@ -293,7 +297,7 @@ impl SideBySide<'_> {
                 self.note_missing(rule, line);
                 continue;
             };
-            if line.identity == object.identity {
+            if line.knows(&object.identity) {
                 known.insert(&object.key);
             }
             if line.gone_at.is_some() {

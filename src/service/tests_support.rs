@@ -16,13 +16,13 @@ use crate::job::order::Ageing;
 use crate::job::source::{SourceStep, StepState};
 use crate::job::state::Event;
 use crate::job::{Generation, Job, JobId, LeaseNumber, Priority};
-use crate::object::{BucketName, Directory, ObjectKey};
+use crate::object::{BucketName, Directory, Identity, ObjectKey};
 use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
 use crate::rule::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Acceptance, Accepted, Arming, BackupError, Holds, JobCount, JobFilter, LedgerEntry, OutputRecord, Pause,
-    PublishList, PublishRefused, RuleRecord, Store, StoreError,
+    Acceptance, Accepted, Arming, BackupError, Holds, JobCount, JobFilter, KeptHint, LedgerEntry, OutputRecord, Pause,
+    PublishList, PublishRefused, Quarantined, RuleRecord, Store, StoreError, UploadRecord,
 };
 
 #[derive(Default)]
@@ -32,6 +32,7 @@ pub struct FakeStore {
     outputs: Mutex<HashMap<ObjectKey, OutputRecord>>,
     /// Jobs in the order of their acceptance.
     jobs: Mutex<Vec<(JobId, RuleName, ObjectKey)>>,
+    kept: Mutex<BTreeMap<i64, KeptHint>>,
     pub accepts: AtomicU32,
     pub fails: AtomicBool,
     /// How often a job was asked for; while `hangs`, that never ends.
@@ -165,6 +166,7 @@ impl Store for FakeStore {
                 generation: Generation(found.0 + 1),
                 baseline: wish.job.is_none(),
                 gone_at: None,
+                listed: wish.listed,
             };
             lines.insert(at, line);
             answers.push(Accepted::Yes { superseded });
@@ -196,6 +198,55 @@ impl Store for FakeStore {
         while self.hangs.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        not_here()
+    }
+    async fn note_listed(
+        &self,
+        rule: &RuleName,
+        _: &BucketName,
+        listed: &[(ObjectKey, Identity)],
+    ) -> Result<(), StoreError> {
+        for (key, identity) in listed {
+            if let Some(line) = held(&self.lines).get_mut(&(rule.clone(), key.clone())) {
+                line.listed = Some(identity.clone());
+            }
+        }
+        Ok(())
+    }
+    async fn keep_hints(&self, hints: &[KeptHint]) -> Result<Vec<i64>, StoreError> {
+        self.answer()?;
+        let mut kept = held(&self.kept);
+        let first = kept.keys().next_back().map_or(1, |last| last + 1);
+        let numbers: Vec<i64> = (first..).take(hints.len()).collect();
+        kept.extend(numbers.iter().copied().zip(hints.iter().cloned()));
+        Ok(numbers)
+    }
+    async fn kept_hints(&self, after: i64, limit: u32) -> Result<Vec<(i64, KeptHint)>, StoreError> {
+        let kept = held(&self.kept);
+        let rest = kept.range(after + 1..).take(limit as usize);
+        Ok(rest.map(|(number, hint)| (*number, hint.clone())).collect())
+    }
+    async fn forget_hints(&self, numbers: &[i64]) -> Result<(), StoreError> {
+        self.answer()?;
+        held(&self.kept).retain(|number, _| !numbers.contains(number));
+        Ok(())
+    }
+    async fn quarantine(&self, _: &Quarantined) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn quarantined(&self, _: u32) -> Result<Vec<Quarantined>, StoreError> {
+        not_here()
+    }
+    async fn quarantine_counts(&self) -> Result<Vec<(BucketName, u64)>, StoreError> {
+        not_here()
+    }
+    async fn upload_begun(&self, _: &UploadRecord, _: Timestamp) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn upload_ended(&self, _: &BucketName, _: &ObjectKey, _: &str) -> Result<(), StoreError> {
+        not_here()
+    }
+    async fn uploads(&self) -> Result<Vec<UploadRecord>, StoreError> {
         not_here()
     }
     async fn unfinished(&self, _: &RuleName, _: &BucketName, _: &[ObjectKey]) -> Result<Vec<ObjectKey>, StoreError> {

@@ -196,6 +196,7 @@ async fn accept(store: &dyn Store, trial: &Trial, id: &JobId, object: Object, no
         object,
         seen: Generation(0),
         job: Some(NewJob::of(&trial.rule, &trial.text, id.clone(), None)),
+        listed: None,
     };
     store.accept(vec![wish], now).await?;
     Ok(())

@@ -79,6 +79,49 @@ pub struct Acceptance {
     pub seen: Generation,
     /// None: baseline. Some: a job.
     pub job: Option<NewJob>,
+    /// What a listing said of the key, where one gave the hint.
+    pub listed: Option<Identity>,
+}
+
+/// A hint that is kept until it is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptHint {
+    /// Where.
+    pub bucket: BucketName,
+    /// Which key.
+    pub key: ObjectKey,
+    /// When it happened, where its sender said.
+    pub event: Option<Timestamp>,
+    /// Which source said so.
+    pub source: String,
+}
+
+/// A message about objects that nobody understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// About which bucket, as far as one can tell.
+    pub bucket: BucketName,
+    /// Through which source it came.
+    pub source: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// As it came.
+    pub body: Vec<u8>,
+    /// When it came.
+    pub came: Timestamp,
+}
+
+/// An upload in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRecord {
+    /// Where.
+    pub bucket: BucketName,
+    /// The name that the object will get.
+    pub key: ObjectKey,
+    /// The server's name for it.
+    pub id: String,
+    /// By which job.
+    pub job: JobId,
 }
 
 /// A job to be made.
@@ -335,6 +378,38 @@ pub trait Store: Send + Sync {
         keys: &[ObjectKey],
     ) -> Result<Vec<ObjectKey>, StoreError>;
 
+    /// Writes down what a listing said of keys whose identity is known all the same.
+    async fn note_listed(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        listed: &[(ObjectKey, Identity)],
+    ) -> Result<(), StoreError>;
+
+    // Hints -----------------------------------------------------------------------------------
+
+    /// Keeps hints; answers their numbers, in order.
+    async fn keep_hints(&self, hints: &[KeptHint]) -> Result<Vec<i64>, StoreError>;
+    /// Kept hints whose number is more than `after`, by number, at most `limit`.
+    async fn kept_hints(&self, after: i64, limit: u32) -> Result<Vec<(i64, KeptHint)>, StoreError>;
+    /// Forgets hints that are decided.
+    async fn forget_hints(&self, numbers: &[i64]) -> Result<(), StoreError>;
+    /// Keeps a message that nobody understood; of each bucket the last thousand stay.
+    async fn quarantine(&self, message: &Quarantined) -> Result<(), StoreError>;
+    /// Messages that nobody understood, newest first.
+    async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError>;
+    /// How many of them are kept, by bucket; nothing for buckets without one.
+    async fn quarantine_counts(&self) -> Result<Vec<(BucketName, u64)>, StoreError>;
+
+    // Uploads ---------------------------------------------------------------------------------
+
+    /// Writes an upload in parts down, before its first part.
+    async fn upload_begun(&self, upload: &UploadRecord, now: Timestamp) -> Result<(), StoreError>;
+    /// An upload in parts is completed, or aborted.
+    async fn upload_ended(&self, bucket: &BucketName, key: &ObjectKey, id: &str) -> Result<(), StoreError>;
+    /// Uploads in parts that were begun and have not ended, as far as is known.
+    async fn uploads(&self) -> Result<Vec<UploadRecord>, StoreError>;
+
     // Queue -----------------------------------------------------------------------------------
 
     /// Claims the first job of the queue: queued, its time has come, no other job of its (rule, bucket, key)
@@ -386,7 +461,7 @@ pub trait Store: Send + Sync {
         lease: Option<LeaseNumber>,
         now: Timestamp,
     ) -> Result<(), PublishRefused>;
-    /// Every item has its name: the list is dropped, its outputs are `Published`, and the events are applied
+    /// Every item has its name: the list is dropped, its outputs are `Published` and look as the items now say, and the events are applied
     /// (usually `TaskSucceeded`), all at once. Where the job ends `succeeded` by it, outputs of older generations of the same
     /// (rule, source) that this generation does not have become `Superseded`, to be removed at
     /// `now + grace`; notes at once. What is published of a generation older than one that succeeded is superseded,

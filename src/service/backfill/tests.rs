@@ -131,6 +131,7 @@ fn old_changed_and_failed_objects_are_open_and_done_ones_are_not() {
         generation: Generation(1),
         baseline,
         gone_at: None,
+        listed: None,
     };
     assert!(is_open(None, &identity, false));
     assert!(is_open(Some(&line(true)), &identity, false));

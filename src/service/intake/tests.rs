@@ -160,6 +160,7 @@ async fn a_running_job_is_stopped_by_a_newer_identity() {
         },
         seen: Generation(0),
         job: Some(new_job(&rule("all", ""), mill.started)),
+        listed: None,
     };
     let id = seen.job.as_ref().unwrap().id.clone();
     accept(&mill, vec![seen]).await.unwrap();

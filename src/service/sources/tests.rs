@@ -75,6 +75,7 @@ impl House {
                 dedupe: None,
                 after_success: wish,
             }),
+            listed: None,
         };
         self.mill.store.accept(vec![acceptance], now()).await.unwrap();
         id

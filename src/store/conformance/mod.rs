@@ -143,6 +143,7 @@ pub fn wish(key: &str, version: i64, seen: u64) -> Acceptance {
             dedupe: None,
             after_success: None,
         }),
+        listed: None,
     }
 }
 

@@ -106,9 +106,9 @@ pub async fn accept(
     }
     let next = rows::integer(found + 1);
     sqlx::query(
-        "INSERT INTO ledger (rule, bucket, key, identity, generation, baseline, gone_at) \
-         VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET identity = excluded.identity, \
-         generation = excluded.generation, baseline = excluded.baseline, gone_at = NULL",
+        "INSERT INTO ledger (rule, bucket, key, identity, generation, baseline, gone_at, listed) \
+         VALUES (?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT DO UPDATE SET identity = excluded.identity, \
+         generation = excluded.generation, baseline = excluded.baseline, gone_at = NULL, listed = excluded.listed",
     )
     .bind(acceptance.rule.as_str())
     .bind(object.bucket.as_str())
@@ -116,6 +116,7 @@ pub async fn accept(
     .bind(object.identity.to_string())
     .bind(next)
     .bind(acceptance.job.is_none())
+    .bind(acceptance.listed.as_ref().map(ToString::to_string))
     .execute(&mut *db)
     .await?;
     let Some(new) = &acceptance.job else {

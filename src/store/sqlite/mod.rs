@@ -5,6 +5,7 @@
 //! update names the state and the lease that it expects to find.
 
 mod backup;
+mod far;
 mod history;
 mod holding;
 mod job;
@@ -26,15 +27,15 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Acceptance, Accepted, BackupError, JobCount, JobFilter, LedgerEntry, OutputRecord, PublishList, PublishRefused,
-    RuleRecord, Store, StoreError,
+    Acceptance, Accepted, BackupError, JobCount, JobFilter, KeptHint, LedgerEntry, OutputRecord, PublishList,
+    PublishRefused, Quarantined, RuleRecord, Store, StoreError, UploadRecord,
 };
 use crate::job::hold::{Holds, Pause};
 use crate::job::order::Ageing;
 use crate::job::source::{SourceStep, StepState};
 use crate::job::state::Event;
 use crate::job::{Job, JobId, LeaseNumber, Priority};
-use crate::object::{BucketName, ObjectKey};
+use crate::object::{BucketName, Identity, ObjectKey};
 use crate::rule::{RuleName, RuleVersion};
 
 /// A [`Store`] in a SQLite file. Made by [`SqliteStore::open`].
@@ -129,6 +130,64 @@ impl Store for SqliteStore {
 
     async fn own_outputs(&self, bucket: &BucketName, keys: &[ObjectKey]) -> Result<Vec<OutputRecord>, StoreError> {
         look::own_outputs(&mut *self.read().await?, bucket, keys).await
+    }
+
+    async fn note_listed(
+        &self,
+        rule: &RuleName,
+        bucket: &BucketName,
+        listed: &[(ObjectKey, Identity)],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        far::note_listed(&mut tx, rule, bucket, listed).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn keep_hints(&self, hints: &[KeptHint]) -> Result<Vec<i64>, StoreError> {
+        let mut tx = self.write().await?;
+        let numbers = far::keep(&mut tx, hints).await?;
+        tx.commit().await?;
+        Ok(numbers)
+    }
+
+    async fn kept_hints(&self, after: i64, limit: u32) -> Result<Vec<(i64, KeptHint)>, StoreError> {
+        far::kept(&mut *self.read().await?, after, limit).await
+    }
+
+    async fn forget_hints(&self, numbers: &[i64]) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        far::forget(&mut tx, numbers).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn quarantine(&self, message: &Quarantined) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        far::quarantine(&mut tx, message).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {
+        far::quarantined(&mut *self.read().await?, limit).await
+    }
+
+    async fn quarantine_counts(&self) -> Result<Vec<(BucketName, u64)>, StoreError> {
+        far::quarantine_counts(&mut *self.read().await?).await
+    }
+
+    async fn upload_begun(&self, upload: &UploadRecord, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        far::upload_begun(&mut tx, upload, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn upload_ended(&self, bucket: &BucketName, key: &ObjectKey, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        far::upload_ended(&mut tx, bucket, key, id).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn uploads(&self) -> Result<Vec<UploadRecord>, StoreError> {
+        far::uploads(&mut *self.read().await?).await
     }
 
     async fn unfinished(

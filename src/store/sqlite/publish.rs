@@ -52,6 +52,9 @@ pub async fn finish(
 ) -> Result<Job, StoreError> {
     let loaded = job::load(db, &list.job).await?;
     queue::require_lease(&loaded.job, lease)?;
+    for item in &list.items {
+        describe(db, list, item).await?;
+    }
     drop_list(db, &list.job, list.task.as_ref()).await?;
     keep_rest(db, list).await?;
     let mut after = loaded.job.clone();
@@ -262,6 +265,22 @@ async fn take_name(
     .bind(job.id.as_str())
     .bind(list.task.as_ref().map(TaskId::as_str))
     .bind(rows::integer(job.generation.0))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes down what a published file looks like under its name: over a network that is known only then.
+async fn describe(db: &mut SqliteConnection, list: &PublishList, item: &PublishItem) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE outputs SET identity = ? WHERE bucket = ? AND key = ? AND job = ? AND task IS ? \
+         AND state = 'publishing'",
+    )
+    .bind(item.identity.to_string())
+    .bind(item.bucket.as_str())
+    .bind(item.key.as_bytes())
+    .bind(list.job.as_str())
+    .bind(list.task.as_ref().map(TaskId::as_str))
     .execute(db)
     .await?;
     Ok(())

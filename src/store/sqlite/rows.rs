@@ -210,6 +210,7 @@ pub fn condition(when: When) -> &'static str {
 /// A line of the ledger.
 pub fn ledger(row: &SqliteRow) -> Result<LedgerEntry, StoreError> {
     Ok(LedgerEntry {
+        listed: row.maybe_parsed("listed")?,
         rule: row.parsed("rule")?,
         key: row.key("key")?,
         identity: row.parsed("identity")?,
