@@ -2,6 +2,7 @@
 //!
 //! A bucket answers what is there now; it remembers nothing.
 
+pub mod abilities;
 pub mod beneath;
 #[cfg(test)]
 mod conformance;

@@ -38,6 +38,14 @@ pub enum PublishError {
     /// The worker left something else than the file it reported.
     #[error("{0}")]
     NotAsReported(String),
+    /// A bucket over a network refused, or does not answer.
+    #[error("{message}")]
+    Bucket {
+        /// What it said.
+        message: String,
+        /// It may take it later.
+        waits: bool,
+    },
     /// The system refused.
     #[error("cannot {doing} {path}: {source}")]
     Io {
@@ -61,6 +69,8 @@ impl PublishError {
             Self::Lost(_) | Self::LeftAside(_) => ErrorKind::Io,
             Self::NotPermitted(_) => ErrorKind::Permission,
             Self::NotAsReported(_) => ErrorKind::BadOutput,
+            Self::Bucket { waits: true, .. } => ErrorKind::Offline,
+            Self::Bucket { waits: false, .. } => ErrorKind::Permission,
             Self::Io { source, .. } => match source.kind() {
                 Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
                 // What a kernel does to a disk that ails: it waits for its repair, as one that is away does.

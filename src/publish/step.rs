@@ -1,12 +1,15 @@
 //! The named steps of publishing and of taking a source away, and a way for tests to stop the program at one of them.
 
 /// The steps, in order. The program may be killed before, between and after any of them.
-pub const STEPS: [&str; 8] = [
+pub const STEPS: [&str; 11] = [
     "sealed",
     "listed",
     "placed",
     "synced",
     "committed",
+    "upload_recorded",
+    "parts_sent",
+    "uploaded",
     "source_recorded",
     "source_aside",
     "source_gone",

@@ -14,6 +14,7 @@ pub mod names;
 pub mod preset;
 pub mod renewal;
 pub mod source;
+pub mod stored;
 mod task;
 
 use std::fmt;
@@ -242,6 +243,8 @@ pub struct OutputSpec {
     pub path: Option<names::Template>,
     /// Who owns results and who may read them.
     pub access: access::AccessSpec,
+    /// How they are stored in a bucket over a network.
+    pub stored: stored::StoredSpec,
 }
 
 /// One node of a rule's graph.
@@ -294,6 +297,8 @@ impl Default for RetryPolicy {
 /// `on_failure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
+    /// A note in a directory, nothing in a bucket over a network.
+    Usual,
     /// `NAME.failed.txt` in the output directory says why, and goes away with the next success.
     Note,
     /// Nothing.

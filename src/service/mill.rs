@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::HintBox;
 use super::pace::Pace;
+use super::publishing::active::Uploads;
 use super::pulse::Pulse;
 use super::resting::Resting;
 use super::room::Room;
@@ -39,6 +40,8 @@ pub struct Mill {
     pub health: Health,
     /// Room for what runs write.
     pub room: Room,
+    /// Uploads that are under way.
+    pub uploads: Uploads,
     /// Rules of which no job can be worked on just now.
     pub resting: Resting,
     /// Somebody wants the queue looked at.
@@ -66,6 +69,7 @@ impl Mill {
     ) -> Self {
         Self {
             room: Room::new(config.workers.min_free),
+            uploads: Uploads::default(),
             resting: Resting::default(),
             config,
             store,

@@ -5,6 +5,8 @@
 //! is put aside and where it goes; then it is put aside, looked at once more, and deleted or moved; then the step is
 //! done. Killed at any point, the next life of the daemon goes on where this one was.
 
+mod far;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,7 +184,12 @@ async fn begin(mill: &Arc<Mill>, bucket: &Arc<dyn Bucket>, step: &SourceStep) ->
     let Ok(aside) = aside(step) else {
         return give_up("its directory's name is too long to put it aside");
     };
-    let target = match free_target(mill, step, &aside).await {
+    let free = match bucket.remote() {
+        Some(remote) if step.wish != AfterSuccess::Delete => far::free_target(&remote, step).await,
+        Some(_) => Ok(None),
+        None => free_target(mill, step, &aside).await,
+    };
+    let target = match free {
         Ok(target) => target,
         Err(next) => return Ok(next),
     };
@@ -271,6 +278,9 @@ async fn carry_out(
     aside: ObjectKey,
     target: Option<ObjectKey>,
 ) -> Result<Next, StoreError> {
+    if let Some(remote) = bucket.remote() {
+        return Ok(far::carry_out(&remote, step, target.as_ref()).await);
+    }
     let place = source(mill, step, &aside);
     let identity = step.object.identity.clone();
     let (at, wanted, moved) = (place.clone(), identity.clone(), target.clone());

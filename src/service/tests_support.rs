@@ -403,6 +403,7 @@ pub fn rule(name: &str, directory: &str) -> LiveRule {
                 overwrite: false,
                 path: None,
                 access: crate::rule::access::AccessSpec::default(),
+                stored: crate::rule::stored::StoredSpec::default(),
             },
             tasks: Vec::new(),
             retry: RetryPolicy::default(),

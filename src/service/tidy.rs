@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
 use super::orphans;
-use super::publishing::{Made, Target, Trouble, blocking, destination, publish_note, root};
+use super::publishing::{Made, Target, Trouble, abandoned, blocking, publish_note, remove, root};
 use super::with_causes;
 use crate::job::{Generation, Job, LeaseNumber};
 use crate::publish::Scratch;
@@ -21,10 +21,22 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How often scratch that nobody works in is looked for.
 const SWEEP: Duration = Duration::from_mins(10);
 
+/// How often uploads that nobody works on are looked for, the first time at start.
+const UPLOADS: Duration = Duration::from_hours(1);
+
 /// Repeats [`tick`] until `stop`.
 pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
     let mut swept = tokio::time::Instant::now();
+    let mut aborted = None;
     loop {
+        if aborted.is_none_or(|at: tokio::time::Instant| at.elapsed() >= UPLOADS) {
+            aborted = Some(tokio::time::Instant::now());
+            // A server that does not answer must not keep the rest waiting for ever.
+            let round = tokio::time::timeout(UPLOADS, abandoned::tick(&mill, Timestamp::now()));
+            if let Some(Ok(Err(error))) = stop.run_until_cancelled(round).await {
+                tracing::error!(error = %with_causes(&error), "cannot look for abandoned uploads");
+            }
+        }
         if let Err(error) = tick(&mill, Timestamp::now()).await {
             tracing::error!(error = %with_causes(&error), "cannot tidy up");
         }
@@ -53,9 +65,7 @@ pub async fn tick(mill: &Arc<Mill>, now: Timestamp) -> Result<(), StoreError> {
             None => continue,
             Some(_) => {}
         }
-        let place = destination(mill, &output.bucket);
-        let (key, identity) = (output.key.clone(), output.identity.clone());
-        match blocking(move || place.remove(&key, &identity)).await {
+        match remove(mill, &output.bucket, &output.key, &output.identity).await {
             Ok(removed) => {
                 mill.store.output_removed(&output.bucket, &output.key).await?;
                 if removed {
@@ -74,7 +84,7 @@ pub async fn tick(mill: &Arc<Mill>, now: Timestamp) -> Result<(), StoreError> {
 async fn write_note(mill: &Arc<Mill>, job: &Job) -> Result<(), StoreError> {
     let rule = mill.book.get().get(&job.rule).map(|live| live.rule.clone());
     let newest = newest_generation(mill, job).await?;
-    let wanted = rule.filter(|rule| rule.on_failure == OnFailure::Note && newest <= job.generation);
+    let wanted = rule.filter(|rule| wants_note(mill, rule) && newest <= job.generation);
     let Some(rule) = wanted else {
         return mill.store.note_settled(&job.id).await;
     };
@@ -85,6 +95,16 @@ async fn write_note(mill: &Arc<Mill>, job: &Job) -> Result<(), StoreError> {
             tracing::warn!(job = %job.id, %trouble, "the note about a failure cannot be written");
             mill.store.note_settled(&job.id).await
         }
+    }
+}
+
+/// People look into directories; whoever reads a bucket over a network is a program, to which a note is one object too many.
+fn wants_note(mill: &Mill, rule: &Rule) -> bool {
+    let output = mill.config.buckets.get(&rule.output.bucket);
+    match rule.on_failure {
+        OnFailure::Note => true,
+        OnFailure::Usual => output.is_some_and(|bucket| bucket.local().is_some()),
+        OnFailure::None => false,
     }
 }
 

@@ -41,6 +41,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
             overwrite: false,
             path: None,
             access: crate::rule::access::AccessSpec::default(),
+            stored: crate::rule::stored::StoredSpec::default(),
         },
         tasks: tasks
             .into_iter()

@@ -9,6 +9,7 @@ mod kinds;
 mod presets;
 mod queue;
 mod source;
+mod stored;
 mod tasks;
 mod together;
 mod transcode;
@@ -20,6 +21,7 @@ use toml::de::DeTable;
 use super::access::AccessSpec;
 use super::names::Template;
 use super::preset::Presets;
+use super::stored::StoredSpec;
 use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, Trigger};
 use crate::diagnostic::reader::{Page, Parsed, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error, did_you_mean};
@@ -97,7 +99,7 @@ fn read<'p>(
     let priority = table.get("priority").map_or(Some(0), |value| value.integer(-10..=10));
     let queue = queue::read(&mut table);
     let strict = table.get("strict").map_or(Some(false), |value| value.boolean());
-    let on_failure = table.get("on_failure").map_or(Some(OnFailure::Note), |value| {
+    let on_failure = table.get("on_failure").map_or(Some(OnFailure::Usual), |value| {
         value.one_of(&[("note", OnFailure::Note), ("none", OnFailure::None)], &[])
     });
     let trigger = table
@@ -113,6 +115,7 @@ fn read<'p>(
             overwrite: false,
             path: None,
             access: AccessSpec::default(),
+            stored: StoredSpec::default(),
         }),
     };
     let after_success = or_default(table.get("after_success"), None, |value| {
@@ -302,6 +305,7 @@ fn read_output(mut table: Table<'_>, buckets: &[BucketName], trigger: Option<&Tr
             .map(Some)
     });
     let access = access::read(&mut table);
+    let stored = stored::read(&mut table);
     table.finish(&[]);
     Some(OutputSpec {
         bucket: bucket?,
@@ -309,6 +313,7 @@ fn read_output(mut table: Table<'_>, buckets: &[BucketName], trigger: Option<&Tr
         overwrite: overwrite?,
         path: path?,
         access: access?,
+        stored: stored?,
     })
 }
 

@@ -300,7 +300,7 @@ async fn settle(
 }
 
 /// The rule as it was when the job was created.
-async fn rule_of(mill: &Arc<Mill>, job: &Job) -> Result<Rule, Failure> {
+pub(super) async fn rule_of(mill: &Arc<Mill>, job: &Job) -> Result<Rule, Failure> {
     let text = mill
         .store
         .rule_text(&job.rule_version)

@@ -1,27 +1,41 @@
 //! Publishes what a task made, in the one order that survives a crash at any instant: seal the files, look at the
 //! source again, write the publish list, give the names, make them durable, commit.
 
+pub mod abandoned;
+pub mod active;
+mod carry;
+mod far;
+mod trouble;
+mod upload;
+
 use std::ffi::OsStr;
-use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use carry::{Gate, abandon, carry_out, prepare};
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+pub use trouble::Trouble;
+use trouble::Undone;
 
 use super::mill::Mill;
-use super::with_causes;
+use super::runner::rule_of;
 use crate::bucket::BucketError;
 use crate::job::state::Event;
-use crate::job::{ErrorKind, Failure, Finding, Job, JobId, LeaseNumber};
-use crate::object::{BucketName, ObjectKey};
+use crate::job::{ErrorKind, Failure, Finding, Job, LeaseNumber};
+use crate::object::{BucketName, Identity, ObjectKey};
 use crate::publish::{Access, Destination, PublishError, Scratch, Sealed, seal, step};
+use crate::rule::stored::StoredSpec;
 use crate::rule::{Rule, TaskId};
 use crate::store::{PublishItem, PublishList, PublishRefused, StoreError};
 
 /// How often placing is tried before the list is given up, with a pause that doubles from a quarter of a second.
 const PLACE_ATTEMPTS: u32 = 6;
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How long a finished file waits for a server that does not answer, before the work on it is given up.
+const OUTAGE: Duration = Duration::from_mins(15);
 
 /// A verified file that waits for its name.
 #[derive(Debug, Clone)]
@@ -43,6 +57,8 @@ pub struct Target {
     pub overwrite: bool,
     /// Who owns results and who may read them.
     pub access: Access,
+    /// How results are stored in a bucket over a network.
+    pub stored: StoredSpec,
 }
 
 impl Target {
@@ -55,49 +71,8 @@ impl Target {
             bucket: rule.output.bucket.clone(),
             overwrite: rule.output.overwrite,
             access: Access::resolve(&rule.output.access)?,
+            stored: rule.output.stored.clone(),
         })
-    }
-}
-
-/// Why publishing did not happen.
-#[derive(Debug)]
-pub enum Trouble {
-    /// The task failed, or this attempt at it.
-    Failed(Failure),
-    /// The source is another one now, or gone: the run is worth nothing.
-    SourceChanged(String),
-    /// The job is not ours any more.
-    LeaseLost(JobId),
-    /// A newer version of the source was accepted.
-    Superseded,
-    /// The database did not do its part.
-    Store(StoreError),
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(failure) => write!(f, "{}: {}", failure.kind.as_str(), failure.message),
-            Self::SourceChanged(reason) => f.write_str(reason),
-            Self::LeaseLost(job) => write!(f, "job {job} is held by somebody else"),
-            Self::Superseded => f.write_str("a newer version of the source was accepted"),
-            Self::Store(error) => write!(f, "{}", with_causes(error)),
-        }
-    }
-}
-
-impl From<PublishError> for Trouble {
-    fn from(error: PublishError) -> Self {
-        Self::Failed(error.failure())
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::LeaseLost(job) => Self::LeaseLost(job),
-            other => Self::Store(other),
-        }
     }
 }
 
@@ -125,7 +100,7 @@ pub async fn publish_task(
         items,
         findings,
     };
-    commit(mill, &list, target.access, Some(lease)).await
+    commit(mill, job, list, target, Some(lease)).await
 }
 
 /// Publishes a file that the daemon wrote itself (the note about a failure), for a job that has ended.
@@ -143,20 +118,25 @@ pub async fn publish_note(
         items,
         findings: Vec::new(),
     };
-    commit(mill, &list, target.access, None).await
+    commit(mill, job, list, target, None).await
 }
 
 /// Finishes the lists that a former life of the daemon began. Answers the scratch files that must stay because their
 /// list could not be finished yet.
 pub async fn roll_forward(mill: &Arc<Mill>) -> Result<Vec<PathBuf>, StoreError> {
     let mut kept = Vec::new();
-    for list in mill.store.pending_publishes().await? {
-        match carry_out(mill, &list).await {
+    for mut list in mill.store.pending_publishes().await? {
+        let job = mill.store.job(&list.job).await?;
+        let stored = match rule_of(mill, &job).await {
+            Ok(rule) => rule.output.stored,
+            Err(_) => StoredSpec::default(),
+        };
+        match carry_out(mill, &job, &mut list, &stored, None).await {
             Ok(()) => {
                 finish(mill, &list, None).await?;
                 tracing::info!(job = %list.job, task = ?list.task, "publishing finished that a crash had cut off");
             }
-            Err(error @ (PublishError::Lost(_) | PublishError::NameTaken(_))) => {
+            Err(error) if error.is_hopeless() => {
                 tracing::warn!(job = %list.job, task = ?list.task, %error, "publish list given up; the task runs again");
                 abandon(mill, list).await?;
             }
@@ -243,19 +223,16 @@ async fn look_at_source(mill: &Arc<Mill>, job: &Job) -> Result<(), Trouble> {
 /// From the list to the final names, and the end in the database.
 async fn commit(
     mill: &Arc<Mill>,
-    list: &PublishList,
-    access: Access,
+    job: &Job,
+    mut list: PublishList,
+    target: &Target,
     lease: Option<LeaseNumber>,
 ) -> Result<Job, Trouble> {
     if let Some(item) = list.items.first() {
         check_target(mill, &item.bucket).await?;
     }
-    on_disk(mill, list, move |place, item| {
-        let place = place.clone().with_access(access);
-        place.prepare(&item.key, item.replaces.as_ref(), item.overwrite)
-    })
-    .await?;
-    match mill.store.begin_publish(list, lease, Timestamp::now()).await {
+    prepare(mill, &list, target.access).await?;
+    match mill.store.begin_publish(&list, lease, Timestamp::now()).await {
         Ok(()) => step::pass("listed"),
         Err(PublishRefused::Superseded) => return Err(Trouble::Superseded),
         Err(PublishRefused::Store(error)) => return Err(error.into()),
@@ -266,39 +243,34 @@ async fn commit(
             )));
         }
     }
+    let gate = lease.map(|lease| Gate { mill, job, lease });
+    let began = Instant::now();
     let mut pause = Duration::from_millis(250);
     for attempt in 1.. {
-        match carry_out(mill, list).await {
+        match carry_out(mill, job, &mut list, &target.stored, gate).await {
             Ok(()) => break,
             Err(error) => {
-                let hopeless = matches!(error, PublishError::NameTaken(_) | PublishError::Lost(_));
-                if hopeless || attempt == PLACE_ATTEMPTS {
+                let patient = error.waits() && began.elapsed() < OUTAGE;
+                if patient && mill.stopping.is_cancelled() {
+                    // The list stays, and is rolled forward by the next life of the daemon.
+                    return Err(error.into());
+                }
+                if error.is_hopeless() || (attempt >= PLACE_ATTEMPTS && !patient) {
                     abandon(mill, list.clone()).await?;
                     return Err(error.into());
                 }
                 tracing::warn!(job = %list.job, %error, attempt, "publishing is tried again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = mill.stopping.cancelled(), if patient => {}
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
-    let job = finish(mill, list, lease).await?;
+    let job = finish(mill, &list, lease).await?;
     step::pass("committed");
     Ok(job)
-}
-
-/// Gives a list up. What has its name already stays on record as ours; the other names are forgotten.
-async fn abandon(mill: &Arc<Mill>, mut list: PublishList) -> Result<(), StoreError> {
-    let places: Vec<Destination> = list.items.iter().map(|item| destination(mill, &item.bucket)).collect();
-    let items = std::mem::take(&mut list.items);
-    list.items = blocking(move || {
-        let nameless =
-            |(place, item): &(Destination, PublishItem)| !place.has(&item.key, &item.identity).unwrap_or(false);
-        let pairs = places.into_iter().zip(items);
-        pairs.filter(nameless).map(|(_, item)| item).collect()
-    })
-    .await;
-    mill.store.abandon_publish(&list).await
 }
 
 async fn check_target(mill: &Arc<Mill>, name: &BucketName) -> Result<(), Trouble> {
@@ -308,30 +280,6 @@ async fn check_target(mill: &Arc<Mill>, name: &BucketName) -> Result<(), Trouble
         .get(name)
         .ok_or_else(|| offline(format!("bucket {name} is no longer in the config")))?;
     bucket.check().await.map_err(|error| offline(error.to_string()))
-}
-
-/// Gives every item its name, in order, and makes the names durable.
-async fn carry_out(mill: &Arc<Mill>, list: &PublishList) -> Result<(), PublishError> {
-    on_disk(mill, list, |destination, item| {
-        destination.place(
-            &scratch_path(&item.scratch),
-            &item.key,
-            &item.identity,
-            item.replaces.as_ref(),
-            item.overwrite,
-        )?;
-        step::pass("placed");
-        Ok(())
-    })
-    .await?;
-    let Some(first) = list.items.first() else {
-        return Ok(());
-    };
-    let destination = destination(mill, &first.bucket);
-    let keys: Vec<ObjectKey> = list.items.iter().map(|item| item.key.clone()).collect();
-    blocking(move || destination.sync(keys.iter())).await?;
-    step::pass("synced");
-    Ok(())
 }
 
 async fn finish(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>) -> Result<Job, StoreError> {
@@ -355,18 +303,28 @@ async fn finish(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>
     }
 }
 
-/// Does the same to each item, on a thread that may block.
-async fn on_disk(
-    mill: &Arc<Mill>,
-    list: &PublishList,
-    act: impl Fn(&Destination, &PublishItem) -> Result<(), PublishError> + Send + 'static,
-) -> Result<(), PublishError> {
-    let items: Vec<(Destination, PublishItem)> = list
-        .items
-        .iter()
-        .map(|item| (destination(mill, &item.bucket), item.clone()))
-        .collect();
-    blocking(move || items.iter().try_for_each(|(place, item)| act(place, item))).await
+/// Removes what was published, where it is still what was published; answers whether it was.
+pub async fn remove(
+    mill: &Mill,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    identity: &Identity,
+) -> Result<bool, PublishError> {
+    let Some(remote) = mill.buckets.get(bucket).and_then(|bucket| bucket.remote()) else {
+        let place = destination(mill, bucket);
+        let (key, identity) = (key.clone(), identity.clone());
+        return blocking(move || place.remove(&key, &identity)).await;
+    };
+    match remote.head(key).await {
+        Ok(head) if head.identity == *identity => {}
+        Ok(_) | Err(BucketError::NotFound(_)) => return Ok(false),
+        Err(error) => return Err(upload::refused(&error)),
+    }
+    match remote.delete(key, identity).await {
+        Ok(()) => Ok(true),
+        Err(BucketError::Changed(_)) => Ok(false),
+        Err(error) => Err(upload::refused(&error)),
+    }
 }
 
 /// The directory of an output bucket.
