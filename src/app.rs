@@ -4,6 +4,7 @@
 //! from the shared [`Mill`], and every change goes through the store.
 
 pub mod backup;
+pub mod buckets;
 pub mod explain;
 pub mod holding;
 pub mod queue;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::buckets::{self, BucketView};
 use super::holding::{PauseView, Standing, WaitView};
 use super::view::JobView;
 use super::{App, AppError, MOST_JOBS};
@@ -51,15 +52,6 @@ pub struct StatusView {
     pub queue: BTreeMap<String, u64>,
     /// Jobs that run.
     pub running: Vec<JobView>,
-}
-
-/// A bucket of the config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketView {
-    /// Its name.
-    pub name: String,
-    /// Where it is: a directory, or a URL.
-    pub location: String,
 }
 
 /// How one part stands.
@@ -213,6 +205,7 @@ impl App {
             })
             .collect();
         let enabled = book.rules.iter().filter(|live| live.enabled).count() as u64;
+        let quarantined = mill.store.quarantine_counts().await?;
         Ok(StatusView {
             ok: book.broken.is_empty() && parts.values().all(|part| part.ok),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -228,10 +221,7 @@ impl App {
                 .config
                 .buckets
                 .iter()
-                .map(|(name, bucket)| BucketView {
-                    name: name.to_string(),
-                    location: bucket.location(),
-                })
+                .map(|(name, bucket)| buckets::view(mill, name, bucket, &quarantined))
                 .collect(),
             parts,
             rules: RulesSummary {

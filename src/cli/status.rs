@@ -102,9 +102,12 @@ const OF_BUCKETS: [&str; 3] = ["watch", "list", "intake"];
 /// What is wrong with a bucket, or how it is watched.
 fn of_bucket<'a>(status: &'a StatusView, bucket: &str) -> Option<(&'static str, &'a str)> {
     let parts = || {
-        OF_BUCKETS
-            .iter()
-            .filter_map(|part| status.parts.get(&format!("{part}:{bucket}")))
+        OF_BUCKETS.iter().flat_map(|part| {
+            let name = format!("{part}:{bucket}");
+            let sources = format!("{name}:");
+            let own = move |known: &&String| **known == name || known.starts_with(&sources);
+            status.parts.iter().filter(move |(known, _)| own(known)).map(|(_, part)| part)
+        })
     };
     match parts().find(|part| !part.ok) {
         Some(part) if part.message.contains("offline") => Some(("offline", "see below")),
@@ -115,7 +118,7 @@ fn of_bucket<'a>(status: &'a StatusView, bucket: &str) -> Option<(&'static str, 
 
 fn buckets(status: &StatusView) {
     output::print("");
-    let mut table = Table::new(&["BUCKET", "IS", "DIRECTORY", ""], 2)
+    let mut table = Table::new(&["BUCKET", "IS", "WHERE", ""], 2)
         .coloured(1)
         .yielding(0, 10)
         .yielding(3, 14)
@@ -129,6 +132,44 @@ fn buckets(status: &StatusView) {
             bucket.location.clone(),
             says.to_owned(),
         ]);
+    }
+    table.print();
+    sources(status);
+    for bucket in &status.buckets {
+        if let (Some(since), Some(seen)) = (bucket.listing.since, bucket.listing.seen) {
+            let seen = counted(seen, "object");
+            output::print(&format!("{} is being listed since {since:.0}: {seen} so far", bucket.name));
+        }
+        if bucket.quarantined > 0 {
+            let messages = counted(bucket.quarantined, "message");
+            output::print(&format!(
+                "{}: {messages} that nobody understood; `reelmill quarantine` shows them",
+                bucket.name
+            ));
+        }
+    }
+}
+
+/// Who tells of new objects in buckets over a network.
+fn sources(status: &StatusView) {
+    if status.buckets.iter().all(|bucket| bucket.sources.is_empty()) {
+        return;
+    }
+    output::print("");
+    let mut table = Table::new(&["BUCKET", "SOURCE", "CONNECTED", "LAST EVENT", "EVENTS", "LAG"], 2).yielding(0, 10);
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
+    for bucket in &status.buckets {
+        for source in &bucket.sources {
+            let lag = source.lag_ms.map_or_else(|| "-".to_owned(), |lag| format!("{lag} ms"));
+            table.row(&[
+                bucket.name.clone(),
+                source.source.clone(),
+                time(source.connected),
+                time(source.last_event),
+                source.events.to_string(),
+                lag,
+            ]);
+        }
     }
     table.print();
 }

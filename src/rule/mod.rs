@@ -9,6 +9,7 @@ pub mod check;
 pub mod edit;
 mod grants;
 pub mod hours;
+pub mod index;
 pub mod matching;
 pub mod names;
 pub mod preset;

@@ -55,10 +55,8 @@ pub async fn tick(mill: &Mill, bucket: &BucketName) -> usize {
         return taken.len();
     };
     let book = mill.book.get();
-    let rules: Vec<&LiveRule> = book.enabled_for(bucket).collect();
-    let (wanted, unwanted): (Vec<_>, Vec<_>) = taken
-        .iter()
-        .partition(|hint| rules.iter().any(|live| judge(&live.rule, &hint.key, None).is_empty()));
+    let index = mill.book.index();
+    let (wanted, unwanted): (Vec<_>, Vec<_>) = taken.iter().partition(|hint| index.wants(bucket, &hint.key));
     let part = format!("intake:{bucket}");
     let unwanted_forgotten = forget(mill, &unwanted).await;
     if unwanted_forgotten.is_ok() {

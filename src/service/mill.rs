@@ -13,12 +13,14 @@ use super::publishing::active::Uploads;
 use super::pulse::Pulse;
 use super::resting::Resting;
 use super::room::Room;
+use super::watching::standing::Standing;
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::job::{JobId, LeaseNumber};
 use crate::object::BucketName;
 use crate::rule::TaskId;
 use crate::rule::book::RuleBook;
+use crate::rule::index::TriggerIndex;
 use crate::store::Store;
 use crate::worker::protocol::Progress;
 
@@ -30,6 +32,10 @@ pub struct Mill {
     pub store: Arc<dyn Store>,
     /// By name.
     pub buckets: BTreeMap<BucketName, Arc<dyn Bucket>>,
+    /// How the sources of buckets over a network stand.
+    pub standing: Standing,
+    /// Hints that are kept did not fit into the box.
+    pub kept_hints_wait: Notify,
     /// Rules in force.
     pub book: LiveBook,
     /// Hints that wait for intake.
@@ -74,6 +80,8 @@ impl Mill {
             config,
             store,
             buckets,
+            standing: Standing::default(),
+            kept_hints_wait: Notify::new(),
             book: LiveBook::default(),
             hints: HintBox::default(),
             running: Running::default(),
@@ -92,6 +100,7 @@ impl Mill {
 #[derive(Debug, Default)]
 pub struct LiveBook {
     current: RwLock<Arc<RuleBook>>,
+    index: RwLock<Arc<TriggerIndex>>,
     /// Rises with every swap; services that depend on rules watch it.
     swapped: tokio::sync::watch::Sender<u64>,
     /// Held by whoever reads rule records, saves them, and swaps the book.
@@ -104,8 +113,14 @@ impl LiveBook {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Which keys the rules of that book may want.
+    pub fn index(&self) -> Arc<TriggerIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Puts a new book in force.
     pub fn set(&self, book: RuleBook) {
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(TriggerIndex::of(&book));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
         self.swapped.send_modify(|count| *count += 1);
     }

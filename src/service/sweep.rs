@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::hints::{BucketHints, Told};
 use super::intake::resolve_all;
 use super::mill::Mill;
-use crate::bucket::{Bucket, BucketError, Resolved};
+use super::with_causes;
+use crate::bucket::{Bucket, BucketError, Lister, Resolved};
 use crate::diagnostic::quantity::counted;
 use crate::object::{BucketName, Directory, Object, ObjectKey};
 use crate::rule::RuleName;
@@ -32,6 +33,8 @@ const MOST_MISSING: usize = 100_000;
 const FIRST: Duration = Duration::from_secs(5);
 /// The wait after a sweep that failed.
 const AGAIN: Duration = Duration::from_secs(10);
+/// The first and the longest wait for a server in the middle of a listing.
+const RESUME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// What a sweep found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,7 +100,17 @@ pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
 pub async fn tick(mill: &Mill, bucket: &BucketName, directories: &[Directory]) -> Result<Counts, SweepError> {
     let (began, now) = (Instant::now(), Timestamp::now());
     mill.pulse.listing(bucket);
+    mill.standing
+        .listing(bucket, |listing| listing.under_way = Some((now, 0)));
+    let is_full = covers(mill, bucket, directories);
     let done = sweep(mill, bucket, directories).await;
+    mill.standing.listing(bucket, |listing| {
+        listing.under_way = None;
+        if let (Ok(counts), true) = (&done, is_full) {
+            listing.last_full = Some(now);
+            listing.objects = counts.objects;
+        }
+    });
     let took = began.elapsed().as_secs_f64();
     let part = format!("list:{bucket}");
     match &done {
@@ -187,9 +200,21 @@ impl SideBySide<'_> {
     async fn range(&mut self, range: &Directory) -> Result<(), SweepError> {
         self.missing.clear();
         let (mut after, end) = edges(range);
-        let mut lister = self.place.list(range, None).await?;
+        let mut lister = None;
+        let mut pause = RESUME.0;
         loop {
-            let page = lister.next_page().await?;
+            let page = match self.next_page(&mut lister, range, after.as_ref()).await {
+                Ok(page) => page,
+                // What was seen stays seen: a server that does not answer is waited for, and the listing goes on.
+                Err(error @ BucketError::Transient { .. }) if self.place.remote().is_some() => {
+                    self.wait_for_server(&error, pause).await;
+                    pause = (pause * 2).min(RESUME.1);
+                    lister = None;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            pause = RESUME.0;
             let Some(last) = page.last().map(|object| object.key.clone()) else {
                 break;
             };
@@ -201,6 +226,32 @@ impl SideBySide<'_> {
         self.mark_missing().await
     }
 
+    async fn next_page(
+        &self,
+        lister: &mut Option<Box<dyn Lister>>,
+        range: &Directory,
+        after: Option<&ObjectKey>,
+    ) -> Result<Vec<Object>, BucketError> {
+        let lister = match lister {
+            Some(lister) => lister,
+            None => lister.insert(self.place.list(range, after).await?),
+        };
+        lister.next_page().await
+    }
+
+    async fn wait_for_server(&self, error: &BucketError, pause: Duration) {
+        let (bucket, seen) = (self.bucket, counted(self.counts.objects, "object"));
+        let words = format!("the listing waits after {seen}: {}", with_causes(error));
+        if self
+            .mill
+            .health
+            .set(&format!("list:{bucket}"), false, words, Timestamp::now())
+        {
+            tracing::warn!(%bucket, error = error as &dyn std::error::Error, "the listing waits, and will go on from there");
+        }
+        tokio::time::sleep(pause).await;
+    }
+
     /// Compares a page with the ledger's lines in `after < key <= through`.
     async fn page(
         &mut self,
@@ -210,6 +261,12 @@ impl SideBySide<'_> {
         page: &[Object],
     ) -> Result<(), SweepError> {
         self.counts.objects += page.len() as u64;
+        let seen = self.counts.objects;
+        self.mill.standing.listing(self.bucket, |listing| {
+            if let Some((_, objects)) = &mut listing.under_way {
+                *objects = seen;
+            }
+        });
         let listed: HashMap<&ObjectKey, &Object> = page.iter().map(|object| (&object.key, object)).collect();
         let mut differing: HashMap<&ObjectKey, bool> = HashMap::new();
         for live in self.rules {
