@@ -6,15 +6,19 @@ pub mod abilities;
 pub mod beneath;
 #[cfg(test)]
 mod conformance;
+pub mod far;
 mod lease;
 mod listing;
 pub mod local;
 mod marker;
 #[cfg(test)]
 pub mod memory;
+#[cfg(test)]
+pub mod memory_remote;
 pub mod mounts;
 mod patience;
 pub mod remote;
+pub mod s3;
 pub mod single;
 
 use std::os::fd::OwnedFd;

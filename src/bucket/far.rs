@@ -1,0 +1,223 @@
+//! A bucket over a network as one of the buckets: what [`Remote`] answers, said as everywhere.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::remote::{From, Head, Remote};
+use super::{Bucket, BucketError, Content, Lister, Opened, Ranges, Resolved};
+use crate::object::{BucketName, Directory, Identity, Object, ObjectKey, is_hidden};
+
+/// The metadata that names the job that wrote an object.
+pub const JOB: &str = "reelmill-job";
+/// The metadata that names the object that the job wrote: see [`ours`].
+pub const OUTPUT: &str = "reelmill-output";
+
+/// For how long a bucket that answered is taken to be there.
+const FRESH: Duration = Duration::from_secs(10);
+/// Objects in a page of a listing.
+const PAGE: u16 = 1000;
+/// The longest text that stands in metadata as it is, in bytes of its longest spelling. Servers take 2 KiB for all of it.
+const LONGEST: usize = 600;
+
+/// What the metadata [`OUTPUT`] of an output says where this program wrote it under this very name. People copy objects
+/// with their metadata, so that a job is named says nothing alone. `s3_bucket` is the server's name for the bucket.
+#[must_use]
+pub fn ours(s3_bucket: &str, key: &ObjectKey) -> String {
+    let bytes = key.as_bytes();
+    match std::str::from_utf8(bytes) {
+        Ok(text) => short(&format!("{s3_bucket}/{text}")),
+        Err(_) => format!("{s3_bucket}/{}", digest(bytes)),
+    }
+}
+
+/// A text for metadata, of which there is little room: itself, or its SHA-256 where it is long.
+#[must_use]
+pub fn short(text: &str) -> String {
+    let spelled: usize = text
+        .bytes()
+        .map(|byte| if byte.is_ascii_graphic() && byte != b'%' { 1 } else { 3 })
+        .sum();
+    if spelled <= LONGEST {
+        return text.to_owned();
+    }
+    digest(text.as_bytes())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let mut text = String::from("sha256:");
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A bucket over a network.
+#[derive(Debug)]
+pub struct FarBucket {
+    name: BucketName,
+    /// As the server knows it.
+    s3_bucket: String,
+    remote: Arc<dyn Remote>,
+    answered: Mutex<Option<Instant>>,
+}
+
+impl FarBucket {
+    /// `name` is the config's, `s3_bucket` the server's.
+    pub fn new(name: BucketName, s3_bucket: impl Into<String>, remote: Arc<dyn Remote>) -> Self {
+        Self {
+            name,
+            s3_bucket: s3_bucket.into(),
+            remote,
+            answered: Mutex::default(),
+        }
+    }
+
+    fn answered(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ours(&self, key: &ObjectKey, head: &Head) -> bool {
+        head.metadata.contains_key(JOB)
+            && head
+                .metadata
+                .get(OUTPUT)
+                .is_some_and(|output| *output == ours(&self.s3_bucket, key))
+    }
+}
+
+#[async_trait]
+impl Bucket for FarBucket {
+    fn name(&self) -> &BucketName {
+        &self.name
+    }
+
+    async fn check(&self) -> Result<(), BucketError> {
+        let is_fresh = self.answered().is_some_and(|when| when.elapsed() < FRESH);
+        if is_fresh {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let answer = self.remote.reachable().await;
+        *self.answered() = answer.is_ok().then_some(asked);
+        answer
+    }
+
+    async fn resolve(&self, key: &ObjectKey) -> Result<Resolved, BucketError> {
+        match self.remote.head(key).await {
+            Ok(head) if self.is_ours(key, &head) => Ok(Resolved::Ours(head.identity)),
+            Ok(head) => Ok(Resolved::Complete(head.identity)),
+            Err(BucketError::NotFound(_)) => Ok(Resolved::Gone),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open(&self, key: &ObjectKey) -> Result<Opened, BucketError> {
+        let head = self.remote.head(key).await?;
+        let ranges = FarRanges {
+            remote: self.remote.clone(),
+            key: key.clone(),
+            identity: head.identity.clone(),
+        };
+        Ok(Opened {
+            identity: head.identity,
+            content: Content::Ranges(Arc::new(ranges)),
+        })
+    }
+
+    async fn list(&self, directory: &Directory, after: Option<&ObjectKey>) -> Result<Box<dyn Lister>, BucketError> {
+        // Keys of a directory that the listing is past are not after, and those before it are all of it.
+        let from = match after {
+            Some(after) if after.as_bytes() > directory.as_str().as_bytes() => From::After(after.clone()),
+            _ => From::Start,
+        };
+        Ok(Box::new(FarPages {
+            remote: self.remote.clone(),
+            name: self.name.clone(),
+            prefix: directory.as_str().to_owned(),
+            from: Some(from),
+            last: None,
+        }))
+    }
+
+    fn remote(&self) -> Option<Arc<dyn Remote>> {
+        Some(self.remote.clone())
+    }
+
+    fn arrival(&self, identity: &Identity) -> Option<Timestamp> {
+        Timestamp::from_nanosecond(i128::from(identity.modified_ns)).ok()
+    }
+}
+
+#[derive(Debug)]
+struct FarRanges {
+    remote: Arc<dyn Remote>,
+    key: ObjectKey,
+    identity: Identity,
+}
+
+#[async_trait]
+impl Ranges for FarRanges {
+    fn size(&self) -> u64 {
+        self.identity.size
+    }
+
+    async fn read(&self, offset: u64, length: u64) -> Result<Bytes, BucketError> {
+        self.remote.read(&self.key, &self.identity, offset, length).await
+    }
+}
+
+struct FarPages {
+    remote: Arc<dyn Remote>,
+    name: BucketName,
+    prefix: String,
+    /// None: the last page was read.
+    from: Option<From>,
+    last: Option<ObjectKey>,
+}
+
+#[async_trait]
+impl Lister for FarPages {
+    async fn next_page(&mut self) -> Result<Vec<Object>, BucketError> {
+        // A page may hold nothing that is wanted and still not be the last one.
+        while let Some(from) = self.from.take() {
+            let page = self.remote.page(&self.prefix, &from, PAGE).await?;
+            if let (Some(last), Some(first)) = (&self.last, page.objects.first())
+                && first.key <= *last
+            {
+                return Err(BucketError::offline(format!(
+                    "bucket {}: the listing begins again at {}",
+                    self.name, first.key
+                )));
+            }
+            if let Some(object) = page.objects.last() {
+                self.last = Some(object.key.clone());
+            }
+            let next = page.next.map(From::Next);
+            if next.is_some() && next.as_ref() == Some(&from) {
+                return Err(BucketError::offline(format!(
+                    "bucket {}: the listing does not go on",
+                    self.name
+                )));
+            }
+            self.from = next;
+            let mut objects = page.objects;
+            objects.retain(|object| is_seen(&object.key));
+            if !objects.is_empty() {
+                return Ok(objects);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Whether no directory of a key is hidden.
+fn is_seen(key: &ObjectKey) -> bool {
+    !key.directory().split(|byte| *byte == b'/').any(is_hidden)
+}

@@ -1,0 +1,153 @@
+//! The client: credentials, region, certificates, and what its requests are like.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::bucket::BucketError;
+use crate::config::S3Config;
+use crate::object::BucketName;
+
+/// How long it may take until a server takes a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where nothing says another region.
+const REGION: &str = "us-east-1";
+
+/// A client for this bucket. It asks each thing once: whoever calls it decides about asking again.
+pub(super) async fn client(name: &BucketName, config: &S3Config) -> Result<Client, BucketError> {
+    let certificates = match &config.ca {
+        Some(path) => Some(read_certificates(name, path)?),
+        None => None,
+    };
+    let is_plain = config.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+    let region = region(config).await;
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(region)
+        .http_client(http_client(config, certificates.clone(), false))
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
+    if let Ok(app) = AppName::new("reelmill") {
+        loader = loader.app_name(app);
+    }
+    if let Some(profile) = &config.profile {
+        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(credentials);
+    }
+    let shared = loader.load().await;
+    let mut builder = aws_sdk_s3::config::Builder::from(&shared)
+        .http_client(http_client(config, certificates, is_plain))
+        .retry_config(RetryConfig::disabled())
+        .force_path_style(config.path_style);
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder.endpoint_url(endpoint);
+    }
+    if !config.is_aws() {
+        // Many servers refuse bodies with a checksum at their end.
+        builder = builder
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    }
+    Ok(Client::from_conf(builder.build()))
+}
+
+async fn region(config: &S3Config) -> Region {
+    if let Some(region) = &config.region {
+        return Region::new(region.clone());
+    }
+    let found = if config.is_aws() {
+        let mut chain = DefaultRegionChain::builder();
+        if let Some(profile) = &config.profile {
+            chain = chain.profile_name(profile);
+        }
+        chain.build().region().await
+    } else {
+        // The machine that this runs on knows nothing of somebody else's regions, and asking it takes time.
+        let mut profile = ProfileFileRegionProvider::builder();
+        if let Some(name) = &config.profile {
+            profile = profile.profile_name(name);
+        }
+        match EnvironmentVariableRegionProvider::new().region().await {
+            Some(region) => Some(region),
+            None => profile.build().region().await,
+        }
+    };
+    found.unwrap_or(Region::from_static(REGION))
+}
+
+/// `is_plain`: without TLS, and so without the system's certificates.
+fn http_client(config: &S3Config, certificates: Option<Vec<u8>>, is_plain: bool) -> SharedHttpClient {
+    let proxy = if is_here(config) {
+        ProxyConfig::disabled()
+    } else {
+        ProxyConfig::from_env()
+    };
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder().proxy_config(proxy.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        if is_plain {
+            return connector.build_http();
+        }
+        let trusted = match &certificates {
+            Some(pem) => TrustStore::default().with_pem_certificate(pem.clone()),
+            None => TrustStore::default(),
+        };
+        let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring));
+        match TlsContext::builder().with_trust_store(trusted).build() {
+            Ok(context) => connector.tls_context(context).build(),
+            Err(_) => connector.build(),
+        }
+    })
+}
+
+/// Whether the server is on this machine, where no proxy reaches it.
+fn is_here(config: &S3Config) -> bool {
+    let uri = config
+        .endpoint
+        .as_ref()
+        .and_then(|endpoint| endpoint.parse::<hyper::Uri>().ok());
+    let host = uri.as_ref().and_then(hyper::Uri::host).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The certificates of a file, looked at: the client takes them only when it first connects, and then it is too late
+/// to say what is wrong.
+fn read_certificates(name: &BucketName, path: &Path) -> Result<Vec<u8>, BucketError> {
+    let wrong = |what: &str, error: std::io::Error| {
+        BucketError::permanent(
+            format!("bucket {name}: `ca` ({}) {what}: {error}", path.display()),
+            error,
+        )
+    };
+    let pem = std::fs::read(path).map_err(|error| wrong("cannot be read", error))?;
+    let mut found = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let taken = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| found.add(certificate).map_err(|error| error.to_string()));
+        taken.map_err(|error| wrong("holds something that is no certificate", std::io::Error::other(error)))?;
+    }
+    if found.is_empty() {
+        let error = std::io::Error::other("it should hold \"-----BEGIN CERTIFICATE-----\"");
+        return Err(wrong("holds no certificate", error));
+    }
+    Ok(pem)
+}
