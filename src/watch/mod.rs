@@ -4,6 +4,7 @@
 //! [`Sink`], mends itself with backoff for as long as it runs, and returns only when it is stopped. A source decides
 //! nothing: what it says is a hint, and where it may have missed something it asks for a listing.
 
+pub mod event;
 pub mod local;
 mod notices;
 mod walker;
