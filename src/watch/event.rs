@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use self::fields::{Body, Detail, Record, Records, Text};
+use self::fields::{Body, Detail, Record, Records};
 use super::Notice;
 use crate::object::ObjectKey;
 
@@ -108,11 +108,9 @@ impl<'de> Visitor<'de> for Several<'_> {
 }
 
 fn take(message: Body<'_>, transport: Transport, deeper: u8, parsed: &mut Parsed) -> Result<(), NotUnderstood> {
-    if let Some(detail) = message.detail {
-        if message.detail_type.is_some() {
-            bridged(&message.detail_type, &detail, &message.time, parsed);
-            return Ok(());
-        }
+    if let (Some(kind), Some(detail)) = (message.detail_type.as_deref(), message.detail) {
+        bridged(kind, &detail, message.time.as_deref(), parsed);
+        return Ok(());
     }
     if message.records != Records::Absent || message.event.records != Records::Absent {
         for records in [message.records, message.event.records] {
@@ -164,14 +162,15 @@ fn recorded(record: &Record<'_>, outer_name: Option<&str>, transport: Transport,
 }
 
 /// One event in the manner of EventBridge.
-fn bridged(kind: &Text<'_>, detail: &Detail<'_>, time: &Text<'_>, parsed: &mut Parsed) {
+fn bridged(kind: &str, detail: &Detail<'_>, time: Option<&str>, parsed: &mut Parsed) {
     let key = detail.object.key.as_deref().unwrap_or_default().as_bytes();
     let bucket = detail.bucket.name.as_deref().unwrap_or_default();
-    let name = match kind.as_deref() {
-        Some("Object Created") => "ObjectCreated:",
-        _ => "another",
+    let name = if kind == "Object Created" {
+        "ObjectCreated:"
+    } else {
+        kind
     };
-    add(name, bucket, Cow::Borrowed(key), time.as_deref(), parsed);
+    add(name, bucket, Cow::Borrowed(key), time, parsed);
 }
 
 fn add(name: &str, bucket: &str, key: Cow<'_, [u8]>, time: Option<&str>, parsed: &mut Parsed) {

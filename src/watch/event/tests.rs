@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -63,7 +65,7 @@ fn escape(key: &str) -> String {
         match byte {
             b' ' => escaped.push('+'),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(byte.into()),
-            other => escaped.push_str(&format!("%{other:02X}")),
+            other => write!(escaped, "%{other:02X}").unwrap(),
         }
     }
     escaped
