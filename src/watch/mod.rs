@@ -4,9 +4,13 @@
 //! [`Sink`], mends itself with backoff for as long as it runs, and returns only when it is stopped. A source decides
 //! nothing: what it says is a hint, and where it may have missed something it asks for a listing.
 
+#[cfg(test)]
+mod ears;
+pub mod event;
 pub mod local;
 mod notices;
 mod walker;
+pub mod webhook;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
