@@ -68,7 +68,7 @@ fn id(name: &str) -> TaskId {
 
 async fn worker(path: &Path, scratch: &Path) -> Worker {
     let input = OwnedFd::from(File::open(path).expect("input"));
-    Worker::spawn(&settings().await, Some(input), scratch, LIMITS, &Grants::default())
+    Worker::spawn(&settings().await, input, scratch, LIMITS, &Grants::default())
         .await
         .expect("worker")
 }
@@ -440,15 +440,9 @@ async fn a_worker_that_is_killed_is_a_crash_and_one_that_hangs_is_stalled() {
         timeout: None,
         room: u64::MAX,
     };
-    let mut hung = Worker::spawn(
-        &settings().await,
-        Some(input),
-        scratch.path(),
-        limits,
-        &Grants::default(),
-    )
-    .await
-    .expect("worker");
+    let mut hung = Worker::spawn(&settings().await, input, scratch.path(), limits, &Grants::default())
+        .await
+        .expect("worker");
     let pid = rustix::process::Pid::from_raw(hung.pid()).expect("pid");
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stop");
     assert_eq!(hung.probe().await.expect_err("hung").kind, ErrorKind::Stalled);

@@ -5,9 +5,10 @@ use std::io::{Seek, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rustix::fs::MemfdFlags;
 
-use super::{Bucket, BucketError, Content, Lister, Opened, Resolved};
+use super::{Bucket, BucketError, Content, Lister, Opened, Ranges, Resolved};
 use crate::object::{BucketName, Directory, Identity, Object, ObjectKey};
 
 /// A bucket in memory; clones share it.
@@ -22,6 +23,8 @@ struct Inside {
     objects: BTreeMap<ObjectKey, (Vec<u8>, Identity)>,
     answers: BTreeMap<ObjectKey, Resolved>,
     offline: bool,
+    gives_ranges: bool,
+    bytes_read: u64,
     listing_fails_after: Option<usize>,
     clock: i64,
 }
@@ -75,6 +78,16 @@ impl MemoryBucket {
         self.inside().offline = offline;
     }
 
+    /// Makes it give objects by ranges, as one over a network does.
+    pub fn give_ranges(&self) {
+        self.inside().gives_ranges = true;
+    }
+
+    /// Bytes that were read by ranges.
+    pub fn bytes_read(&self) -> u64 {
+        self.inside().bytes_read
+    }
+
     /// Makes listings fail after so many objects.
     pub fn fail_listing_after(&self, objects: Option<usize>) {
         self.inside().listing_fails_after = objects;
@@ -125,6 +138,15 @@ impl Bucket for MemoryBucket {
             .objects
             .get(key)
             .ok_or_else(|| BucketError::NotFound(key.clone()))?;
+        if inside.gives_ranges {
+            let content = Content::Ranges(Arc::new(MemoryRanges {
+                bucket: self.clone(),
+                key: key.clone(),
+                identity: identity.clone(),
+            }));
+            let identity = identity.clone();
+            return Ok(Opened { identity, content });
+        }
         let broken = |error: std::io::Error| BucketError::transient("no memory file", error);
         let fd = rustix::fs::memfd_create("object", MemfdFlags::CLOEXEC).map_err(|error| broken(error.into()))?;
         let mut file = std::fs::File::from(fd);
@@ -158,6 +180,36 @@ impl Bucket for MemoryBucket {
             objects,
             left: inside.listing_fails_after,
         }))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryRanges {
+    bucket: MemoryBucket,
+    key: ObjectKey,
+    identity: Identity,
+}
+
+#[async_trait]
+impl Ranges for MemoryRanges {
+    fn size(&self) -> u64 {
+        self.identity.size
+    }
+
+    async fn read(&self, offset: u64, length: u64) -> Result<Bytes, BucketError> {
+        let mut inside = self.bucket.inside();
+        if inside.offline {
+            return Err(offline());
+        }
+        let found = inside.objects.get(&self.key);
+        let (bytes, identity) = found.ok_or_else(|| BucketError::NotFound(self.key.clone()))?;
+        if *identity != self.identity {
+            return Err(BucketError::Changed(self.key.clone()));
+        }
+        let at = |at: u64| usize::try_from(at).expect("memory");
+        let bytes = Bytes::copy_from_slice(&bytes[at(offset)..at(offset + length)]);
+        inside.bytes_read += length;
+        Ok(bytes)
     }
 }
 

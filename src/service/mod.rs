@@ -4,6 +4,7 @@
 pub mod arming;
 pub mod backfill;
 pub mod dispatch;
+pub mod feed;
 pub mod hints;
 pub mod history;
 pub mod intake;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use super::frame::{self, FrameError};
 use super::protocol::{CONTROL_FD, FromWorker, INPUT_FD, Progress, ToWorker, VERSION};
+use super::ranges::RangedReader;
 use super::{inventory, jail, registry};
 use crate::job::{ErrorKind, Failure, Finding};
-use crate::media::source::{FileReader, Input};
+use crate::media::source::{FileReader, Input, Reader};
 use crate::media::{self, Listener, Position};
 use crate::plan::OutputReport;
 use crate::rule::TaskId;
@@ -74,8 +75,8 @@ pub struct Ready {
 pub fn prepare() -> Result<Option<Ready>, String> {
     let (control, input) = descriptors()?;
     let mut control = UnixStream::from(control);
-    let (terms, plugins) = match hear(&mut control)? {
-        Some(ToWorker::Begin { terms, plugins }) => (terms, plugins),
+    let (terms, plugins, remote) = match hear(&mut control)? {
+        Some(ToWorker::Begin { terms, plugins, remote }) => (terms, plugins, remote),
         Some(_) => return Err("the daemon asks before it told the terms".to_owned()),
         None => return Ok(None),
     };
@@ -94,11 +95,7 @@ pub fn prepare() -> Result<Option<Ready>, String> {
         landlock,
     };
     say(&mut control, &hello)?;
-    let input = input
-        .map(|fd| FileReader::new(File::from(fd)))
-        .transpose()
-        .map_err(|error| format!("the input says no size: {error}"))?
-        .map(Input::new);
+    let input = input.map(|fd| open_input(fd, remote)).transpose()?;
     Ok(Some(Ready { control, input }))
 }
 
@@ -139,6 +136,25 @@ fn descriptors() -> Result<(OwnedFd, Option<OwnedFd>), String> {
     // SAFETY: the descriptor is open, and nobody else in this process knows of it: nothing ran before.
     let own = |fd: i32| unsafe { OwnedFd::from_raw_fd(fd) };
     Ok((own(CONTROL_FD), open(INPUT_FD).then(|| own(INPUT_FD))))
+}
+
+/// The input, which is a file or, where it is far away, a socket to ask for it.
+fn open_input(fd: OwnedFd, remote: Option<u64>) -> Result<Arc<Input>, String> {
+    if let Some(size) = remote {
+        return Ok(Input::new(RangedReader::new(UnixStream::from(fd), size)));
+    }
+    let file = FileReader::new(File::from(fd)).map_err(|error| format!("the input says no size: {error}"))?;
+    Ok(Input::new(file))
+}
+
+impl Reader for RangedReader {
+    fn size(&self) -> u64 {
+        RangedReader::size(self)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<usize> {
+        RangedReader::read_at(self, offset, into)
+    }
 }
 
 fn threads() -> std::io::Result<usize> {

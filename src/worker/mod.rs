@@ -1,6 +1,7 @@
 //! The child process that reads media, seen from both sides.
 //!
-//! [`protocol`] is what the two say to each other, [`spawn`] is the daemon's side, [`child`] the worker's.
+//! [`protocol`] is what the two say to each other, [`ranges`] how an input far away is read, [`spawn`] is the daemon's
+//! side, [`child`] the worker's.
 //! Only `child` may call `media`.
 
 pub mod cgroup;
@@ -14,6 +15,7 @@ mod launch;
 mod manners;
 mod measure;
 pub mod protocol;
+pub mod ranges;
 pub mod registry;
 mod settings;
 pub mod spawn;

@@ -14,7 +14,7 @@ use crate::plan::{MediaInfo, OutputReport, RunPlan};
 use crate::rule::TaskId;
 
 /// Raised with every change of the messages; both sides must have the same.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The longest frame in bytes.
 pub const MAX_FRAME: usize = 4 << 20;
@@ -22,7 +22,7 @@ pub const MAX_FRAME: usize = 4 << 20;
 /// The control socket's descriptor in the worker.
 pub const CONTROL_FD: i32 = 3;
 
-/// The input's descriptor in the worker.
+/// The input's descriptor in the worker: a file, or a socket to ask for ranges of it.
 pub const INPUT_FD: i32 = 4;
 
 /// From the daemon.
@@ -35,6 +35,8 @@ pub enum ToWorker {
         terms: Terms,
         /// Changes of the list of plugins.
         plugins: Plugins,
+        /// The length of an input far away, which is read through a socket as [`super::ranges`] says.
+        remote: Option<u64>,
     },
     /// Describe the input. Answered by `Progress` as it comes, and by one `Media` or `Failed`.
     Probe,

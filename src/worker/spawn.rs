@@ -2,10 +2,11 @@
 //!
 //! The child is taken for an enemy: what it says is bounded and checked, and it lives only as long as it moves.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -22,6 +23,7 @@ use super::launch::{bare, shed, starting};
 use super::manners::Manners;
 use super::measure;
 use super::protocol::{FromWorker, Progress, ToWorker, VERSION};
+use super::ranges::{Owed, Source};
 pub use super::settings::{Limits, WorkerSettings};
 use crate::config::Jail;
 use crate::diagnostic::quantity::show_size;
@@ -50,6 +52,7 @@ pub struct Worker {
     limits: Limits,
     memory: u64,
     group: Option<Group>,
+    owed: Option<Arc<Owed>>,
     watch: Watch,
 }
 
@@ -84,7 +87,7 @@ impl Worker {
     /// Where it cannot be started, does not greet in time, or is of another version.
     pub async fn spawn(
         settings: &WorkerSettings,
-        input: Option<OwnedFd>,
+        input: impl Into<Source>,
         scratch: &Path,
         limits: Limits,
         grants: &Grants,
@@ -101,9 +104,13 @@ impl Worker {
             .arg("worker")
             .env("GST_REGISTRY_UPDATE", "no")
             .stdout(Stdio::null());
-        let (socket, media) = (there.as_raw_fd(), input.as_ref().map(AsRawFd::as_raw_fd));
+        let (input, remote, owed) = match input.into() {
+            Source::File(file) => (file, None, None),
+            Source::Remote(remote) => (remote.socket, Some(remote.size), Some(remote.owed)),
+        };
+        let (socket, media) = (there.as_raw_fd(), input.as_raw_fd());
         // SAFETY: only system calls that are safe between fork and exec are made, and nothing is allocated.
-        unsafe { command.pre_exec(move || shed(Some(socket), media)) };
+        unsafe { command.pre_exec(move || shed(Some(socket), Some(media))) };
         let mut child = command.spawn().map_err(|error| starting(&error))?;
         drop((there, input));
         // Before it hears its terms it does nothing that takes memory.
@@ -130,6 +137,7 @@ impl Worker {
             },
             memory: settings.memory,
             group,
+            owed,
             watch: Watch::from(now),
         };
         let begin = ToWorker::Begin {
@@ -140,6 +148,7 @@ impl Worker {
                 landlock: settings.landlock,
             },
             plugins: settings.plugins.clone(),
+            remote,
         };
         worker.say(&begin).await?;
         let greeting = tokio::time::timeout(GREETING, worker.receive())
@@ -328,6 +337,9 @@ impl Worker {
                 ErrorKind::TimedOut,
                 format!("the run took longer than {} s", timeout.as_secs_f64()),
             ));
+        }
+        if self.owed.as_ref().is_some_and(|owed| owed.is_set()) {
+            self.watch.moved = now;
         }
         if now.duration_since(self.watch.moved) <= self.limits.stall / 2 {
             return Ok(());

@@ -208,7 +208,7 @@ pub async fn attack(
     fs::write(&source, medium(attack)).unwrap();
     let input = OwnedFd::from(fs::File::open(&source).unwrap());
     fs::remove_file(&source).unwrap();
-    let mut worker = match Worker::spawn(settings, Some(input), &world.scratch(), limits, grants).await {
+    let mut worker = match Worker::spawn(settings, input, &world.scratch(), limits, grants).await {
         Ok(worker) => worker,
         Err(failure) => return failure,
     };

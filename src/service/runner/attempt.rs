@@ -10,7 +10,7 @@ use super::super::mill::Mill;
 use super::super::publishing::{Made, Target, blocking, publish_task, root};
 use super::Workshop;
 use super::desk::{Desk, Unfinished};
-use crate::bucket::{BucketError, Content};
+use super::station::{Station, broken};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
@@ -19,7 +19,7 @@ use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
 use crate::store::StoreError;
 use crate::worker::protocol::FromWorker;
-use crate::worker::spawn::{Limits, Worker, tell_refused};
+use crate::worker::spawn::tell_refused;
 
 /// What an attempt needs beside the job.
 pub struct Attempt<'a> {
@@ -108,12 +108,11 @@ impl Attempt<'_> {
         }
         self.look_for_room(job, group).await?;
         // Whoever looks at the medium has no more than the usual leave.
-        let (mut worker, scratch) = Box::pin(self.start(job, 0, &Grants::default())).await?;
-        let medium = match self.medium(job, group, &mut worker).await {
+        let mut station = Box::pin(self.start(job, 0, &Grants::default())).await?;
+        let medium = match self.medium(job, group, &mut station).await {
             Ok(medium) => medium,
             Err(error) => {
-                worker.stop().await;
-                scratch.remove();
+                station.leave().await;
                 return Err(error);
             }
         };
@@ -124,27 +123,26 @@ impl Attempt<'_> {
             desk.findings.entry(task).or_default().push(finding);
         }
         let media = medium.as_ref().ok();
-        let mut first = Some((worker, scratch));
+        let mut first = Some(station);
         for (number, run) in (0..).zip(planned.runs) {
-            let (worker, scratch) = match first.take() {
+            let station = match first.take() {
                 Some(ready) if run.grants.is_empty() => ready,
                 other => {
-                    if let Some((idle, unused)) = other {
-                        idle.stop().await;
-                        unused.remove();
+                    if let Some(idle) = other {
+                        idle.leave().await;
                     }
                     Box::pin(self.start(job, number, &run.grants)).await?
                 }
             };
-            let ended = self.run(job, run, media, worker, &scratch, desk).await;
+            let scratch = station.scratch.clone();
+            let ended = self.run(job, run, media, station, desk).await;
             let published = desk.finish_publishing().await;
             scratch.remove();
             ended?;
             published?;
         }
-        if let Some((worker, scratch)) = first {
-            worker.stop().await;
-            scratch.remove();
+        if let Some(idle) = first {
+            idle.leave().await;
         }
         Ok(())
     }
@@ -175,7 +173,7 @@ impl Attempt<'_> {
         looked.map_err(|shortage| self.no_room(&shortage))
     }
 
-    fn no_room(&self, shortage: &Shortage) -> Break {
+    pub(super) fn no_room(&self, shortage: &Shortage) -> Break {
         let words = shortage.words(self.rule.output.bucket.as_str());
         Break::Leave(Outcome::NoRoom {
             reason: format!("waits for room: {words}"),
@@ -183,59 +181,12 @@ impl Attempt<'_> {
         })
     }
 
-    /// Opens the source and starts a worker on it.
-    async fn start(&self, job: &Job, run: u32, grants: &Grants) -> Result<(Worker, Scratch), Break> {
-        self.phase(job, "starting");
-        let Content::File(input) = self.open_source(job).await? else {
-            return Err(Failure::new(ErrorKind::Internal, "objects far away cannot be read yet").into());
-        };
-        let base = root(self.mill, &self.rule.output.bucket);
-        let (id, lease) = (job.id.clone(), self.lease);
-        let access = Target::of(self.rule).map_err(|error| error.failure())?.access;
-        let scratch = blocking(move || {
-            let scratch = Scratch::create(&base, &id, lease, run)?;
-            scratch.try_access(&access).inspect_err(|_| scratch.remove())?;
-            Ok(scratch)
-        })
-        .await
-        .map_err(|error: PublishError| error.failure())?;
-        let limits = Limits {
-            stall: self.rule.retry.stall,
-            timeout: self.rule.retry.timeout,
-            room: self.mill.room.left(&scratch.path).await,
-        };
-        match Worker::spawn(&self.shop.worker, Some(input), &scratch.path, limits, grants).await {
-            Ok(worker) => Ok((worker, scratch)),
-            Err(failure) => {
-                scratch.remove();
-                Err(failure.into())
-            }
-        }
-    }
-
-    async fn open_source(&self, job: &Job) -> Result<Content, Break> {
-        let bucket = &self.mill.buckets[&job.object.bucket];
-        match bucket.open(&job.object.key).await {
-            Ok(opened) if opened.identity == job.object.identity => Ok(opened.content),
-            Ok(_) => Err(Break::Leave(Outcome::SourceChanged(
-                "the source was changed before it was worked on".to_owned(),
-            ))),
-            Err(BucketError::NotFound(_)) => Err(Break::Leave(Outcome::SourceChanged(
-                "the source vanished before it was worked on".to_owned(),
-            ))),
-            Err(error @ BucketError::Transient { .. }) => {
-                Err(Failure::new(ErrorKind::Offline, error.to_string()).into())
-            }
-            Err(error) => Err(Failure::new(ErrorKind::Permission, error.to_string()).into()),
-        }
-    }
-
     /// What the source is: as an earlier run found, or as this worker's probe does; or why that cannot be said.
     async fn medium(
         &self,
         job: &Job,
         group: &[TaskRecord],
-        worker: &mut Worker,
+        station: &mut Station,
     ) -> Result<Result<MediaInfo, Failure>, Break> {
         if let Some(known) = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok()) {
             return Ok(Ok(known));
@@ -250,8 +201,10 @@ impl Attempt<'_> {
         self.phase(job, "probing");
         let probed = tokio::select! {
             () = self.stop.cancelled() => return Err(Break::Leave(Outcome::Stopped)),
-            probed = worker.probe() => probed,
+            broken = broken(station.feed.as_ref()) => return Err(broken),
+            probed = station.worker.probe() => probed,
         };
+        station.whole()?;
         match probed {
             Ok(media) => {
                 let media_text = serde_json::to_string(&media)
@@ -275,31 +228,32 @@ impl Attempt<'_> {
         job: &Job,
         run: PlannedRun,
         media: Option<&MediaInfo>,
-        mut worker: Worker,
-        scratch: &Scratch,
+        mut station: Station,
         desk: &mut Desk,
     ) -> Result<(), Break> {
+        let scratch = &station.scratch.clone();
         let need = estimate(&run, job.object.identity.size);
         tracing::debug!(job = %job.id, bytes = need, "estimated need of room");
         desk.ticket = None;
         desk.ticket = match self.mill.room.take(&scratch.path, need).await {
             Ok(ticket) => Some(Arc::new(ticket)),
             Err(shortage) => {
-                worker.stop().await;
+                station.worker.stop().await;
                 return Err(self.no_room(&shortage));
             }
         };
         if let Err(failure) = self.may_fill(&run, scratch).await {
-            worker.stop().await;
+            station.worker.stop().await;
             return Err(failure.into());
         }
         let tasks: Vec<TaskId> = run.plan.tasks.iter().map(|planned| planned.task.clone()).collect();
         self.mill.running.update(&job.id, |known| known.begin_run(tasks));
-        let ended = match worker.start(run.plan.clone()).await {
-            Ok(()) => self.follow(job, &run, media, &mut worker, scratch, desk).await,
+        let ended = match station.worker.start(run.plan.clone()).await {
+            Ok(()) => self.follow(job, &run, media, &mut station, desk).await,
             Err(failure) => Err(failure.into()),
         };
-        worker.stop().await;
+        station.worker.stop().await;
+        drop(station.feed);
         ended?;
         // All that was to be made is made: what is whole is published, what is missing has failed.
         for planned in &run.plan.tasks {
@@ -336,20 +290,21 @@ impl Attempt<'_> {
         job: &Job,
         run: &PlannedRun,
         media: Option<&MediaInfo>,
-        worker: &mut Worker,
-        scratch: &Scratch,
+        station: &mut Station,
         desk: &mut Desk,
     ) -> Result<(), Break> {
         loop {
             let message = tokio::select! {
                 () = self.stop.cancelled() => return Err(Break::Leave(Outcome::Stopped)),
+                broken = broken(station.feed.as_ref()) => return Err(broken),
                 Some(done) = desk.publishing.join_next() => {
                     desk.published(done)?;
                     continue;
                 }
-                message = worker.next() => message?,
+                message = station.worker.next() => message,
             };
-            match message {
+            station.whole()?;
+            match message? {
                 FromWorker::Done => return Ok(()),
                 FromWorker::Failed { failure } => return Err(failure.into()),
                 FromWorker::Progress(progress) => {
@@ -396,7 +351,7 @@ impl Attempt<'_> {
                     let whole = desk.made.get(&task).is_some_and(|made| made.len() == wanted);
                     // A strict rule may still learn that the source was cut off: it waits for the end.
                     if whole && !self.rule.strict && !desk.failures.contains_key(&task) {
-                        self.hand_over(job, &task, scratch, desk);
+                        self.hand_over(job, &task, &station.scratch, desk);
                     }
                 }
                 FromWorker::Hello { .. } | FromWorker::Media { .. } => {
@@ -434,7 +389,7 @@ impl Attempt<'_> {
         });
     }
 
-    fn phase(&self, job: &Job, phase: &'static str) {
+    pub(super) fn phase(&self, job: &Job, phase: &'static str) {
         self.mill.running.update(&job.id, |known| known.phase = phase);
     }
 }

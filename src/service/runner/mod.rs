@@ -5,6 +5,7 @@
 
 mod attempt;
 mod desk;
+mod station;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,7 +161,7 @@ async fn stages(
             lease,
             stop,
         };
-        let outcome = attempt.work(&job, &group).await?;
+        let outcome = Box::pin(attempt.work(&job, &group)).await?;
         let fused = group.len() > 1;
         job = mill.store.job(&job.id).await?;
         match outcome {
