@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::app::App;
 use crate::bucket::Bucket;
+use crate::bucket::far::FarBucket;
 use crate::bucket::local::LocalBucket;
+use crate::bucket::s3::S3Remote;
 use crate::config::{Ageing, Config, Jail};
 use crate::job::order;
 use crate::publish::Scratch;
@@ -96,7 +100,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let tokens = Tokens::default();
     let mut services = JoinSet::new();
-    start(&mill, &tokens, &mut services)?;
+    let hooks = listen(mill.config.http).await?;
+    start(&mill, &tokens, hooks, &mut services)?;
     // What this takes, a second or two after an update of GStreamer, the sources need not wait for.
     registry::prepare(&shop.worker)
         .await
@@ -187,8 +192,10 @@ async fn mill(config: Config, started: Timestamp) -> anyhow::Result<Mill> {
         Ageing::Strict => order::Ageing::Strict,
     };
     let store = SqliteStore::open(&config.state.join("reelmill.db"), ageing).await?;
-    let buckets = local_buckets(&config)
-        .map(|bucket| (bucket.name().clone(), Arc::new(bucket) as Arc<dyn Bucket>))
+    let local = local_buckets(&config).map(|bucket| Arc::new(bucket) as Arc<dyn Bucket>);
+    let buckets = local
+        .chain(far_buckets(&config).await?)
+        .map(|bucket| (bucket.name().clone(), bucket))
         .collect();
     Ok(Mill::new(config, Arc::new(store), buckets, started))
 }
@@ -203,6 +210,20 @@ pub fn local_buckets(config: &Config) -> impl Iterator<Item = LocalBucket> {
         .map(move |(name, local)| LocalBucket::new(name.clone(), &local.path, &memory))
 }
 
+/// The buckets over a network of the config. None of them is asked anything yet.
+///
+/// # Errors
+/// Where what the config says of one cannot be used.
+pub async fn far_buckets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Bucket>>> {
+    let mut buckets: Vec<Arc<dyn Bucket>> = Vec::new();
+    for (name, bucket) in &config.buckets {
+        let Some(s3) = bucket.s3() else { continue };
+        let remote = S3Remote::connect(name, s3).await?;
+        buckets.push(Arc::new(FarBucket::new(name.clone(), &s3.s3, Arc::new(remote))));
+    }
+    Ok(buckets)
+}
+
 /// Finishes or gives back what a former life of the daemon left in the middle.
 async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()> {
     let kept = publishing::roll_forward(mill).await?;
@@ -214,7 +235,8 @@ async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()
         );
     }
     for (name, bucket) in &mill.buckets {
-        if bucket.check().await.is_err() {
+        // Scratch of a bucket over a network lies here, whether it answers or not.
+        if bucket.remote().is_none() && bucket.check().await.is_err() {
             continue;
         }
         let root = publishing::root(mill, name);
@@ -226,7 +248,21 @@ async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()
     Ok(())
 }
 
-fn start(mill: &Arc<Mill>, tokens: &Tokens, services: &mut JoinSet<&'static str>) -> anyhow::Result<()> {
+/// The address for requests about objects.
+async fn listen(at: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    let listener = watching::hooks::listen(at).await;
+    listener.with_context(|| match at {
+        Some(at) => format!("cannot listen on {at} for requests about objects; `http.listen` says where"),
+        None => String::new(),
+    })
+}
+
+fn start(
+    mill: &Arc<Mill>,
+    tokens: &Tokens,
+    hooks: Option<TcpListener>,
+    services: &mut JoinSet<&'static str>,
+) -> anyhow::Result<()> {
     let listener = api::listen(&mill.config.state)?;
     let app = App { mill: mill.clone() };
     let rest = || tokens.rest.clone();
@@ -238,6 +274,10 @@ fn start(mill: &Arc<Mill>, tokens: &Tokens, services: &mut JoinSet<&'static str>
         spawn(services, "intake", intake::run(mill.clone(), name.clone(), sources()));
         spawn(services, "sweep", sweep::run(mill.clone(), name.clone(), sources()));
     }
+    if let Some(hooks) = hooks {
+        spawn(services, "hooks", watching::hooks::run(mill.clone(), hooks, rest()));
+    }
+    spawn(services, "kept hints", watching::kept::run(mill.clone(), sources()));
     spawn(services, "arming", arming::run(mill.clone(), sources()));
     spawn(services, "rescue", rescue::run(mill.clone(), rest()));
     spawn(services, "tidy", tidy::run(mill.clone(), rest()));

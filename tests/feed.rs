@@ -139,7 +139,8 @@ impl Bench {
             fs::create_dir(at(name)).unwrap();
         }
         let config = at("reelmill.toml");
-        let text = "state = \"state\"\n[bucket.inbox]\npath = \"inbox\"\n[bucket.out]\npath = \"out\"\n[workers]\nslots = 1\n";
+        let text =
+            "state = \"state\"\n[bucket.inbox]\npath = \"inbox\"\n[bucket.out]\npath = \"out\"\n[workers]\nslots = 1\n";
         fs::write(&config, text).unwrap();
         let config = load(&config).unwrap();
         let (inbox, out): (BucketName, BucketName) = ("inbox".parse().unwrap(), "out".parse().unwrap());
@@ -165,11 +166,16 @@ impl Bench {
             rule: rule.name.clone(),
             object,
             seen: Generation(0),
+            listed: None,
             job: Some(NewJob::of(&rule, &text, JobId::new(now, 7), None)),
         };
         store.accept(vec![wish], now).await.unwrap();
         let hour = SignedDuration::from_hours(1);
-        let job = store.claim("test", &Holds::default(), now, now + hour).await.unwrap().unwrap();
+        let job = store
+            .claim("test", &Holds::default(), now, now + hour)
+            .await
+            .unwrap()
+            .unwrap();
 
         let registry = Path::new(env!("CARGO_TARGET_TMPDIR")).join("feed-registry.bin");
         let worker = WorkerSettings::new(env!("CARGO_BIN_EXE_reelmill").into(), registry);
@@ -293,7 +299,10 @@ async fn a_source_that_is_replaced_midway_ends_the_job_and_is_looked_at_anew() {
     let far = Far::failing(&large(), 40 << 20, Fault::Replaced);
     let bench = Bench::over(&far, REMUX).await;
     assert_eq!(bench.job.state, JobState::Cancelled, "{:#?}", bench.job);
-    assert_eq!(bench.job.reason.as_deref(), Some("the source was replaced while it was read"));
+    assert_eq!(
+        bench.job.reason.as_deref(),
+        Some("the source was replaced while it was read")
+    );
     assert_eq!(bench.mill.hints.len(), 1);
     assert_eq!(bench.published(), [""; 0]);
 }

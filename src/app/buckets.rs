@@ -56,7 +56,12 @@ pub struct ListingView {
 }
 
 /// What is known of a bucket of the config.
-pub(super) fn view(mill: &Mill, name: &BucketName, config: &BucketConfig, quarantined: &[(BucketName, u64)]) -> BucketView {
+pub(super) fn view(
+    mill: &Mill,
+    name: &BucketName,
+    config: &BucketConfig,
+    quarantined: &[(BucketName, u64)],
+) -> BucketView {
     let listing = mill.standing.listing_of(name);
     let sources = mill.standing.of(name).into_iter().map(|(source, standing)| SourceView {
         source: source.to_owned(),

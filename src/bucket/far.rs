@@ -24,7 +24,7 @@ const FRESH: Duration = Duration::from_secs(10);
 /// Objects in a page of a listing.
 const PAGE: u16 = 1000;
 /// The longest text that stands in metadata as it is, in bytes of its longest spelling. Servers take 2 KiB for all of it.
-const LONGEST: usize = 600;
+const LONGEST: usize = 480;
 
 /// What the metadata [`OUTPUT`] of an output says where this program wrote it under this very name. People copy objects
 /// with their metadata, so that a job is named says nothing alone. `s3_bucket` is the server's name for the bucket.

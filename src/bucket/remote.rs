@@ -172,33 +172,16 @@ pub trait Remote: fmt::Debug + Send + Sync {
     async fn copy(&self, key: &ObjectKey, identity: &Identity, to: &ObjectKey) -> Result<(), BucketError>;
 }
 
-/// Names of what this program gives along with what it writes.
+/// What this program gives along with what it writes.
 pub mod mark {
-    use sha2::{Digest, Sha256};
+    pub use super::super::far::{JOB, OUTPUT, ours, short};
 
-    use crate::object::ObjectKey;
-
-    /// The job that wrote an object.
-    pub const JOB: &str = "reelmill-job";
-    /// Where it was written, as [`place`] says: people copy objects with all that was given along.
-    pub const OUTPUT: &str = "reelmill-output";
-    /// The SHA-256 of its bytes, in hexadecimal.
+    /// The SHA-256 of an object's bytes, in hexadecimal.
     pub const CHECKSUM: &str = "reelmill-sha256";
-    /// The rule of that job.
+    /// The rule of the job that wrote it.
     pub const RULE: &str = "reelmill-rule";
     /// The bucket and key of its source.
     pub const SOURCE: &str = "reelmill-source";
     /// The identity of its source.
     pub const SOURCE_IDENTITY: &str = "reelmill-source-identity";
-
-    /// What names a place: the SHA-256 of the bucket as its server calls it, `/`, and the key. Keys are longer than what may
-    /// be given along.
-    #[must_use]
-    pub fn place(bucket: &str, key: &ObjectKey) -> String {
-        let mut hash = Sha256::new();
-        hash.update(bucket.as_bytes());
-        hash.update(b"/");
-        hash.update(key.as_bytes());
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 }

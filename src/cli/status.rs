@@ -106,7 +106,11 @@ fn of_bucket<'a>(status: &'a StatusView, bucket: &str) -> Option<(&'static str, 
             let name = format!("{part}:{bucket}");
             let sources = format!("{name}:");
             let own = move |known: &&String| **known == name || known.starts_with(&sources);
-            status.parts.iter().filter(move |(known, _)| own(known)).map(|(_, part)| part)
+            status
+                .parts
+                .iter()
+                .filter(move |(known, _)| own(known))
+                .map(|(_, part)| part)
         })
     };
     match parts().find(|part| !part.ok) {
@@ -138,7 +142,10 @@ fn buckets(status: &StatusView) {
     for bucket in &status.buckets {
         if let (Some(since), Some(seen)) = (bucket.listing.since, bucket.listing.seen) {
             let seen = counted(seen, "object");
-            output::print(&format!("{} is being listed since {since:.0}: {seen} so far", bucket.name));
+            output::print(&format!(
+                "{} is being listed since {since:.0}: {seen} so far",
+                bucket.name
+            ));
         }
         if bucket.quarantined > 0 {
             let messages = counted(bucket.quarantined, "message");

@@ -20,7 +20,7 @@ const IDLE: SignedDuration = SignedDuration::from_hours(1);
 pub async fn tick(mill: &Arc<Mill>, now: Timestamp) -> Result<u32, StoreError> {
     let mut removed = 0;
     for (name, bucket) in &mill.buckets {
-        if bucket.check().await.is_err() {
+        if bucket.remote().is_none() && bucket.check().await.is_err() {
             continue;
         }
         let base = root(mill, name);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
 use super::orphans;
-use super::publishing::{Made, Target, Trouble, abandoned, blocking, publish_note, remove, root};
+use super::publishing::{Made, Target, Trouble, abandoned, blocking, finish_notes, publish_note, remove, root};
 use super::with_causes;
 use crate::job::{Generation, Job, LeaseNumber};
 use crate::publish::Scratch;
@@ -32,7 +32,10 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
         if aborted.is_none_or(|at: tokio::time::Instant| at.elapsed() >= UPLOADS) {
             aborted = Some(tokio::time::Instant::now());
             // A server that does not answer must not keep the rest waiting for ever.
-            let round = tokio::time::timeout(UPLOADS, abandoned::tick(&mill, Timestamp::now()));
+            let round = tokio::time::timeout(UPLOADS, async {
+                finish_notes(&mill).await?;
+                abandoned::tick(&mill, Timestamp::now()).await
+            });
             if let Some(Ok(Err(error))) = stop.run_until_cancelled(round).await {
                 tracing::error!(error = %with_causes(&error), "cannot look for abandoned uploads");
             }

@@ -25,6 +25,14 @@ pub struct Far {
 }
 
 impl Far {
+    /// Whether the bucket of this name is one over a network.
+    pub fn is(mill: &Mill, bucket: &BucketName) -> bool {
+        mill.config
+            .buckets
+            .get(bucket)
+            .is_some_and(|known| known.s3().is_some())
+    }
+
     /// The output bucket of this name, where it is one over a network.
     ///
     /// # Errors
@@ -50,11 +58,11 @@ impl Far {
         let source = &job.object;
         let metadata = [
             (mark::JOB, job.id.to_string()),
-            (mark::OUTPUT, mark::place(&self.s3, &item.key)),
+            (mark::OUTPUT, mark::ours(&self.s3, &item.key)),
             (mark::CHECKSUM, item.checksum.clone()),
-            (mark::RULE, bounded(job.rule.as_str(), 256)),
-            (mark::SOURCE, bounded(&format!("{}/{}", source.bucket, source.key), 768)),
-            (mark::SOURCE_IDENTITY, bounded(&source.identity.to_string(), 256)),
+            (mark::RULE, mark::short(job.rule.as_str())),
+            (mark::SOURCE, mark::short(&format!("{}/{}", source.bucket, source.key))),
+            (mark::SOURCE_IDENTITY, mark::short(&source.identity.to_string())),
         ];
         NewObject {
             key: item.key.clone(),
@@ -99,23 +107,6 @@ async fn known_abilities(mill: &Mill, bucket: &BucketName, remote: &dyn Remote) 
     }
 }
 
-/// A text that is no longer than so many bytes when every character but plain ones is spelled out.
-fn bounded(text: &str, most: usize) -> String {
-    let mut left = most;
-    text.chars()
-        .take_while(|c| {
-            let cost = if c.is_ascii_graphic() && *c != '%' {
-                1
-            } else {
-                3 * c.len_utf8()
-            };
-            let fits = cost <= left;
-            left = left.saturating_sub(cost);
-            fits
-        })
-        .collect()
-}
-
 /// The media type of a name's extension: what players and browsers expect.
 fn content_type(extension: &[u8]) -> &'static str {
     match extension.to_ascii_lowercase().as_slice() {
@@ -145,19 +136,5 @@ fn content_type(extension: &[u8]) -> &'static str {
         b"json" => "application/json",
         b"txt" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_given_along_is_short_enough() {
-        assert_eq!(bounded("plain", 5), "plain");
-        assert_eq!(bounded("plain", 4), "plai");
-        assert_eq!(bounded("日本", 9), "日");
-        assert_eq!(bounded("a b", 3), "a");
-        assert_eq!(bounded("", 0), "");
     }
 }

@@ -5,6 +5,7 @@ pub mod abandoned;
 pub mod active;
 mod carry;
 mod far;
+mod resume;
 mod trouble;
 mod upload;
 
@@ -16,12 +17,11 @@ use std::time::Duration;
 
 use carry::{Gate, abandon, carry_out, prepare};
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+pub use resume::{Resumed, finish_notes, listed_scratch, resume, roll_forward};
 pub use trouble::Trouble;
 use trouble::Undone;
 
 use super::mill::Mill;
-use super::runner::rule_of;
 use crate::bucket::BucketError;
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Finding, Job, LeaseNumber};
@@ -33,9 +33,6 @@ use crate::store::{PublishItem, PublishList, PublishRefused, StoreError};
 
 /// How often placing is tried before the list is given up, with a pause that doubles from a quarter of a second.
 const PLACE_ATTEMPTS: u32 = 6;
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// How long a finished file waits for a server that does not answer, before the work on it is given up.
-const OUTAGE: Duration = Duration::from_mins(15);
 
 /// A verified file that waits for its name.
 #[derive(Debug, Clone)]
@@ -119,41 +116,6 @@ pub async fn publish_note(
         findings: Vec::new(),
     };
     commit(mill, job, list, target, None).await
-}
-
-/// Finishes the lists that a former life of the daemon began. Answers the scratch files that must stay because their
-/// list could not be finished yet.
-pub async fn roll_forward(mill: &Arc<Mill>) -> Result<Vec<PathBuf>, StoreError> {
-    let mut kept = Vec::new();
-    for mut list in mill.store.pending_publishes().await? {
-        let job = mill.store.job(&list.job).await?;
-        let stored = match rule_of(mill, &job).await {
-            Ok(rule) => rule.output.stored,
-            Err(_) => StoredSpec::default(),
-        };
-        match carry_out(mill, &job, &mut list, &stored, None).await {
-            Ok(()) => {
-                finish(mill, &list, None).await?;
-                tracing::info!(job = %list.job, task = ?list.task, "publishing finished that a crash had cut off");
-            }
-            Err(error) if error.is_hopeless() => {
-                tracing::warn!(job = %list.job, task = ?list.task, %error, "publish list given up; the task runs again");
-                abandon(mill, list).await?;
-            }
-            Err(error) => {
-                tracing::warn!(job = %list.job, task = ?list.task, %error, "publish list waits");
-                kept.extend(list.items.iter().map(|item| scratch_path(&item.scratch)));
-            }
-        }
-    }
-    Ok(kept)
-}
-
-/// Scratch files on publish lists that were begun and not finished.
-pub async fn listed_scratch(mill: &Mill) -> Result<Vec<PathBuf>, StoreError> {
-    let lists = mill.store.pending_publishes().await?;
-    let items = lists.iter().flat_map(|list| &list.items);
-    Ok(items.map(|item| scratch_path(&item.scratch)).collect())
 }
 
 fn success(list: &PublishList) -> Vec<Event> {
@@ -244,27 +206,26 @@ async fn commit(
         }
     }
     let gate = lease.map(|lease| Gate { mill, job, lease });
-    let began = Instant::now();
     let mut pause = Duration::from_millis(250);
     for attempt in 1.. {
         match carry_out(mill, job, &mut list, &target.stored, gate).await {
             Ok(()) => break,
             Err(error) => {
-                let patient = error.waits() && began.elapsed() < OUTAGE;
-                if patient && mill.stopping.is_cancelled() {
-                    // The list stays, and is rolled forward by the next life of the daemon.
-                    return Err(error.into());
+                let waits = error.waits() && lease.is_some();
+                if waits && (attempt >= PLACE_ATTEMPTS || mill.stopping.is_cancelled()) {
+                    // The list stays: whoever takes the job up next goes on with it.
+                    return Err(Trouble::Waits(Failure::new(ErrorKind::Offline, error.to_string())));
                 }
-                if error.is_hopeless() || (attempt >= PLACE_ATTEMPTS && !patient) {
+                if error.is_hopeless() || attempt >= PLACE_ATTEMPTS {
                     abandon(mill, list.clone()).await?;
                     return Err(error.into());
                 }
                 tracing::warn!(job = %list.job, %error, attempt, "publishing is tried again");
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    () = mill.stopping.cancelled(), if patient => {}
+                    () = mill.stopping.cancelled(), if waits => {}
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause *= 2;
             }
         }
     }
@@ -283,6 +244,16 @@ async fn check_target(mill: &Arc<Mill>, name: &BucketName) -> Result<(), Trouble
 }
 
 async fn finish(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>) -> Result<Job, StoreError> {
+    finish_with(mill, list, lease, &success(list)).await
+}
+
+/// The end in the database, with these events.
+async fn finish_with(
+    mill: &Arc<Mill>,
+    list: &PublishList,
+    lease: Option<LeaseNumber>,
+    events: &[Event],
+) -> Result<Job, StoreError> {
     let grace = SignedDuration::try_from(mill.config.grace).unwrap_or(SignedDuration::MAX);
     let mut pause = Duration::from_millis(250);
     // The names are given: whatever ails the database now, the commit is tried until it is done or refused. Should
@@ -290,7 +261,7 @@ async fn finish(mill: &Arc<Mill>, list: &PublishList, lease: Option<LeaseNumber>
     loop {
         match mill
             .store
-            .finish_publish(list, lease, &success(list), grace, Timestamp::now())
+            .finish_publish(list, lease, events, grace, Timestamp::now())
             .await
         {
             Err(StoreError::Transient(error)) => {

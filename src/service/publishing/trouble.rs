@@ -12,6 +12,8 @@ use crate::store::StoreError;
 pub enum Trouble {
     /// The task failed, or this attempt at it.
     Failed(Failure),
+    /// The files are made and on record; they get their names once the server answers.
+    Waits(Failure),
     /// The source is another one now, or gone: the run is worth nothing.
     SourceChanged(String),
     /// The job is not ours any more.
@@ -25,7 +27,7 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(failure) => write!(f, "{}: {}", failure.kind.as_str(), failure.message),
+            Self::Failed(failure) | Self::Waits(failure) => write!(f, "{}: {}", failure.kind.as_str(), failure.message),
             Self::SourceChanged(reason) => f.write_str(reason),
             Self::LeaseLost(job) => write!(f, "job {job} is held by somebody else"),
             Self::Superseded => f.write_str("a newer version of the source was accepted"),

@@ -126,7 +126,7 @@ fn says<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
 }
 
 fn says_place(far: &Far, item: &PublishItem, head: &Head) -> bool {
-    says(head, mark::OUTPUT) == Some(mark::place(&far.s3, &item.key).as_str())
+    says(head, mark::OUTPUT) == Some(mark::ours(&far.s3, &item.key).as_str())
 }
 
 fn is_item(far: &Far, job: &JobId, item: &PublishItem, head: &Head) -> bool {

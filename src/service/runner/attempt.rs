@@ -137,7 +137,9 @@ impl Attempt<'_> {
             let scratch = station.scratch.clone();
             let ended = self.run(job, run, media, station, desk).await;
             let published = desk.finish_publishing().await;
-            scratch.remove();
+            if !std::mem::take(&mut desk.keeps_scratch) {
+                scratch.remove();
+            }
             ended?;
             published?;
         }

@@ -32,6 +32,8 @@ pub struct Desk {
     pub publishing: JoinSet<(TaskId, Result<Job, Trouble>)>,
     /// Room for what the run writes.
     pub ticket: Option<Arc<Ticket>>,
+    /// Finished files lie in scratch that will get their names later.
+    pub keeps_scratch: bool,
     strict: bool,
 }
 
@@ -44,6 +46,7 @@ impl Desk {
             handed: BTreeSet::new(),
             publishing: JoinSet::new(),
             ticket: None,
+            keeps_scratch: false,
             strict,
         }
     }
@@ -96,6 +99,11 @@ impl Desk {
                 Ok(())
             }
             Err(Trouble::Failed(failure)) => {
+                self.failures.insert(task, failure);
+                Ok(())
+            }
+            Err(Trouble::Waits(failure)) => {
+                self.keeps_scratch = true;
                 self.failures.insert(task, failure);
                 Ok(())
             }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::Hint;
 use super::mill::Mill;
+use super::publishing::{self, Resumed};
 use super::with_causes;
 use crate::diagnostic::SourceFile;
 use crate::job::retry::{Retry, after_failure};
@@ -139,6 +140,15 @@ async fn stages(
         Ok(rule) => rule,
         Err(failure) => return fail_all(mill, &job, lease, &failure).await,
     };
+    match publishing::resume(mill, job, lease).await? {
+        Resumed::Done(now) => job = now,
+        Resumed::Waits(reason) => {
+            return Ok(Parting::GiveBack {
+                reason: format!("waits for the output bucket: {reason}"),
+                not_before: Some(Timestamp::now() + OFFLINE_PAUSE),
+            });
+        }
+    }
     loop {
         if job.state.is_final() {
             log_end(&job);

@@ -1,5 +1,6 @@
 //! Watches one bucket for as long as the daemon runs: ties its sources to the rule book, the hints and the health.
 
+pub mod hooks;
 pub mod kept;
 mod sink;
 pub mod standing;
