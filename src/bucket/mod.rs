@@ -2,7 +2,6 @@
 //!
 //! A bucket answers what is there now; it remembers nothing.
 
-pub mod abilities;
 pub mod beneath;
 #[cfg(test)]
 mod conformance;
