@@ -197,9 +197,8 @@ fn judged(asked: Asked, code: &str, refusal: &Refusal) -> (Kind, String) {
             // A bucket that is not there, or a server that speaks another protocol.
             404 => plain(Transient, "look at `s3` and `endpoint`"),
             507 => plain(Transient, "the server has no room left"),
-            408 | 409 | 429 | 500.. => plain(Transient, ""),
-            // A success with an error in its body.
-            200..=299 => plain(Transient, ""),
+            // The first are successes with an error in the body.
+            200..=299 | 408 | 409 | 429 | 500.. => plain(Transient, ""),
             _ => plain(Permanent, ""),
         },
     }

@@ -118,7 +118,7 @@ async fn a_file_of_certificates_is_looked_at_before_it_is_used() {
     }
 }
 
-async fn set_versions(bucket: &str) {
+fn set_versions(bucket: &str) {
     let body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     let (status, _) = Moto::shared().request("PUT", &format!("/{bucket}?versioning"), &[], body);
     assert_eq!(status, 200);
@@ -131,7 +131,7 @@ async fn in_a_bucket_with_versions_the_version_that_was_opened_is_read_and_histo
     let remote = served(&bucket).await;
     Moto::shared().put(&bucket, name.as_bytes(), b"before");
     assert_eq!(remote.head(&name).await.unwrap().identity.version, None);
-    set_versions(&bucket).await;
+    set_versions(&bucket);
     Moto::shared().put(&bucket, name.as_bytes(), b"first");
     let first = remote.head(&name).await.unwrap().identity;
     assert!(first.version.is_some());
