@@ -123,8 +123,8 @@ where
 pub(super) fn refused(name: &BucketName, asked: Asked, key: Option<&ObjectKey>, refusal: &Refusal) -> BucketError {
     let code = refusal.code.as_deref().unwrap_or_default();
     if let Some(key) = key {
-        let is_gone =
-            matches!(code, "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload" | "NotFound") || refusal.is_delete_marker;
+        // That nothing is there counts only in words: any web server answers 404.
+        let is_gone = matches!(code, "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload") || refusal.is_delete_marker;
         if is_gone {
             return BucketError::NotFound(key.clone());
         }
