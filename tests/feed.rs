@@ -123,6 +123,8 @@ impl Bucket for Far {
     }
 }
 
+static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+
 /// A place where one job is worked on, and what became of it.
 struct Bench {
     folder: tempfile::TempDir,
@@ -179,7 +181,6 @@ impl Bench {
 
         let registry = Path::new(env!("CARGO_TARGET_TMPDIR")).join("feed-registry.bin");
         let worker = WorkerSettings::new(env!("CARGO_BIN_EXE_reelmill").into(), registry);
-        static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
         ONCE.get_or_init(|| async { registry::prepare(&worker).await.unwrap() })
             .await;
         let shop = Arc::new(Workshop { worker, threads: 2 });
