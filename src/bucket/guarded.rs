@@ -152,10 +152,12 @@ impl<R: Remote> Remote for Guarded<R> {
     }
 
     async fn begin_upload(&self, object: &NewObject) -> Result<UploadId, BucketError> {
-        self.ask(manner("beginning an upload", ANSWER), || {
-            self.remote.begin_upload(object)
-        })
-        .await
+        // An answer that is lost leaves an upload of which nobody knows the name: whoever asks sees to that.
+        let manner = Manner {
+            attempts: 1,
+            ..manner("beginning an upload", ANSWER)
+        };
+        self.ask(manner, || self.remote.begin_upload(object)).await
     }
 
     async fn upload_part(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::mill::Mill;
 use super::super::runner::rule_of;
 use super::far::Far;
-use super::{Gate, abandon, carry_out, finish_with, scratch_path, success};
+use super::{Gate, abandon, carry_out, finish_with, scratch_path, success, upload};
 use crate::job::state::Event;
 use crate::job::{Job, LeaseNumber};
 use crate::rule::stored::StoredSpec;
@@ -66,6 +66,7 @@ pub async fn resume(mill: &Arc<Mill>, job: Job, lease: LeaseNumber) -> Result<Re
     for mut list in lists {
         let gate = Gate { mill, job: &job, lease };
         let stored = stored(mill, &job).await;
+        forget_lost(mill, &list).await;
         match carry_out(mill, &job, &mut list, &stored, Some(gate)).await {
             Ok(()) => {
                 let mut events: Vec<Event> = list
@@ -88,6 +89,14 @@ pub async fn resume(mill: &Arc<Mill>, job: Job, lease: LeaseNumber) -> Result<Re
         }
     }
     Ok(Resumed::Done(job))
+}
+
+async fn forget_lost(mill: &Arc<Mill>, list: &PublishList) {
+    for item in list.items.iter().filter(|item| item.identity.size > upload::PART) {
+        if let Ok(Some(far)) = Far::of(mill, &item.bucket).await {
+            upload::forget_lost(mill, &far, item).await;
+        }
+    }
 }
 
 /// Finishes one list, or gives it up where that is hopeless; false where it waits.

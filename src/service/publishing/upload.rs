@@ -20,7 +20,7 @@ use crate::publish::{PublishError, step};
 use crate::store::{PublishItem, UploadRecord};
 
 /// The longest file that is sent in one request, and the least length of a part.
-const PART: u64 = 16 << 20;
+pub const PART: u64 = 16 << 20;
 /// Parts of an upload, at most: a bound of the protocol.
 const MOST_PARTS: u64 = 10_000;
 /// Parts of one file that are under way at once.
@@ -87,6 +87,21 @@ pub async fn has(far: &Far, job: &JobId, item: &PublishItem) -> Result<Option<Id
     Ok(head
         .filter(|head| is_item(far, job, item, head))
         .map(|head| head.identity))
+}
+
+/// Aborts uploads of a final name that are open and of which nothing is on record: the answer of the server, which told
+/// what it calls them, was lost, or the daemon died before it was written down. The name is on a publish list of ours.
+pub async fn forget_lost(mill: &Arc<Mill>, far: &Far, item: &PublishItem) {
+    let (Ok(prefix), Ok(recorded)) = (std::str::from_utf8(item.key.as_bytes()), mill.store.uploads().await) else {
+        return;
+    };
+    let open = far.remote.open_uploads(prefix).await.unwrap_or_default();
+    for upload in open {
+        let is_known = mill.uploads.has(&upload.id) || recorded.iter().any(|record| record.id == upload.id.0);
+        if upload.key == item.key && !is_known && far.remote.abort_upload(&upload.key, &upload.id).await.is_ok() {
+            tracing::info!(bucket = %item.bucket, key = %upload.key, "an upload that was lost is removed");
+        }
+    }
 }
 
 /// What was found under a final name.
@@ -170,8 +185,14 @@ impl Upload<'_> {
     /// In parts, of which several are under way at once. Whatever goes wrong, the server is told to forget them.
     async fn in_parts(&self, scratch: &Path, length: u64) -> Result<(), Undone> {
         let remote = &self.far.remote;
-        let begun = remote.begin_upload(&self.object).await;
-        let id = begun.map_err(|error| refused(&error))?;
+        let id = match remote.begin_upload(&self.object).await {
+            Ok(id) => id,
+            Err(error) => {
+                // The server may have heard of it all the same.
+                forget_lost(self.mill, self.far, self.item).await;
+                return Err(refused(&error).into());
+            }
+        };
         let _active = self.mill.uploads.begin(&id);
         let record = UploadRecord {
             bucket: self.item.bucket.clone(),
