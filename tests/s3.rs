@@ -103,15 +103,21 @@ fn objects_with_any_name_are_worked_on_from_bucket_to_bucket() {
     for job in house.wait_for_jobs(names.len()) {
         assert_eq!(job["state"], "succeeded", "{job:#}\n{}", house.log());
     }
+    let (long_ones, short_ones): (Vec<String>, Vec<String>) =
+        far.keys(&results).into_iter().partition(|key| key.contains("dddd"));
+    // The names of its results are cut where a file system would refuse them.
+    assert_eq!(long_ones.len(), 3);
+    assert!(long_ones.iter().all(|key| key.contains("nnnn")), "{long_ones:?}");
     let mut wanted: Vec<String> = names
         .iter()
+        .filter(|name| **name != long)
         .flat_map(|name| {
             let stem = name.replacen("in/", "out/", 1).trim_end_matches(".mp4").to_owned();
             ["small.mp4", "stills_1.jpg", "stills_2.jpg"].map(|end| format!("{stem}_{end}"))
         })
         .collect();
     wanted.sort();
-    assert_eq!(far.keys(&results), wanted);
+    assert_eq!(short_ones, wanted);
     for key in wanted.iter().filter(|key| key.ends_with("_small.mp4")) {
         let copy = house.path("copy.mp4");
         fs::write(&copy, far.get(&results, key)).unwrap();

@@ -333,9 +333,10 @@ pub fn output_key(rule: &Rule, wanted: &Wanted<'_>) -> Result<ObjectKey, Invalid
     let mark = mark(wanted.object.as_bytes());
     let mut keep = whole.len();
     let mut short = whole.to_vec();
+    let bare = template.render(&NameValues { stem: b"", ..values })?;
     let path = loop {
         let path = template.render(&NameValues { stem: &short, ..values })?;
-        let over = longest_segment(path.as_bytes()).saturating_sub(MAX_SEGMENT_LEN);
+        let over = longest_beside(path.as_bytes(), bare.as_bytes()).saturating_sub(MAX_SEGMENT_LEN);
         if over == 0 || keep == 0 {
             break path;
         }
@@ -387,8 +388,11 @@ fn below(rule: &Rule, base: &[u8], path: &[u8], object: &ObjectKey) -> Result<Ob
     Ok(key)
 }
 
-fn longest_segment(path: &[u8]) -> usize {
-    path.split(|b| *b == b'/').map(<[u8]>::len).max().unwrap_or(0)
+/// The length of the longest segment that is another one in `bare`: a shorter stem makes no other segment shorter.
+fn longest_beside(path: &[u8], bare: &[u8]) -> usize {
+    let mut bare = bare.split(|b| *b == b'/');
+    let beside = path.split(|b| *b == b'/').filter(|segment| bare.next() != Some(segment));
+    beside.map(<[u8]>::len).max().unwrap_or(0)
 }
 
 /// `~` and eight hexadecimal digits that tell this text from others.
