@@ -101,7 +101,14 @@ impl Place {
     /// A text that is good and as short as can be.
     fn base(&self) -> Table {
         let text = match self {
-            Self::Config(_) => "bucket.NAME.path = \"/media\"".to_owned(),
+            Self::Config(path) => match path.as_str() {
+                "bucket.FAR" => "bucket.FAR.s3 = \"uploads\"\nbucket.FAR.endpoint = \"https://s3.example.org\"",
+                "bucket.FAR.sqs" => "bucket.FAR.sqs.queue = \"https://sqs.eu-west-1.amazonaws.com/1/q\"",
+                "bucket.FAR.webhook" => "bucket.FAR.webhook.secret_file = \"uploads.secret\"",
+                "http" => "bucket.NAME.path = \"/media\"\nhttp.listen = \"127.0.0.1:1\"",
+                _ => "bucket.NAME.path = \"/media\"",
+            }
+            .to_owned(),
             Self::Rule(_) | Self::EveryTask => {
                 "trigger.bucket = \"NAME\"\ntask.NAME.kind = \"probe\"\ntask.other.kind = \"probe\"".to_owned()
             }
@@ -382,7 +389,7 @@ fn difference<K: Ord>(
     for path in known.keys().filter(|path| !on_page.contains_key(path)) {
         // What people name themselves is no key.
         let name = name(path);
-        if !matches!(name.rsplit_once('.'), Some((_, "NAME" | "other"))) {
+        if !matches!(name.rsplit_once('.'), Some((_, "NAME" | "FAR" | "other"))) {
             wrong.push(format!("{what}: `{name}` is not on the page"));
         }
     }

@@ -68,6 +68,40 @@ fn every_fault_of_a_broken_config_is_shown() {
     insta::assert_snapshot!("config", to_text(&diagnostics));
 }
 
+const BROKEN_BUCKETS: &str = r#"[bucket.both]
+path = "inbox"
+endpoint = "http://127.0.0.1:9000"
+[bucket.far]
+s3 = "a/b"
+endpoint = "http://user:password@host"
+region = ""
+poll = "10s"
+watch = ["listen", "sqs", "webhook", "kafka", "inotify"]
+[bucket.queue]
+s3 = "uploads"
+watch = ["sqs"]
+sqs = { endpoint = "sqs.example.org" }
+[bucket.hook]
+s3 = "uploads"
+watch = ["webhook"]
+webhook = { secret = "in the open" }
+[bucket.unheard]
+s3 = "uploads"
+watch = ["webhook"]
+webhook = { secret_file = "uploads.secret" }
+"#;
+
+#[test]
+fn every_fault_of_buckets_over_a_network_is_shown() {
+    let file = SourceFile {
+        path: "/etc/reelmill.toml".into(),
+        text: BROKEN_BUCKETS.into(),
+    };
+    let (config, diagnostics) = config::check(&file);
+    assert!(config.is_none());
+    insta::assert_snapshot!("buckets", to_text(&diagnostics));
+}
+
 #[test]
 fn paths_of_a_config_are_relative_to_it() {
     let text = "state = \"state\"\n[bucket.inbox]\npath = \"./inbox\"\n";

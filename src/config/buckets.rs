@@ -46,8 +46,9 @@ pub(super) fn bucket(name: &str, value: &Value<'_>, folder: &Path) -> Option<(Bu
     } else {
         (&FAR[..], "a directory")
     };
+    let is_there: Vec<&str> = FAR.into_iter().chain(NEAR).filter(|key| table.has(key)).collect();
     let mut fits = true;
-    for key in strange {
+    for key in strange.iter().filter(|key| is_there.contains(*key)) {
         if let Some(value) = table.get(key) {
             fits = false;
             value.key_error(
@@ -223,43 +224,31 @@ fn sqs(mut table: Table<'_>) -> Option<SqsConfig> {
 const LEAST_SECRET: usize = 16;
 
 fn webhook(mut table: Table<'_>, folder: &Path) -> Option<WebhookConfig> {
-    let said = table.get("secret");
-    let secret = if let Some(file) = table.get("secret_file") {
-        if let Some(said) = said {
-            said.key_error("`secret` and `secret_file` say the same thing", "leave one of them out");
-            return None;
-        }
-        let path = place(&file, folder)?;
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            file.error(
-                format!("{} cannot be read: {error}", path.display()),
-                "a file with the secret in it",
-            );
-        });
-        (text.ok()?.trim().to_owned(), file)
-    } else {
-        let Some(value) = said else {
-            table.require(
-                "secret",
-                "what whoever sends must know, or `secret_file`, a file with it",
-            );
-            return None;
-        };
-        (value.text()?.to_owned(), value)
-    };
+    let file = table
+        .require(
+            "secret_file",
+            "a file with what whoever sends must know: secret_file = \"/etc/reelmill/uploads.secret\"",
+        )
+        .and_then(|value| place(&value, folder));
     table.finish(&[]);
-    let (secret, value) = secret;
-    let fits = secret.len() >= LEAST_SECRET
-        && secret
+    Some(WebhookConfig {
+        secret: String::new(),
+        secret_file: file?,
+    })
+}
+
+/// What is wrong with a secret, and what would be right.
+pub(super) const GUESSED: (&str, &str) = (
+    "the secret can be guessed, or cannot stand in a URL",
+    "16 letters, digits, '-', '_', '.' or '~' at least: `openssl rand -hex 24` makes one",
+);
+
+/// Whether this is long enough, and can stand in a URL.
+pub(super) fn is_secret(text: &str) -> bool {
+    text.len() >= LEAST_SECRET
+        && text
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
-    if !fits {
-        value.error(
-            "the secret can be guessed, or cannot stand in a URL",
-            format!("{LEAST_SECRET} letters, digits, '-', '_', '.' or '~' at least: `openssl rand -hex 24` makes one"),
-        );
-    }
-    fits.then_some(WebhookConfig { secret })
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
 }
 
 /// Says which directories lie within others.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::buckets::{bucket, warn_of_nested};
+use super::buckets::{GUESSED, bucket, is_secret, warn_of_nested};
 use super::{Ageing, Config, History, Jail, Place, Plugins, Workers};
 use crate::diagnostic::reader::{Page, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error};
@@ -58,7 +58,11 @@ pub fn read(path: &Path) -> (Option<Config>, Vec<Diagnostic>) {
                 path: path.to_owned(),
                 text: text.into(),
             };
-            check(&file)
+            let (mut config, mut diagnostics) = check(&file);
+            if let Some(config) = &mut config {
+                read_secrets(config, &file, &mut diagnostics);
+            }
+            (config.filter(|_| !any_error(&diagnostics)), diagnostics)
         }
         Err(error) => {
             let file = SourceFile {
@@ -68,6 +72,25 @@ pub fn read(path: &Path) -> (Option<Config>, Vec<Diagnostic>) {
             let found = Diagnostic::error(&file, None, format!("the config file cannot be read: {error}"));
             (None, vec![found])
         }
+    }
+}
+
+/// Reads the secrets that lie in files of their own.
+fn read_secrets(config: &mut Config, source: &SourceFile, diagnostics: &mut Vec<Diagnostic>) {
+    for (name, bucket) in &mut config.buckets {
+        let Place::S3(s3) = &mut bucket.place else { continue };
+        let Some(webhook) = &mut s3.webhook else { continue };
+        let path = &webhook.secret_file;
+        let wrong = match std::fs::read_to_string(path) {
+            Ok(text) if is_secret(text.trim()) => {
+                text.trim().clone_into(&mut webhook.secret);
+                continue;
+            }
+            Ok(_) => format!("{}; {}", GUESSED.0, GUESSED.1),
+            Err(error) => format!("it cannot be read: {error}"),
+        };
+        let message = format!("bucket.{name}.webhook.secret_file {}: {wrong}", path.display());
+        diagnostics.push(Diagnostic::error(source, None, message));
     }
 }
 

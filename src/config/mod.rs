@@ -167,13 +167,17 @@ pub struct SqsConfig {
 /// `webhook` of a bucket.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookConfig {
-    /// What whoever sends must know. Never shown.
+    /// What whoever sends must know; read with the config, and never shown.
     pub secret: String,
+    /// The file that it is read from: it does not stand in the config, which errors show.
+    pub secret_file: PathBuf,
 }
 
 impl std::fmt::Debug for WebhookConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("WebhookConfig(..)")
+        f.debug_struct("WebhookConfig")
+            .field("secret_file", &self.secret_file)
+            .finish_non_exhaustive()
     }
 }
 

@@ -391,7 +391,9 @@ fn below(rule: &Rule, base: &[u8], path: &[u8], object: &ObjectKey) -> Result<Ob
 /// The length of the longest segment that is another one in `bare`: a shorter stem makes no other segment shorter.
 fn longest_beside(path: &[u8], bare: &[u8]) -> usize {
     let mut bare = bare.split(|b| *b == b'/');
-    let beside = path.split(|b| *b == b'/').filter(|segment| bare.next() != Some(segment));
+    let beside = path
+        .split(|b| *b == b'/')
+        .filter(|segment| bare.next() != Some(segment));
     beside.map(<[u8]>::len).max().unwrap_or(0)
 }
 

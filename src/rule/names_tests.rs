@@ -134,6 +134,16 @@ fn a_long_stem_is_cut_between_characters_and_keeps_what_tells_outputs_apart() {
     assert!(note.file_name().len() <= 255 && note.file_name().ends_with(b".failed.txt"));
 }
 
+#[test]
+fn a_directory_that_no_file_system_holds_leaves_the_name_as_it_is() {
+    let rule = rule("", "directory = \"out\"");
+    let source = format!("a/{}/clip.mov", "d".repeat(500));
+    let made = key(&rule, source.as_bytes(), None).unwrap();
+    assert_eq!(made.file_name(), b"clip_web.mp4");
+    let longest = made.as_bytes().split(|b| *b == b'/').map(<[u8]>::len).max();
+    assert_eq!(longest, Some(255));
+}
+
 proptest! {
     #[test]
     fn names_stay_in_the_directory_fit_the_file_system_and_are_always_the_same(
