@@ -105,11 +105,14 @@ fn far(name: &str, table: &mut Table<'_>, folder: &Path) -> Option<S3Config> {
     let profile = or_default(table.get("profile"), None, |value| word(value).map(Some));
     let path_style = or_default(table.get("path_style"), None, |value| value.boolean().map(Some));
     let ca = or_default(table.get("ca"), None, |value| place(value, folder).map(Some));
+    let (has_sqs, has_webhook) = (table.has("sqs"), table.has("webhook"));
     let sqs = or_default(table.get("sqs"), None, |value| value.table().and_then(sqs).map(Some));
     let webhook = or_default(table.get("webhook"), None, |value| {
         value.table().and_then(|table| webhook(table, folder)).map(Some)
     });
-    let watch = or_default(table.get("watch"), Vec::new(), |value| sources(value, &sqs, &webhook));
+    let watch = or_default(table.get("watch"), Vec::new(), |value| {
+        sources(value, has_sqs, has_webhook)
+    });
     let config = S3Config {
         s3: s3?,
         endpoint: endpoint?,
@@ -170,11 +173,7 @@ fn word(value: &Value<'_>) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-fn sources(
-    value: &Value<'_>,
-    sqs: &Option<Option<SqsConfig>>,
-    webhook: &Option<Option<WebhookConfig>>,
-) -> Option<Vec<WatchSource>> {
+fn sources(value: &Value<'_>, has_sqs: bool, has_webhook: bool) -> Option<Vec<WatchSource>> {
     let mut sources = Vec::new();
     let mut fine = true;
     for one in value.list()? {
@@ -183,8 +182,8 @@ fn sources(
             continue;
         };
         let lacking = match source {
-            WatchSource::Sqs if matches!(sqs, Some(None)) => Some("sqs = { queue = \"https://sqs...\" }"),
-            WatchSource::Webhook if matches!(webhook, Some(None)) => {
+            WatchSource::Sqs if !has_sqs => Some("sqs = { queue = \"https://sqs...\" }"),
+            WatchSource::Webhook if !has_webhook => {
                 Some("webhook = { secret_file = \"/etc/reelmill/uploads.secret\" }")
             }
             _ => None,

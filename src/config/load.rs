@@ -159,10 +159,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
         Some(value) => value.table().and_then(history),
         None => Some(History::default()),
     };
-    let http = match table.get("http") {
-        Some(value) => value.table().and_then(http),
-        None => Some(None),
-    };
+    let http = or_default(table.get("http"), None, |value| value.table().and_then(http).map(Some));
     if let (Some(buckets), Some(None)) = (&buckets, &http) {
         require_http(buckets);
     }
@@ -185,7 +182,7 @@ fn config(page: &Page, mut table: Table<'_>, file: &SourceFile) -> Option<Config
 }
 
 /// `[http]`: where this daemon can be reached by whoever sends events.
-fn http(mut table: Table<'_>) -> Option<Option<SocketAddr>> {
+fn http(mut table: Table<'_>) -> Option<SocketAddr> {
     let listen = table
         .require("listen", "an address and a port: listen = \"127.0.0.1:8480\"")
         .and_then(|value| {
@@ -200,7 +197,7 @@ fn http(mut table: Table<'_>) -> Option<Option<SocketAddr>> {
             address
         });
     table.finish(&["tls"]);
-    listen.map(Some)
+    listen
 }
 
 /// Whoever is to be sent requests must be there to take them.

@@ -67,10 +67,9 @@ impl PublishError {
         let kind = match self {
             Self::NameTaken(_) => ErrorKind::NameTaken,
             Self::Lost(_) | Self::LeftAside(_) => ErrorKind::Io,
-            Self::NotPermitted(_) => ErrorKind::Permission,
+            Self::NotPermitted(_) | Self::Bucket { waits: false, .. } => ErrorKind::Permission,
             Self::NotAsReported(_) => ErrorKind::BadOutput,
             Self::Bucket { waits: true, .. } => ErrorKind::Offline,
-            Self::Bucket { waits: false, .. } => ErrorKind::Permission,
             Self::Io { source, .. } => match source.kind() {
                 Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
                 // What a kernel does to a disk that ails: it waits for its repair, as one that is away does.

@@ -62,7 +62,9 @@ pub async fn tick(mill: &Mill, bucket: &BucketName) -> usize {
     if unwanted_forgotten.is_ok() {
         hints.done(unwanted.iter().map(|hint| &hint.key));
     } else {
-        unwanted.iter().for_each(|hint| again(&hints, hint));
+        for hint in &unwanted {
+            again(&hints, hint);
+        }
     }
     let worked = match unwanted_forgotten {
         Ok(()) => work(mill, bucket, place, &hints, &book, &wanted).await,

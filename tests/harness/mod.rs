@@ -4,7 +4,6 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 pub mod far;
-#[allow(dead_code, reason = "each test program uses its own part of this")]
 pub mod moto;
 pub mod proxy;
 

@@ -53,7 +53,7 @@ pub async fn listed_scratch(mill: &Mill) -> Result<Vec<PathBuf>, StoreError> {
 #[derive(Debug)]
 pub enum Resumed {
     /// None is left.
-    Done(Job),
+    Done(Box<Job>),
     /// A server still does not answer.
     Waits(String),
 }
@@ -88,7 +88,7 @@ pub async fn resume(mill: &Arc<Mill>, job: Job, lease: LeaseNumber) -> Result<Re
             }
         }
     }
-    Ok(Resumed::Done(job))
+    Ok(Resumed::Done(Box::new(job)))
 }
 
 async fn forget_lost(mill: &Arc<Mill>, list: &PublishList) {

@@ -69,7 +69,7 @@ pub async fn place(
     // What is there now decides, whatever was heard of it.
     match sent {
         Ok(()) => {}
-        Err(Undone::Publish(PublishError::NameTaken(_) | PublishError::Bucket { .. })) | Err(Undone::Conflict)
+        Err(Undone::Publish(PublishError::NameTaken(_) | PublishError::Bucket { .. }) | Undone::Conflict)
             if has(far, job, item).await?.is_some() => {}
         Err(Undone::Conflict) => return Err(PublishError::NameTaken(item.key.clone()).into()),
         Err(error) => return Err(error),

@@ -142,7 +142,7 @@ async fn stages(
         Err(failure) => return fail_all(mill, &job, lease, &failure).await,
     };
     match publishing::resume(mill, job, lease).await? {
-        Resumed::Done(now) => job = now,
+        Resumed::Done(now) => job = *now,
         Resumed::Waits(reason) => {
             return Ok(Parting::GiveBack {
                 reason: format!("waits for the output bucket: {reason}"),
