@@ -7,6 +7,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/deploy/packages.sh"
+. "$here/tests/servers/install.sh"
 
 all=""
 case "${1:-}" in
@@ -27,6 +28,7 @@ else
   echo "==> Testing (--all adds the long tests)"
 fi
 find_cargo
+install_moto "$here"
 cd "$here"
 # A snapshot that differs is a failure, never a new file.
 INSTA_UPDATE=no exec cargo test --locked </dev/null

@@ -7,6 +7,7 @@ pub mod beneath;
 #[cfg(test)]
 mod conformance;
 pub mod far;
+pub mod guarded;
 mod lease;
 mod listing;
 pub mod local;
@@ -15,9 +16,14 @@ mod marker;
 pub mod memory;
 #[cfg(test)]
 pub mod memory_remote;
+#[cfg(test)]
+#[path = "../../tests/harness/moto.rs"]
+pub mod moto;
 pub mod mounts;
 mod patience;
 pub mod remote;
+#[cfg(test)]
+mod remote_tests;
 pub mod s3;
 pub mod single;
 

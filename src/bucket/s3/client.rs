@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -32,29 +33,49 @@ const CONNECT: Duration = Duration::from_secs(5);
 const REGION: &str = "us-east-1";
 
 /// A client for this bucket. It asks each thing once: whoever calls it decides about asking again.
-pub(super) async fn client(name: &BucketName, config: &S3Config) -> Result<Client, BucketError> {
+/// `credentials`: these and no others.
+pub(super) async fn client(
+    name: &BucketName,
+    config: &S3Config,
+    credentials: Option<SharedCredentialsProvider>,
+) -> Result<Client, BucketError> {
     let certificates = match &config.ca {
         Some(path) => Some(read_certificates(name, path)?),
         None => None,
     };
     let is_plain = config.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-    let region = region(config).await;
+    let chain_client = http_client(config, certificates.clone(), false);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(region)
-        .http_client(http_client(config, certificates.clone(), false))
+        .http_client(chain_client.clone())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
     if let Ok(app) = AppName::new("reelmill") {
         loader = loader.app_name(app);
     }
     if let Some(profile) = &config.profile {
-        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
-        loader = loader.profile_name(profile).credentials_provider(credentials);
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = given_region(config).await {
+        loader = loader.region(region);
     }
     let shared = loader.load().await;
+    let region = shared.region().cloned().unwrap_or(Region::from_static(REGION));
     let mut builder = aws_sdk_s3::config::Builder::from(&shared)
+        .region(region.clone())
         .http_client(http_client(config, certificates, is_plain))
         .retry_config(RetryConfig::disabled())
         .force_path_style(config.path_style);
+    if let Some(credentials) = credentials {
+        builder = builder.credentials_provider(credentials);
+    } else if let Some(profile) = &config.profile {
+        // The usual chain would look at the environment first.
+        let chain = ProviderConfig::without_region()
+            .with_http_client(chain_client)
+            .with_region(Some(region));
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .configure(&chain)
+            .profile_name(profile);
+        builder = builder.credentials_provider(credentials.build());
+    }
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(endpoint);
     }
@@ -67,28 +88,24 @@ pub(super) async fn client(name: &BucketName, config: &S3Config) -> Result<Clien
     Ok(Client::from_conf(builder.build()))
 }
 
-async fn region(config: &S3Config) -> Region {
+/// The region that is not looked for in the usual chain.
+async fn given_region(config: &S3Config) -> Option<Region> {
     if let Some(region) = &config.region {
-        return Region::new(region.clone());
+        return Some(Region::new(region.clone()));
     }
-    let found = if config.is_aws() {
-        let mut chain = DefaultRegionChain::builder();
-        if let Some(profile) = &config.profile {
-            chain = chain.profile_name(profile);
-        }
-        chain.build().region().await
-    } else {
-        // The machine that this runs on knows nothing of somebody else's regions, and asking it takes time.
-        let mut profile = ProfileFileRegionProvider::builder();
-        if let Some(name) = &config.profile {
-            profile = profile.profile_name(name);
-        }
-        match EnvironmentVariableRegionProvider::new().region().await {
-            Some(region) => Some(region),
-            None => profile.build().region().await,
-        }
+    if config.is_aws() {
+        return None;
+    }
+    // The machine that this runs on knows nothing of somebody else's regions, and asking it takes time.
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(name) = &config.profile {
+        profile = profile.profile_name(name);
+    }
+    let found = match EnvironmentVariableRegionProvider::new().region().await {
+        Some(region) => Some(region),
+        None => profile.build().region().await,
     };
-    found.unwrap_or(Region::from_static(REGION))
+    Some(found.unwrap_or(Region::from_static(REGION)))
 }
 
 /// `is_plain`: without TLS, and so without the system's certificates.

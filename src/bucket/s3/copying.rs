@@ -3,9 +3,9 @@
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
+use super::S3Remote;
 use super::error::{COPY, Refusal};
 use super::text::{copy_source, etag_out, tagging};
-use super::{S3Remote, agree};
 use crate::bucket::BucketError;
 use crate::bucket::remote::UploadId;
 use crate::object::{Identity, ObjectKey};
@@ -18,6 +18,10 @@ impl S3Remote {
         to: &ObjectKey,
     ) -> Result<(), BucketError> {
         self.must_be_free(to).await?;
+        // Some servers copy past conditions; what a version names cannot be another.
+        if identity.version.is_none() && !self.is_still(key, identity).await? {
+            return Err(BucketError::NotFound(key.clone()));
+        }
         if identity.size > self.copies.whole {
             return self.copy_in_parts(key, identity, to).await;
         }
@@ -45,7 +49,7 @@ impl S3Remote {
     }
 
     async fn must_be_free(&self, to: &ObjectKey) -> Result<(), BucketError> {
-        match self.head_output(to).await {
+        match self.head_output(to, None).await {
             Ok(_) => Err(BucketError::Changed(to.clone())),
             Err(BucketError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
@@ -58,11 +62,7 @@ impl S3Remote {
 
     /// What is too large for one request. What was given along is not copied by the server then.
     async fn copy_in_parts(&self, key: &ObjectKey, identity: &Identity, to: &ObjectKey) -> Result<(), BucketError> {
-        let head = self.head_object(key).await?;
-        if !agree(&head.identity, identity) {
-            return Err(BucketError::Changed(key.clone()));
-        }
-        let given = self.head_output(key).await?;
+        let given = self.head_output(key, identity.version.as_deref()).await?;
         let upload = self.begin_copy(key, identity, to, &given).await?;
         let copied = self.copy_parts(key, identity, to, &upload).await;
         if copied.is_err() {

@@ -51,9 +51,14 @@ impl Refusal {
         let SdkError::ServiceError(service) = error else {
             return None;
         };
+        let status = service.raw().status();
+        if status.is_success() && service.err().code().is_none() {
+            // It is no refusal, but an answer that cannot be read.
+            return None;
+        }
         let header = |name| service.raw().headers().get(name).map(str::to_owned);
         Some(Self {
-            status: service.raw().status().as_u16(),
+            status: status.as_u16(),
             code: service.err().code().map(str::to_owned),
             message: service.err().message().map(str::to_owned),
             region: header("x-amz-bucket-region"),
@@ -118,9 +123,8 @@ where
 pub(super) fn refused(name: &BucketName, asked: Asked, key: Option<&ObjectKey>, refusal: &Refusal) -> BucketError {
     let code = refusal.code.as_deref().unwrap_or_default();
     if let Some(key) = key {
-        let is_gone = matches!(code, "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload" | "NotFound")
-            || refusal.is_delete_marker
-            || (refusal.status == 404 && code.is_empty());
+        let is_gone =
+            matches!(code, "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload" | "NotFound") || refusal.is_delete_marker;
         if is_gone {
             return BucketError::NotFound(key.clone());
         }
@@ -278,12 +282,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_and_what_is_another_are_told_from_the_rest() {
-        for (status, code) in [
-            (404, ""),
-            (404, "NoSuchKey"),
-            (404, "NoSuchVersion"),
-            (404, "NoSuchUpload"),
-        ] {
+        for (status, code) in [(404, "NoSuchKey"), (404, "NoSuchVersion"), (404, "NoSuchUpload")] {
             assert!(matches!(told(status, code), BucketError::NotFound(_)), "{code}");
         }
         for (status, code) in [(412, ""), (412, "PreconditionFailed"), (416, "InvalidRange")] {
@@ -292,8 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_is_not_there_is_no_object_that_is_not_there() {
-        assert!(matches!(told(404, "NoSuchBucket"), BucketError::Transient { .. }));
+    fn a_bucket_or_a_server_that_is_not_there_is_no_object_that_is_not_there() {
+        for code in ["NoSuchBucket", ""] {
+            assert!(matches!(told(404, code), BucketError::Transient { .. }), "{code}");
+        }
     }
 
     #[test]

@@ -8,12 +8,15 @@ mod copying;
 mod error;
 mod listing;
 mod objects;
+#[cfg(test)]
+pub(crate) mod tests;
 mod text;
 mod uploads;
 
 use std::fmt;
 
 use async_trait::async_trait;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime, Length};
@@ -71,10 +74,19 @@ impl S3Remote {
     /// # Errors
     /// Where the file of certificates cannot be used.
     pub async fn connect(name: &BucketName, config: &S3Config) -> Result<Self, BucketError> {
+        Self::connect_as(name, config, None).await
+    }
+
+    /// As [`S3Remote::connect`], with these credentials where some are given.
+    pub(crate) async fn connect_as(
+        name: &BucketName,
+        config: &S3Config,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, BucketError> {
         Ok(Self {
             name: name.clone(),
             bucket: config.s3.clone(),
-            client: client::client(name, config).await?,
+            client: client::client(name, config, credentials).await?,
             has_checksums: config.is_aws(),
             copies: COPY_LIMITS,
         })

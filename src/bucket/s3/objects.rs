@@ -16,7 +16,7 @@ use crate::object::{Identity, ObjectKey};
 
 impl S3Remote {
     pub(super) async fn head_object(&self, key: &ObjectKey) -> Result<Head, BucketError> {
-        let answer = self.head_output(key).await?;
+        let answer = self.head_output(key, None).await?;
         let identity = self.identity(
             key,
             answer.content_length(),
@@ -32,10 +32,18 @@ impl S3Remote {
         })
     }
 
-    /// All that the server says of an object.
-    pub(super) async fn head_output(&self, key: &ObjectKey) -> Result<HeadObjectOutput, BucketError> {
+    /// All that the server says of an object, or of a version of it.
+    pub(super) async fn head_output(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+    ) -> Result<HeadObjectOutput, BucketError> {
         let text = self.text(key)?;
-        let ask = || self.client.head_object().bucket(&self.bucket).key(text).send();
+        let version = version.map(str::to_owned);
+        let ask = || {
+            let head = self.client.head_object().bucket(&self.bucket).key(text);
+            head.set_version_id(version.clone()).send()
+        };
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
@@ -47,7 +55,7 @@ impl S3Remote {
             return Err(self.failed(HEAD, Some(key), &error));
         }
         let read = self.client.get_object().bucket(&self.bucket).key(text);
-        match read.range("bytes=0-0").send().await {
+        match read.set_version_id(version.clone()).range("bytes=0-0").send().await {
             Err(why) => match Refusal::of(&why) {
                 // An empty object has no first byte.
                 Some(refusal) if refusal.status == 416 => {}
@@ -168,7 +176,7 @@ impl S3Remote {
             Ok(_) => Ok(()),
             Err(error) => Err(match self.failed(PUT, Some(&object.key), &error) {
                 // Nothing is there, and so not what should be.
-                BucketError::NotFound(key) => BucketError::Changed(key),
+                BucketError::NotFound(key) if matches!(condition, Condition::Is(_)) => BucketError::Changed(key),
                 other => other,
             }),
         }
@@ -203,7 +211,7 @@ impl S3Remote {
     }
 
     /// Whether this version is there: false where nothing is, and an error where another one is.
-    async fn is_still(&self, key: &ObjectKey, identity: &Identity) -> Result<bool, BucketError> {
+    pub(super) async fn is_still(&self, key: &ObjectKey, identity: &Identity) -> Result<bool, BucketError> {
         match self.head_object(key).await {
             Ok(head) if agree(&head.identity, identity) => Ok(true),
             Ok(_) => Err(BucketError::Changed(key.clone())),
