@@ -7,8 +7,11 @@
 #[cfg(test)]
 mod ears;
 pub mod event;
+pub mod listen;
 pub mod local;
 mod notices;
+mod session;
+pub mod sqs;
 mod walker;
 pub mod webhook;
 

@@ -37,9 +37,23 @@ pub struct House {
     /// Started as the daemon and for commands.
     pub program: PathBuf,
     daemon: Option<Child>,
+    /// What every command finds in its environment besides.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl House {
+    /// The same with a config of its own.
+    pub fn with_config(config: &str, rules: &[(&str, &str)]) -> Self {
+        let house = Self::new(rules);
+        fs::write(house.path("reelmill.toml"), config).unwrap();
+        house
+    }
+
+    /// Every command from now on finds this in its environment.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.to_owned()));
+    }
+
     /// A house with these rule files (name without `.toml`, text), its daemon not yet started.
     pub fn new(rules: &[(&str, &str)]) -> Self {
         let root = tempfile::Builder::new().prefix("reelmill-test-").tempdir().unwrap();
@@ -50,6 +64,7 @@ impl House {
             root,
             program: PathBuf::from(env!("CARGO_BIN_EXE_reelmill")),
             daemon: None,
+            environment: Vec::new(),
         };
         fs::write(house.path("reelmill.toml"), CONFIG).unwrap();
         for (name, text) in rules {
@@ -118,6 +133,7 @@ impl House {
             .arg("--config")
             .arg(self.path("reelmill.toml"))
             .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .env_remove("REELMILL_CONFIG")
             .stdin(Stdio::null());
         command

@@ -1,0 +1,150 @@
+//! A house whose buckets are over a network, and a look into them from outside.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};
+use aws_sdk_s3::primitives::ByteStream;
+
+use super::House;
+
+/// Who asks.
+pub const KEYS: (&str, &str) = ("test", "test-secret");
+
+/// A client of a server that speaks S3, one call after the other.
+pub struct Far {
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Far {
+    pub fn at(endpoint: &str) -> Self {
+        Self::with_keys(endpoint, KEYS)
+    }
+
+    pub fn with_keys(endpoint: &str, (access, secret): (&str, &str)) -> Self {
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http)
+            .endpoint_url(endpoint)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new(access, secret, None, None, "test"))
+            .force_path_style(true)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
+        }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    pub fn make(&self, bucket: &str) {
+        self.wait(self.client.create_bucket().bucket(bucket).send()).unwrap();
+    }
+
+    pub fn put(&self, bucket: &str, key: &str, bytes: Vec<u8>) {
+        let body = ByteStream::from(bytes);
+        self.wait(self.client.put_object().bucket(bucket).key(key).body(body).send())
+            .unwrap();
+    }
+
+    pub fn put_file(&self, bucket: &str, key: &str, file: &Path) {
+        self.put(bucket, key, std::fs::read(file).unwrap());
+    }
+
+    pub fn get(&self, bucket: &str, key: &str) -> Vec<u8> {
+        self.wait(async {
+            let got = self.client.get_object().bucket(bucket).key(key).send().await.unwrap();
+            got.body.collect().await.unwrap().to_vec()
+        })
+    }
+
+    pub fn delete(&self, bucket: &str, key: &str) {
+        self.wait(self.client.delete_object().bucket(bucket).key(key).send())
+            .unwrap();
+    }
+
+    /// All keys, sorted; nothing hidden.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let listed = self.wait(self.client.list_objects_v2().bucket(bucket).send()).unwrap();
+        let keys = listed.contents().iter().filter_map(|object| object.key());
+        let shown = |key: &&str| !key.split('/').any(|part| part.starts_with('.'));
+        keys.filter(shown).map(str::to_owned).collect()
+    }
+
+    /// What was given along with an object.
+    pub fn metadata(&self, bucket: &str, key: &str) -> BTreeMap<String, String> {
+        let head = self
+            .wait(self.client.head_object().bucket(bucket).key(key).send())
+            .unwrap();
+        head.metadata().cloned().unwrap_or_default().into_iter().collect()
+    }
+
+    /// Keys of uploads in parts that are open.
+    pub fn uploads(&self, bucket: &str) -> Vec<String> {
+        let open = self
+            .wait(self.client.list_multipart_uploads().bucket(bucket).send())
+            .unwrap();
+        open.uploads()
+            .iter()
+            .filter_map(|upload| upload.key().map(str::to_owned))
+            .collect()
+    }
+}
+
+/// A config with an S3 bucket to watch and one to publish into, at this endpoint; `more` is said of the first.
+pub fn config(endpoint: &str, watched: &str, published: &str, more: &str) -> String {
+    format!(
+        r#"
+state = "state"
+
+[bucket.uploads]
+s3 = "{watched}"
+endpoint = "{endpoint}"
+{more}
+
+[bucket.results]
+s3 = "{published}"
+endpoint = "{endpoint}"
+
+[bucket.inbox]
+path = "inbox"
+
+[bucket.published]
+path = "published"
+
+[workers]
+slots = 2
+drain = "1s"
+
+[publish]
+grace = "1s"
+"#
+    )
+}
+
+/// A house with that config.
+pub fn house(config: &str, rules: &[(&str, &str)]) -> House {
+    let mut house = House::with_config(config, rules);
+    house.set("AWS_ACCESS_KEY_ID", KEYS.0);
+    house.set("AWS_SECRET_ACCESS_KEY", KEYS.1);
+    house.set("AWS_REGION", "us-east-1");
+    house.set("AWS_EC2_METADATA_DISABLED", "true");
+    house
+}
