@@ -18,6 +18,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::SdkConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -39,14 +40,40 @@ pub(super) async fn client(
     config: &S3Config,
     credentials: Option<SharedCredentialsProvider>,
 ) -> Result<Client, BucketError> {
+    let shared = sdk(name, config, credentials).await?;
+    let mut builder = aws_sdk_s3::config::Builder::from(&shared)
+        .retry_config(RetryConfig::disabled())
+        .force_path_style(config.path_style);
+    let is_plain = config.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+    if is_plain {
+        builder = builder.http_client(http_client(config, None, true));
+    }
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder.endpoint_url(endpoint);
+    }
+    if !config.is_aws() {
+        // Many servers refuse bodies with a checksum at their end.
+        builder = builder
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    }
+    Ok(Client::from_conf(builder.build()))
+}
+
+/// What clients of all services have in common that have to do with this bucket: region, credentials, certificates. Where
+/// the bucket is, is not in it.
+pub(super) async fn sdk(
+    name: &BucketName,
+    config: &S3Config,
+    credentials: Option<SharedCredentialsProvider>,
+) -> Result<SdkConfig, BucketError> {
     let certificates = match &config.ca {
         Some(path) => Some(read_certificates(name, path)?),
         None => None,
     };
-    let is_plain = config.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-    let chain_client = http_client(config, certificates.clone(), false);
+    let http_client = http_client(config, certificates, false);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(chain_client.clone())
+        .http_client(http_client.clone())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
     if let Ok(app) = AppName::new("reelmill") {
         loader = loader.app_name(app);
@@ -59,33 +86,20 @@ pub(super) async fn client(
     }
     let shared = loader.load().await;
     let region = shared.region().cloned().unwrap_or(Region::from_static(REGION));
-    let mut builder = aws_sdk_s3::config::Builder::from(&shared)
-        .region(region.clone())
-        .http_client(http_client(config, certificates, is_plain))
-        .retry_config(RetryConfig::disabled())
-        .force_path_style(config.path_style);
+    let mut builder = shared.to_builder().region(region.clone());
     if let Some(credentials) = credentials {
         builder = builder.credentials_provider(credentials);
     } else if let Some(profile) = &config.profile {
         // The usual chain would look at the environment first.
         let chain = ProviderConfig::without_region()
-            .with_http_client(chain_client)
+            .with_http_client(http_client)
             .with_region(Some(region));
         let credentials = ProfileFileCredentialsProvider::builder()
             .configure(&chain)
             .profile_name(profile);
-        builder = builder.credentials_provider(credentials.build());
+        builder = builder.credentials_provider(SharedCredentialsProvider::new(credentials.build()));
     }
-    if let Some(endpoint) = &config.endpoint {
-        builder = builder.endpoint_url(endpoint);
-    }
-    if !config.is_aws() {
-        // Many servers refuse bodies with a checksum at their end.
-        builder = builder
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-    }
-    Ok(Client::from_conf(builder.build()))
+    Ok(builder.build())
 }
 
 /// The region that is not looked for in the usual chain.

@@ -6,6 +6,7 @@
 mod client;
 mod copying;
 mod error;
+pub mod inspect;
 mod listing;
 mod objects;
 #[cfg(test)]

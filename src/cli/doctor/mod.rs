@@ -34,7 +34,8 @@ use crate::diagnostic::{Severity, any_error};
 use crate::object::BucketName;
 use crate::rule::Rule;
 use finding::{Finding, Level, bad, ok, warn};
-use places::{Known, Role, SeenBucket};
+use places::SeenBucket;
+pub use places::{Known, Role};
 
 /// How long the daemon may take to say how it stands.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -207,28 +208,18 @@ fn daemon(config: &Config) -> Finding {
 
 /// Buckets, and the limits for watching them.
 fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
-    let roles: BTreeMap<BucketName, Role> = places::roles(rules.iter());
+    let roles = roles_of(rules);
     let mut findings = Vec::new();
     let mut watched: Vec<PathBuf> = Vec::new();
-    for (name, bucket) in &config.buckets {
-        let Some(bucket) = bucket.local() else { continue };
-        let place = facts::place(&bucket.path);
+    for name in config.buckets.keys() {
         let role = roles.get(name).copied().unwrap_or_default();
-        if facts::is_watched(&place) {
-            watched.push(bucket.path.clone());
+        let Some((seen, finding)) = look(config, name, role, user) else {
+            continue;
+        };
+        if facts::is_watched(&seen.place) {
+            watched.push(seen.place.path.clone());
         }
-        let known = if place.trouble.is_none() && place.readable {
-            recognise(config, name, &bucket.path)
-        } else {
-            Known::Untold
-        };
-        let seen = SeenBucket {
-            place,
-            known,
-            poll: bucket.poll,
-            role,
-        };
-        findings.push(places::bucket(name, &seen, user, config.workers.min_free));
+        findings.push(finding);
     }
     match facts::patiently(move || facts::directories(&watched)) {
         Some(needs) => findings.extend(machine::inotify(facts::inotify(), needs)),
@@ -239,6 +230,35 @@ fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
         )),
     }
     findings
+}
+
+/// Looks at the directory of a bucket, and says how it stands; none where it is none.
+pub fn look(config: &Config, name: &BucketName, role: Role, user: &str) -> Option<(SeenBucket, Finding)> {
+    let bucket = config.buckets.get(name)?.local()?;
+    let place = facts::place(&bucket.path);
+    let known = if place.trouble.is_none() && place.readable {
+        recognise(config, name, &bucket.path)
+    } else {
+        Known::Untold
+    };
+    let seen = SeenBucket {
+        place,
+        known,
+        poll: bucket.poll,
+        role,
+    };
+    let finding = places::bucket(name, &seen, user, config.workers.min_free);
+    Some((seen, finding))
+}
+
+/// What rules do with each bucket.
+pub fn roles_of(rules: &[Rule]) -> BTreeMap<BucketName, Role> {
+    places::roles(rules.iter())
+}
+
+/// The name of whoever asks.
+pub fn user_name() -> String {
+    facts::user().name
 }
 
 /// Whether a bucket is the one that it was.
