@@ -19,6 +19,7 @@ use crate::api;
 use crate::app::App;
 use crate::bucket::Bucket;
 use crate::bucket::far::FarBucket;
+use crate::bucket::guarded::Guarded;
 use crate::bucket::local::LocalBucket;
 use crate::bucket::s3::S3Remote;
 use crate::config::{Ageing, Config, Jail};
@@ -219,7 +220,8 @@ pub async fn far_buckets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Bucket>>
     for (name, bucket) in &config.buckets {
         let Some(s3) = bucket.s3() else { continue };
         let remote = S3Remote::connect(name, s3).await?;
-        buckets.push(Arc::new(FarBucket::new(name.clone(), &s3.s3, Arc::new(remote))));
+        let remote = Arc::new(Guarded::new(name.clone(), remote));
+        buckets.push(Arc::new(FarBucket::new(name.clone(), &s3.s3, remote)));
     }
     Ok(buckets)
 }

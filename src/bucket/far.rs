@@ -221,3 +221,139 @@ impl Lister for FarPages {
 fn is_seen(key: &ObjectKey) -> bool {
     !key.directory().split(|byte| *byte == b'/').any(is_hidden)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::conformance::{key, listed, read};
+    use crate::bucket::memory_remote::Fault::{Busy, Denied};
+    use crate::bucket::memory_remote::{Call, MemoryRemote};
+
+    fn far() -> (MemoryRemote, FarBucket) {
+        let remote = MemoryRemote::new("far");
+        let bucket = FarBucket::new("far".parse().unwrap(), "far-away", Arc::new(remote.clone()));
+        (remote, bucket)
+    }
+
+    #[tokio::test]
+    async fn what_says_that_it_was_written_here_under_this_name_is_ours() {
+        let (remote, bucket) = far();
+        let name = key("out/\u{fc} 100%.mp4".as_bytes());
+        let own = ours("far-away", &name);
+        let elsewhere = ours("far-away", &key(b"out/other.mp4"));
+        let other_bucket = ours("near", &name);
+        for (metadata, is_ours) in [
+            (vec![(JOB, "1"), (OUTPUT, own.as_str())], true),
+            (vec![(OUTPUT, own.as_str())], false),
+            (vec![(JOB, "1")], false),
+            (vec![(JOB, "1"), (OUTPUT, elsewhere.as_str())], false),
+            (vec![(JOB, "1"), (OUTPUT, other_bucket.as_str())], false),
+            (vec![], false),
+        ] {
+            let identity = remote.put_bytes(&name, b"x", &metadata);
+            let wanted = if is_ours {
+                Resolved::Ours(identity)
+            } else {
+                Resolved::Complete(identity)
+            };
+            assert_eq!(bucket.resolve(&name).await.unwrap(), wanted, "{metadata:?}");
+        }
+    }
+
+    #[test]
+    fn long_keys_are_short_in_metadata_and_still_told_apart() {
+        assert_eq!(ours("b", &key(b"a/b.mp4")), "b/a/b.mp4");
+        let long = |last: &str| key(["\u{65e5}".repeat(300), last.to_owned()].concat().as_bytes());
+        let [one, other] = ["1", "2"].map(|last| ours("b", &long(last)));
+        assert!(one.len() < 100 && one.starts_with("sha256:"), "{one}");
+        assert_ne!(one, other);
+        assert_ne!(ours("b", &key(b"\xff")), ours("b", &key(b"\xfe")));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_no_word_that_nothing_is_there() {
+        let (remote, bucket) = far();
+        remote.fail(Call::Head, [Busy, Denied]);
+        let name = key(b"a.mp4");
+        assert!(matches!(
+            bucket.resolve(&name).await,
+            Err(BucketError::Transient { .. })
+        ));
+        assert!(matches!(
+            bucket.resolve(&name).await,
+            Err(BucketError::Permanent { .. })
+        ));
+        assert_eq!(bucket.resolve(&name).await.unwrap(), Resolved::Gone);
+    }
+
+    #[tokio::test]
+    async fn what_was_opened_is_read_and_nothing_else() {
+        let (remote, bucket) = far();
+        let name = key(b"a.mp4");
+        let identity = remote.put_bytes(&name, b"hello", &[]);
+        let opened = bucket.open(&name).await.unwrap();
+        assert_eq!(opened.identity, identity);
+        assert_eq!(read(&opened.content).await, b"hello");
+        let Content::Ranges(ranges) = opened.content else {
+            panic!("no ranges");
+        };
+        assert_eq!(&ranges.read(1, 3).await.unwrap()[..], b"ell");
+        remote.put_bytes(&name, b"other", &[]);
+        assert!(matches!(ranges.read(1, 3).await, Err(BucketError::Changed(_))));
+        remote.remove(&name);
+        assert!(matches!(ranges.read(1, 3).await, Err(BucketError::NotFound(_))));
+        assert!(matches!(bucket.open(&name).await, Err(BucketError::NotFound(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_it_answered_is_believed_for_a_while_and_that_it_did_not_is_asked_again() {
+        let (remote, bucket) = far();
+        bucket.check().await.unwrap();
+        remote.set_offline(true);
+        bucket.check().await.unwrap();
+        assert_eq!(remote.take_calls(), [Call::Reachable]);
+        tokio::time::sleep(FRESH).await;
+        assert!(bucket.check().await.is_err());
+        remote.set_offline(false);
+        bucket.check().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn pages_without_anything_wanted_do_not_end_a_listing() {
+        let (remote, bucket) = far();
+        remote.set_page(2);
+        for number in 0..9 {
+            remote.put_bytes(&key(format!(".reelmill/{number}").as_bytes()), b"x", &[]);
+            remote.put_bytes(&key(format!("in/.hidden/{number}").as_bytes()), b"x", &[]);
+        }
+        remote.put_bytes(&key(b"in/.hidden-file"), b"x", &[]);
+        remote.put_bytes(&key(b"z.mp4"), b"x", &[]);
+        let all = listed(&bucket, "", None).await.unwrap();
+        let keys: Vec<_> = all.into_iter().map(|object| object.key).collect();
+        assert_eq!(keys, [key(b"in/.hidden-file"), key(b"z.mp4")]);
+        let after = listed(&bucket, "in", Some(&key(b"a"))).await.unwrap();
+        assert_eq!(after.len(), 1, "a key before the directory is before all of it");
+        let after = listed(&bucket, "in", Some(&key(b"y"))).await.unwrap();
+        assert!(after.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_breaks_off_says_so() {
+        let (remote, bucket) = far();
+        remote.set_page(1);
+        remote.put_bytes(&key(b"a.mp4"), b"x", &[]);
+        remote.put_bytes(&key(b"b.mp4"), b"x", &[]);
+        let mut lister = bucket.list(&Directory::default(), None).await.unwrap();
+        assert_eq!(lister.next_page().await.unwrap().len(), 1);
+        remote.fail(Call::Page, [Busy]);
+        assert!(lister.next_page().await.is_err());
+    }
+
+    #[test]
+    fn an_object_came_when_it_was_last_modified() {
+        let (remote, bucket) = far();
+        let identity = remote.put_bytes(&key(b"a.mp4"), b"x", &[]);
+        let came = bucket.arrival(&identity).unwrap();
+        assert_eq!(came.as_second(), identity.modified_ns / 1_000_000_000);
+    }
+}

@@ -1,6 +1,7 @@
 //! A bucket over a network, in memory, for tests: how careful its server is and which calls fail can be set.
 
 #![allow(missing_docs, reason = "names of calls and fields say all")]
+#![allow(clippy::format_collect, reason = "short texts")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Seek, SeekFrom};

@@ -116,6 +116,7 @@ pub struct PartTag {
 
 /// Which conditions a server really heeds; found by trying ([`probe`](super::abilities::probe)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is found and used alone")]
 pub struct Abilities {
     /// `If-None-Match: *` on a put.
     pub put_absent: bool,

@@ -1,4 +1,5 @@
-//! A pipeline in a rule's own words: `{input}` becomes the run's source, `{output}` its file.
+//! A pipeline in a rule's own words: `{input}` becomes the run's source, `{output}` its file, and `{file}` the path of a copy
+//! of the source.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::failure::{from_message, internal, plain};
 use super::run::Pulse;
 use super::source::{Input, MediaSource};
 use crate::job::{ErrorKind, Failure};
-use crate::plan::PipelinePlan;
+use crate::plan::{PipelinePlan, SOURCE_FILE};
 
 /// What the elements in place of `{input}` and `{output}` are called.
 const INPUT: &str = "reelmill-input";
@@ -29,10 +30,16 @@ pub fn run(input: &Arc<Input>, plan: &PipelinePlan, pulse: &mut Pulse<'_>) -> Re
 
 fn build(input: &Arc<Input>, plan: &PipelinePlan) -> Result<gst::Pipeline, Failure> {
     // The source is our own, so it stands for an element of which only the place counts.
+    let file = if plan.launch.contains("{file}") {
+        source_file()?
+    } else {
+        String::new()
+    };
     let line = plan
         .launch
         .replace("{input}", &format!("identity name={INPUT}"))
-        .replace("{output}", &format!("filesink name={OUTPUT}"));
+        .replace("{output}", &format!("filesink name={OUTPUT}"))
+        .replace("{file}", &file);
     let parsed = gst::parse::launch(&line).map_err(|error| {
         let kind = if error.matches(gst::ParseError::NoSuchElement) {
             ErrorKind::Unsupported
@@ -51,9 +58,13 @@ fn build(input: &Arc<Input>, plan: &PipelinePlan) -> Result<gst::Pipeline, Failu
         let missing = || Failure::new(ErrorKind::Plan, "{input} and {output} must be elements of one pipeline");
         pipeline.by_name(name).ok_or_else(missing)
     };
-    let (entry, sink) = (place(INPUT)?, place(OUTPUT)?);
+    let sink = place(OUTPUT)?;
     sink.set_property("location", &plan.file);
     sink.set_property("sync", false);
+    if !plan.launch.contains("{input}") {
+        return Ok(pipeline);
+    }
+    let entry = place(INPUT)?;
     let home = entry
         .parent()
         .and_then(|parent| parent.downcast::<gst::Bin>().ok())
@@ -71,6 +82,25 @@ fn build(input: &Arc<Input>, plan: &PipelinePlan) -> Result<gst::Pipeline, Failu
         .link(&next)
         .map_err(internal)?;
     Ok(pipeline)
+}
+
+/// The path of the copy of the source, as it can stand in a launch line.
+fn source_file() -> Result<String, Failure> {
+    let path = std::env::current_dir().map_err(internal)?.join(SOURCE_FILE);
+    let path = path.to_str().ok_or_else(|| {
+        Failure::new(
+            ErrorKind::Plan,
+            "the path of scratch is not UTF-8, so {file} cannot be written",
+        )
+    })?;
+    let mut text = String::with_capacity(path.len());
+    for one in path.chars() {
+        if one.is_ascii() && !one.is_ascii_alphanumeric() && !"/._-".contains(one) {
+            text.push('\\');
+        }
+        text.push(one);
+    }
+    Ok(text)
 }
 
 /// A medium is not to blame where the line leads packets to an element that cannot take them.

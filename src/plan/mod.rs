@@ -287,12 +287,15 @@ pub enum Draw {
     Borders,
 }
 
+/// What a copy of the source is called in scratch, where a pipeline opens it by its path. Never the name of a result.
+pub const SOURCE_FILE: &str = ".source";
+
 /// A pipeline in the rule's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelinePlan {
     /// Name in scratch.
     pub file: String,
-    /// With `{input}` and `{output}`.
+    /// With `{input}` or `{file}`, and `{output}`.
     pub launch: String,
 }
 

@@ -155,10 +155,22 @@ pub struct Rule {
     pub on_failure: OnFailure,
     /// A truncated or corrupt source is a failure, not a finding.
     pub strict: bool,
+    /// How its tasks read the source.
+    pub input: Input,
     /// When its jobs start, and how many at once.
     pub queue: QueueSpec,
     /// What becomes of the source; none: it is left alone.
     pub after_success: Option<source::AfterSuccess>,
+}
+
+/// `input`: how tasks read a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Input {
+    /// As it is needed; nothing of a source far away is stored whole.
+    #[default]
+    Stream,
+    /// A source far away is fetched whole before the first task begins.
+    Download,
 }
 
 /// `max_running` and `enabled_hours`: they hold back jobs, and never keep them from being made.
@@ -175,6 +187,13 @@ impl Rule {
     #[must_use]
     pub fn task(&self, id: &TaskId) -> Option<&Task> {
         self.tasks.iter().find(|task| &task.id == id)
+    }
+
+    /// Whether one of its tasks opens the source by its path.
+    #[must_use]
+    pub fn wants_file(&self) -> bool {
+        let opens = |task: &Task| matches!(&task.kind, TaskKind::Pipeline(pipeline) if pipeline.wants_file());
+        self.tasks.iter().any(opens)
     }
 }
 

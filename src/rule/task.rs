@@ -442,14 +442,22 @@ impl ImageFormat {
 /// Settings of a `pipeline` task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pipeline {
-    /// In the notation of `gst-launch-1.0`, with `{input}` where the source element stands and `{output}` where
-    /// the sink does.
+    /// In the notation of `gst-launch-1.0`, with `{input}` where the source element stands, or `{file}` where the path of the
+    /// source does, and `{output}` where the sink does.
     pub launch: String,
     /// Of the file that it writes, without its dot.
     pub extension: String,
     /// What it may use besides its medium.
     #[serde(default)]
     pub allow: Grants,
+}
+
+impl Pipeline {
+    /// Whether it opens the source by its path.
+    #[must_use]
+    pub fn wants_file(&self) -> bool {
+        self.launch.contains("{file}")
+    }
 }
 
 #[cfg(test)]

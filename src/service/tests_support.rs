@@ -409,6 +409,7 @@ pub fn rule(name: &str, directory: &str) -> LiveRule {
             retry: RetryPolicy::default(),
             on_failure: OnFailure::None,
             strict: false,
+            input: crate::rule::Input::default(),
             queue: crate::rule::QueueSpec::default(),
             after_success: None,
         }),

@@ -61,12 +61,12 @@ impl Ears {
     }
 
     fn fails(&self) -> Result<(), NotKept> {
-        self.with(|heard| match heard.failures {
-            0 => Ok(()),
-            _ => {
-                heard.failures -= 1;
-                Err(NotKept("the disk is full".to_owned()))
+        self.with(|heard| {
+            if heard.failures == 0 {
+                return Ok(());
             }
+            heard.failures -= 1;
+            Err(NotKept("the disk is full".to_owned()))
         })
     }
 }

@@ -93,12 +93,11 @@ impl ListenSource {
             let prefix = prefix(&now);
             let follow = wanted.clone();
             let listening = async {
-                match &prefix {
-                    Some(prefix) => self.listen(&*sink, &follow, prefix).await,
-                    None => {
-                        sink.health(true, "no rule watches it".to_owned());
-                        std::future::pending().await
-                    }
+                if let Some(prefix) = &prefix {
+                    self.listen(&*sink, &follow, prefix).await;
+                } else {
+                    sink.health(true, "no rule watches it".to_owned());
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::pin!(listening);

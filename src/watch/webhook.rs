@@ -170,9 +170,10 @@ fn says_too_long(headers: &HeaderMap) -> bool {
 impl Hook {
     /// Takes a message of somebody who knows the secret.
     async fn take(&self, bucket: &str, request: Request) -> Response {
-        let body = match says_too_long(request.headers()) {
-            true => Err(StatusCode::PAYLOAD_TOO_LARGE),
-            false => read(request.into_body(), LONGEST).await,
+        let body = if says_too_long(request.headers()) {
+            Err(StatusCode::PAYLOAD_TOO_LARGE)
+        } else {
+            read(request.into_body(), LONGEST).await
         };
         let body = match body {
             Ok(body) => body,

@@ -401,11 +401,15 @@ fn wrong(head: &str, path: &str, query: &str, shared: &Shared) -> String {
     }
     let mut sorted: Vec<&str> = query.split('&').collect();
     sorted.sort_unstable();
-    let headers: String = signed
+    let headers: Vec<String> = signed
         .split(';')
-        .map(|name| format!("{name}:{}\n", header(name)))
+        .map(|name| format!("{name}:{}", header(name)))
         .collect();
-    let canonical = format!("GET\n{path}\n{}\n{headers}\n{signed}\n{EMPTY}", sorted.join("&"));
+    let canonical = format!(
+        "GET\n{path}\n{}\n{}\n\n{signed}\n{EMPTY}",
+        sorted.join("&"),
+        headers.join("\n")
+    );
     let to_sign = format!(
         "AWS4-HMAC-SHA256\n{}\n{day}/{region}/s3/aws4_request\n{}",
         header("x-amz-date"),
@@ -439,7 +443,10 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+        .collect()
 }
 
 fn unescape(text: &str) -> String {

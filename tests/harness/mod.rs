@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub mod far;
+#[allow(dead_code, reason = "each test program uses its own part of this")]
 pub mod moto;
+pub mod proxy;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

@@ -1,5 +1,8 @@
 //! moto, a server that speaks S3 and SQS, for tests. `tests/run.sh` installs it; whoever is let in is not asked.
 
+#![allow(clippy::missing_panics_doc, reason = "a test may panic")]
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,7 +16,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts the server, and ends it when the standard input ends: so it goes away with whoever started it, however that
 /// ends.
-const KEEPER: &str = r#""$1" -H 127.0.0.1 -p "$2" >"$3" 2>&1 </dev/null & server=$!; cat >/dev/null; kill $server"#;
+const KEEPER: &str =
+    r#""$1" -H 127.0.0.1 -p "$2" >"$3" 2>&1 </dev/null & server=$!; cat >/dev/null; kill $server; wait; rm -f "$3""#;
 
 /// What any client may say that it is.
 pub const ACCESS_KEY: &str = "moto";
@@ -174,7 +178,6 @@ impl Drop for Moto {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
-        let _ = std::fs::remove_file(&self.log);
     }
 }
 
@@ -185,7 +188,7 @@ fn path(bucket: &str, key: &[u8]) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            path.extend([format!("%{byte:02X}")]);
         }
     }
     path

@@ -32,6 +32,7 @@ struct Plan {
 
 struct Inside {
     server: String,
+    routes: Mutex<Vec<(String, String)>>,
     plans: Mutex<Vec<Plan>>,
     /// The first lines of all requests.
     heard: Mutex<Vec<String>>,
@@ -55,6 +56,7 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let inside = Arc::new(Inside {
             server: server.to_owned(),
+            routes: Mutex::default(),
             plans: Mutex::default(),
             heard: Mutex::default(),
             away: AtomicBool::new(false),
@@ -89,6 +91,15 @@ impl Proxy {
             left: count,
             fault,
         });
+    }
+
+    /// Requests whose first line holds `part` go to another server.
+    pub fn route(&self, part: &str, server: &str) {
+        self.inside
+            .routes
+            .lock()
+            .unwrap()
+            .push((part.to_owned(), server.to_owned()));
     }
 
     /// How many requests that were planned have not come.
@@ -142,7 +153,10 @@ fn serve(inside: &Inside, client: TcpStream) -> io::Result<()> {
         return client.shutdown(Shutdown::Both);
     }
     let mut writer = client.try_clone()?;
-    if head.iter().any(|line| line.to_ascii_lowercase() == "expect: 100-continue") {
+    if head
+        .iter()
+        .any(|line| line.to_ascii_lowercase() == "expect: 100-continue")
+    {
         writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
     let body = body(&mut reader, &head)?;
@@ -154,7 +168,14 @@ fn serve(inside: &Inside, client: TcpStream) -> io::Result<()> {
         )?;
         return client.shutdown(Shutdown::Both);
     }
-    let mut server = TcpStream::connect(&inside.server)?;
+    let route = inside
+        .routes
+        .lock()
+        .unwrap()
+        .iter()
+        .find(|(part, _)| first.contains(part))
+        .cloned();
+    let mut server = TcpStream::connect(route.map_or_else(|| inside.server.clone(), |(_, server)| server))?;
     server.set_nodelay(true)?;
     let mut request = format!("{first}\r\n").into_bytes();
     for line in &head {
@@ -177,12 +198,7 @@ fn serve(inside: &Inside, client: TcpStream) -> io::Result<()> {
 }
 
 /// Passes an answer on: its head as it is, its body as fast as is said.
-fn pass(
-    inside: &Inside,
-    answer: &mut impl BufRead,
-    writer: &mut TcpStream,
-    fault: Option<&Fault>,
-) -> io::Result<()> {
+fn pass(inside: &Inside, answer: &mut impl BufRead, writer: &mut TcpStream, fault: Option<&Fault>) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -255,7 +271,9 @@ fn body(reader: &mut impl BufRead, head: &[String]) -> io::Result<Vec<u8>> {
     let value = |name: &str| {
         head.iter().find_map(|line| {
             let (known, value) = line.split_once(':')?;
-            known.eq_ignore_ascii_case(name).then(|| value.trim().to_ascii_lowercase())
+            known
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_ascii_lowercase())
         })
     };
     let mut body = Vec::new();

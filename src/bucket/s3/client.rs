@@ -18,6 +18,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_types::SdkConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -41,15 +42,12 @@ pub(super) async fn client(
     credentials: Option<SharedCredentialsProvider>,
 ) -> Result<Client, BucketError> {
     let shared = sdk(name, config, credentials).await?;
-    let mut builder = aws_sdk_s3::config::Builder::from(&shared)
-        .retry_config(RetryConfig::disabled())
-        .force_path_style(config.path_style);
-    let is_plain = config.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-    if is_plain {
-        builder = builder.http_client(http_client(config, None, true));
-    }
+    let mut builder = aws_sdk_s3::config::Builder::from(&shared).force_path_style(config.path_style);
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(endpoint);
+        if is_plain(endpoint) {
+            builder = builder.http_client(http_client(config, None, true));
+        }
     }
     if !config.is_aws() {
         // Many servers refuse bodies with a checksum at their end.
@@ -60,9 +58,11 @@ pub(super) async fn client(
     Ok(Client::from_conf(builder.build()))
 }
 
-/// What clients of all services have in common that have to do with this bucket: region, credentials, certificates. Where
-/// the bucket is, is not in it.
-pub(super) async fn sdk(
+/// Credentials, region and connections for whatever is asked about this bucket. `credentials`: these and no others.
+///
+/// # Errors
+/// Where the file of certificates cannot be used.
+pub async fn sdk(
     name: &BucketName,
     config: &S3Config,
     credentials: Option<SharedCredentialsProvider>,
@@ -71,9 +71,10 @@ pub(super) async fn sdk(
         Some(path) => Some(read_certificates(name, path)?),
         None => None,
     };
-    let http_client = http_client(config, certificates, false);
+    let http = http_client(config, certificates, false);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client.clone())
+        .http_client(http.clone())
+        .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
     if let Ok(app) = AppName::new("reelmill") {
         loader = loader.app_name(app);
@@ -86,20 +87,32 @@ pub(super) async fn sdk(
     }
     let shared = loader.load().await;
     let region = shared.region().cloned().unwrap_or(Region::from_static(REGION));
-    let mut builder = shared.to_builder().region(region.clone());
+    let mut builder = shared.into_builder().region(region.clone());
     if let Some(credentials) = credentials {
-        builder = builder.credentials_provider(credentials);
+        builder.set_credentials_provider(Some(credentials));
     } else if let Some(profile) = &config.profile {
         // The usual chain would look at the environment first.
         let chain = ProviderConfig::without_region()
-            .with_http_client(http_client)
+            .with_http_client(http)
             .with_region(Some(region));
         let credentials = ProfileFileCredentialsProvider::builder()
             .configure(&chain)
             .profile_name(profile);
-        builder = builder.credentials_provider(SharedCredentialsProvider::new(credentials.build()));
+        builder.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials.build())));
     }
     Ok(builder.build())
+}
+
+/// The connections for a server that is spoken to without TLS, and so without the system's certificates.
+#[must_use]
+pub fn plain_http(config: &S3Config) -> SharedHttpClient {
+    http_client(config, None, true)
+}
+
+/// Whether a server is spoken to without TLS.
+#[must_use]
+pub fn is_plain(url: &str) -> bool {
+    url.starts_with("http://")
 }
 
 /// The region that is not looked for in the usual chain.
@@ -132,7 +145,7 @@ fn http_client(config: &S3Config, certificates: Option<Vec<u8>>, is_plain: bool)
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(proxy.clone());
         connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         if is_plain {
             return connector.build_http();
         }

@@ -32,9 +32,8 @@ impl S3Remote {
             .key(self.text(to)?)
             .copy_source(self.source(key, identity)?)
             .set_copy_source_if_match(identity.etag.as_deref().map(etag_out));
-        let error = match copy.clone().if_none_match("*").send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = copy.clone().if_none_match("*").send().await else {
+            return Ok(());
         };
         let refusal = Refusal::of(&error).unwrap_or_default();
         if matches!(refusal.status, 400 | 501) {

@@ -124,8 +124,8 @@ where
 pub(super) fn refused(name: &BucketName, asked: Asked, key: Option<&ObjectKey>, refusal: &Refusal) -> BucketError {
     let code = refusal.code.as_deref().unwrap_or_default();
     if let Some(key) = key {
-        let is_gone =
-            matches!(code, "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload" | "NotFound") || refusal.is_delete_marker;
+        // That nothing is there counts only in words: any web server answers 404.
+        let is_gone = matches!(code, "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload") || refusal.is_delete_marker;
         if is_gone {
             return BucketError::NotFound(key.clone());
         }
@@ -198,9 +198,8 @@ fn judged(asked: Asked, code: &str, refusal: &Refusal) -> (Kind, String) {
             // A bucket that is not there, or a server that speaks another protocol.
             404 => plain(Transient, "look at `s3` and `endpoint`"),
             507 => plain(Transient, "the server has no room left"),
-            408 | 409 | 429 | 500.. => plain(Transient, ""),
-            // A success with an error in its body.
-            200..=299 => plain(Transient, ""),
+            // The first are successes with an error in the body.
+            200..=299 | 408 | 409 | 429 | 500.. => plain(Transient, ""),
             _ => plain(Permanent, ""),
         },
     }

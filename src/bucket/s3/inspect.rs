@@ -15,20 +15,9 @@ use aws_types::SdkConfig;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
+use super::S3Remote;
 use super::error::{LIST, NOTIFICATIONS};
-use super::{S3Remote, client};
 use crate::bucket::BucketError;
-use crate::config::S3Config;
-use crate::object::BucketName;
-
-/// What clients of other services need that have to do with this bucket: region, credentials, certificates. Where the bucket
-/// is, is not in it.
-///
-/// # Errors
-/// Where the file of certificates cannot be used.
-pub async fn sdk(name: &BucketName, config: &S3Config) -> Result<SdkConfig, BucketError> {
-    client::sdk(name, config, None).await
-}
 
 /// What a server says of itself beside its answers, whatever they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! tags, conditions that it ignores), the answer is looked at once more here.
 
 mod client;
+
 mod copying;
 mod error;
 pub mod inspect;
@@ -14,6 +15,7 @@ pub(crate) mod tests;
 mod text;
 mod uploads;
 
+pub use client::{is_plain, plain_http, sdk};
 use std::fmt;
 
 use async_trait::async_trait;

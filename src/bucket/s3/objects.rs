@@ -55,14 +55,13 @@ impl S3Remote {
             return Err(self.failed(HEAD, Some(key), &error));
         }
         let read = self.client.get_object().bucket(&self.bucket).key(text);
-        match read.set_version_id(version.clone()).range("bytes=0-0").send().await {
-            Err(why) => match Refusal::of(&why) {
+        if let Err(why) = read.set_version_id(version.clone()).range("bytes=0-0").send().await {
+            match Refusal::of(&why) {
                 // An empty object has no first byte.
                 Some(refusal) if refusal.status == 416 => {}
                 Some(refusal) => return Err(refused(&self.name, HEAD, Some(key), &refusal)),
                 None => return Err(self.failed(HEAD, Some(key), &why)),
-            },
-            Ok(_) => {}
+            }
         }
         // It has come just now.
         ask().await.map_err(|error| self.failed(HEAD, Some(key), &error))
@@ -193,9 +192,8 @@ impl S3Remote {
                 Err(error) => gone_is_fine(self.failed(DELETE, Some(key), &error)),
             };
         };
-        let error = match delete.clone().if_match(etag_out(etag)).send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = delete.clone().if_match(etag_out(etag)).send().await else {
+            return Ok(());
         };
         let knows_none = Refusal::of(&error).is_some_and(|refusal| refusal.is_unknown_condition());
         if !knows_none {

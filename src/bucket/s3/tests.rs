@@ -118,7 +118,7 @@ async fn a_file_of_certificates_is_looked_at_before_it_is_used() {
     }
 }
 
-async fn set_versions(bucket: &str) {
+fn set_versions(bucket: &str) {
     let body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     let (status, _) = Moto::shared().request("PUT", &format!("/{bucket}?versioning"), &[], body);
     assert_eq!(status, 200);
@@ -131,7 +131,7 @@ async fn in_a_bucket_with_versions_the_version_that_was_opened_is_read_and_histo
     let remote = served(&bucket).await;
     Moto::shared().put(&bucket, name.as_bytes(), b"before");
     assert_eq!(remote.head(&name).await.unwrap().identity.version, None);
-    set_versions(&bucket).await;
+    set_versions(&bucket);
     Moto::shared().put(&bucket, name.as_bytes(), b"first");
     let first = remote.head(&name).await.unwrap().identity;
     assert!(first.version.is_some());
@@ -210,4 +210,173 @@ async fn parts_with_checksums_are_taken_too() {
         .await
         .unwrap();
     assert_eq!(Moto::shared().get(&bucket, b"a.bin").unwrap(), b"hello");
+}
+
+/// A bucket of a server that gives these answers, one for each request, and then none.
+async fn answering(answers: &[String]) -> S3Remote {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let answers = answers.to_vec();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut some = [0; 4096];
+            while !request.windows(4).any(|four| four == b"\r\n\r\n") {
+                let read = stream.read(&mut some).unwrap();
+                request.extend_from_slice(&some[..read]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    connected(&config(&endpoint, "double")).await
+}
+
+const MODIFIED: &str = "Last-Modified: Wed, 15 Nov 2023 00:00:00 GMT\r\nConnection: close\r\n";
+
+fn found(length: usize, etag: &str, body: &str) -> String {
+    format!("HTTP/1.1 206 Partial Content\r\nContent-Length: {length}\r\nETag: \"{etag}\"\r\n{MODIFIED}\r\n{body}")
+}
+
+fn refusal(status: &str, code: &str, header: &str) -> String {
+    let body = format!("<Error><Code>{code}</Code><Message>Words</Message></Error>");
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{header}\r\n{body}")
+}
+
+fn listing(inside: &str) -> String {
+    let body = format!("<ListBucketResult>{inside}</ListBucketResult>");
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+}
+
+fn identity() -> Identity {
+    Identity {
+        size: 5,
+        modified_ns: 1_700_006_400_000_000_000,
+        etag: Some("right".to_owned()),
+        version: None,
+    }
+}
+
+/// What a read of five bytes comes to, where the server answers so.
+async fn read_from(answer: String) -> Result<Bytes, BucketError> {
+    let remote = answering(&[answer]).await;
+    remote.read(&key(b"a.mp4"), &identity(), 0, 5).await
+}
+
+#[tokio::test]
+async fn only_the_whole_range_of_the_right_version_is_taken() {
+    assert_eq!(&read_from(found(5, "right", "hello")).await.unwrap()[..], b"hello");
+    let other = read_from(found(5, "wrong", "hello")).await;
+    assert!(matches!(other, Err(BucketError::Changed(_))), "it ignores If-Match");
+    for broken in [
+        found(5, "right", "hel"),
+        found(3, "right", "hel"),
+        found(7, "right", "hello!!"),
+    ] {
+        let short = read_from(broken).await;
+        assert!(matches!(short, Err(BucketError::Transient { .. })), "{short:?}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_told_as_the_server_means_them() {
+    for (status, code, passes, word) in [
+        ("503 Slow Down", "SlowDown", true, "fewer requests"),
+        ("500 Oh", "InternalError", true, "InternalError"),
+        ("400 Bad Request", "ExpiredToken", true, "have expired"),
+        ("403 Forbidden", "RequestTimeTooSkewed", true, "clock"),
+        ("403 Forbidden", "AccessDenied", false, "s3:GetObject"),
+        ("403 Forbidden", "InvalidAccessKeyId", false, "access key"),
+        ("403 Forbidden", "SignatureDoesNotMatch", false, "secret key"),
+        ("301 Moved", "PermanentRedirect", false, "region = \"eu-west-1\""),
+    ] {
+        let answer = refusal(status, code, "x-amz-bucket-region: eu-west-1\r\n");
+        let error = read_from(answer).await.unwrap_err();
+        assert_eq!(matches!(error, BucketError::Transient { .. }), passes, "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains(word) && said.contains(code), "{said}");
+        assert!(
+            !said.contains(SECRET_KEY) && said.contains("bucket uploads: reading a.mp4"),
+            "{said}"
+        );
+    }
+    let error = read_from("no HTTP at all\r\n\r\n".to_owned()).await.unwrap_err();
+    assert!(matches!(error, BucketError::Transient { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_silent_refusal_of_a_head_is_asked_about() {
+    let silent = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let why = refusal("400 Bad Request", "ExpiredToken", "");
+    let remote = answering(&[silent("400 Bad Request"), why]).await;
+    let error = remote.head(&key(b"a.mp4")).await.unwrap_err();
+    assert!(error.to_string().contains("ExpiredToken"), "{error}");
+    // Something else listens there, and has nothing under any name.
+    let remote = answering(&[silent("404 Not Found"), silent("404 Not Found")]).await;
+    let error = remote.head(&key(b"a.mp4")).await.unwrap_err();
+    assert!(matches!(error, BucketError::Transient { .. }), "{error:?}");
+    // It came between the two questions.
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"right\"\r\n{MODIFIED}\r\n");
+    let remote = answering(&[silent("404 Not Found"), found(1, "right", "h"), head]).await;
+    assert_eq!(remote.head(&key(b"a.mp4")).await.unwrap().identity, identity());
+}
+
+#[tokio::test]
+async fn listings_that_cannot_be_compared_are_refused() {
+    let contents = |key: &str| {
+        format!(
+            "<Contents><Key>{key}</Key><LastModified>2023-11-15T00:00:00.750Z</LastModified><Size>5</Size></Contents>"
+        )
+    };
+    let fine = [contents("a+%25+b"), contents("b%2Fc")].concat();
+    let plain = answering(&[listing(&fine)]).await;
+    let page = plain.page("", &From::Start, 10).await.unwrap();
+    assert_eq!(page.objects[0].key, key(b"a+%25+b"), "it does not say that it encodes");
+    assert_eq!(
+        page.objects[0].identity.modified_ns,
+        identity().modified_ns,
+        "whole seconds"
+    );
+    let encoded = answering(&[listing(&["<EncodingType>url</EncodingType>", &fine].concat())]).await;
+    let page = encoded.page("", &From::Start, 10).await.unwrap();
+    assert_eq!(page.objects[0].key, key(b"a % b"));
+    let unsorted = answering(&[listing(&[contents("b"), contents("a")].concat())]).await;
+    let error = unsorted.page("", &From::Start, 10).await.unwrap_err();
+    assert!(error.to_string().contains("order"), "{error}");
+    let again = answering(&[listing(&contents("a"))]).await;
+    assert!(again.page("", &From::After(key(b"a")), 10).await.is_err());
+    let endless = answering(&[listing("<IsTruncated>true</IsTruncated>")]).await;
+    assert!(endless.page("", &From::Start, 10).await.is_err());
+    let cut = answering(&[listing("<Contents><Key>a")]).await;
+    let error = cut.page("", &From::Start, 10).await.unwrap_err();
+    assert!(matches!(error, BucketError::Transient { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_upload_that_a_server_completes_with_an_error_is_not_complete() {
+    let remote = answering(&[refusal("200 OK", "InternalError", "")]).await;
+    let upload = UploadId("1".to_owned());
+    let told = remote
+        .complete_upload(&key(b"a.mp4"), &upload, &[], &Condition::Always)
+        .await;
+    assert!(matches!(told, Err(BucketError::Transient { .. })), "{told:?}");
+    let remote = answering(&[refusal("404 Not Found", "NoSuchKey", "")]).await;
+    let on = Condition::Is("right".to_owned());
+    let told = remote.complete_upload(&key(b"a.mp4"), &upload, &[], &on).await;
+    assert!(matches!(told, Err(BucketError::Changed(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_condition_on_deleting_deletes_what_is_still_the_same() {
+    let head = |etag: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"{etag}\"\r\n{MODIFIED}\r\n");
+    let done = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned();
+    let unknown = refusal("501 Not Implemented", "NotImplemented", "");
+    let remote = answering(&[head("right"), unknown.clone(), head("right"), done]).await;
+    remote.delete(&key(b"a.mp4"), &identity()).await.unwrap();
+    let remote = answering(&[head("right"), unknown, head("newer")]).await;
+    let told = remote.delete(&key(b"a.mp4"), &identity()).await;
+    assert!(matches!(told, Err(BucketError::Changed(_))), "{told:?}");
 }

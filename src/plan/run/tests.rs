@@ -55,6 +55,7 @@ fn rule(tasks: Vec<(&str, TaskKind)>) -> Rule {
         retry: RetryPolicy::default(),
         on_failure: OnFailure::None,
         strict: false,
+        input: crate::rule::Input::default(),
         queue: crate::rule::QueueSpec::default(),
         after_success: None,
     }

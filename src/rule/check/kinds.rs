@@ -120,8 +120,10 @@ pub(super) fn pipeline(mut table: Table<'_>) -> Option<TaskKind> {
         .and_then(|value| {
             let text = value.text()?;
             let mut sound = true;
+            let path = text.contains("{file}");
             for place in ["{input}", "{output}"] {
-                if text.matches(place).count() != 1 {
+                let count = text.matches(place).count();
+                if count != 1 && !(place == "{input}" && path && count == 0) {
                     sound = false;
                     value.error(
                         format!("`{}` must have {place} once", value.path),

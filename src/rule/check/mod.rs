@@ -22,7 +22,7 @@ use super::access::AccessSpec;
 use super::names::Template;
 use super::preset::Presets;
 use super::stored::StoredSpec;
-use super::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, Trigger};
+use super::{Existing, Formats, Globs, Input, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, Trigger};
 use crate::diagnostic::reader::{Page, Parsed, Table, Value};
 use crate::diagnostic::{Diagnostic, SourceFile, any_error, did_you_mean};
 use crate::job::Priority;
@@ -99,6 +99,9 @@ fn read<'p>(
     let priority = table.get("priority").map_or(Some(0), |value| value.integer(-10..=10));
     let queue = queue::read(&mut table);
     let strict = table.get("strict").map_or(Some(false), |value| value.boolean());
+    let input = or_default(table.get("input"), Input::Stream, |value| {
+        value.one_of(&[("stream", Input::Stream), ("download", Input::Download)], &[])
+    });
     let on_failure = table.get("on_failure").map_or(Some(OnFailure::Usual), |value| {
         value.one_of(&[("note", OnFailure::Note), ("none", OnFailure::None)], &[])
     });
@@ -126,7 +129,7 @@ fn read<'p>(
         .map_or(Some(RetryPolicy::default()), |value| read_retry(value.table()?));
     let tasks = table
         .require("task", "add at least one task: [task.NAME] with `kind = \"...\"`")
-        .and_then(|value| Some(tasks::read(value.table()?, shelf)));
+        .and_then(|value| Some(tasks::read(value.table()?, shelf, input)));
     table.finish(&LATER);
     let tasks = tasks?;
     Some(Rule {
@@ -140,6 +143,7 @@ fn read<'p>(
         retry: retry?,
         on_failure: on_failure?,
         strict: strict?,
+        input: input?,
         queue: queue?,
         after_success: after_success?,
     })

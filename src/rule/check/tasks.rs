@@ -8,7 +8,7 @@ use super::transcode::transcode;
 use super::{canonical, or_default};
 use crate::diagnostic::did_you_mean;
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{Task, TaskId, TaskKind, When};
+use crate::rule::{Input, Task, TaskId, TaskKind, When};
 
 const LATER_KINDS: [&str; 8] = [
     "adaptive",
@@ -36,13 +36,18 @@ struct Draft<'p> {
 }
 
 /// All tasks, in the order of the file.
-pub fn read<'p>(mut table: Table<'p>, shelf: &Shelf<'p>) -> Read {
+pub fn read<'p>(mut table: Table<'p>, shelf: &Shelf<'p>, input: Option<Input>) -> Read {
     let mut merged = BTreeMap::new();
-    let tasks = read_all(&mut table, shelf, &mut merged);
+    let tasks = read_all(&mut table, shelf, input, &mut merged);
     Read { tasks, merged }
 }
 
-fn read_all<'p>(table: &mut Table<'p>, shelf: &Shelf<'p>, merged: &mut BTreeMap<String, String>) -> Option<Vec<Task>> {
+fn read_all<'p>(
+    table: &mut Table<'p>,
+    shelf: &Shelf<'p>,
+    input: Option<Input>,
+    merged: &mut BTreeMap<String, String>,
+) -> Option<Vec<Task>> {
     let entries = table.entries();
     if entries.is_empty() {
         table.missing(
@@ -62,7 +67,7 @@ fn read_all<'p>(table: &mut Table<'p>, shelf: &Shelf<'p>, merged: &mut BTreeMap<
                     error.to_string(),
                 );
             }
-            Some(draft(checked.ok(), id, value.table()?, shelf, merged))
+            Some(draft(checked.ok(), id, value.table()?, shelf, input, merged))
         })
         .collect();
     let mut sound = drafts.iter().all(Option::is_some);
@@ -141,6 +146,7 @@ fn draft<'p>(
     written_id: &str,
     mut table: Table<'p>,
     shelf: &Shelf<'p>,
+    input: Option<Input>,
     merged: &mut BTreeMap<String, String>,
 ) -> Draft<'p> {
     let mut after = Vec::new();
@@ -189,7 +195,20 @@ fn draft<'p>(
         }
         // Which keys a task may have only its kind can say.
         let kind = kind(&mut table)?;
-        settings(kind, table)
+        let launch = (kind == 'l').then(|| table.get("launch")).flatten();
+        let settings = settings(kind, table)?;
+        if let (TaskKind::Pipeline(pipeline), Some(Input::Stream), Some(launch)) = (&settings, input, launch)
+            && pipeline.wants_file()
+        {
+            launch.error(
+                format!(
+                    "`{}` has {{file}}, and the source is not fetched as a file",
+                    launch.path
+                ),
+                "add `input = \"download\"` at the top of the rule, or use {input}",
+            );
+        }
+        Some(settings)
     });
     Draft { id, after, when, kind }
 }

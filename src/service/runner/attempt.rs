@@ -107,8 +107,10 @@ impl Attempt<'_> {
                 .map_err(|error| Failure::new(ErrorKind::Offline, error.to_string()))?;
         }
         self.look_for_room(job, group).await?;
+        let download = self.download(job).await?;
+        let whole = download.as_ref();
         // Whoever looks at the medium has no more than the usual leave.
-        let mut station = Box::pin(self.start(job, 0, &Grants::default())).await?;
+        let mut station = Box::pin(self.start(job, whole, 0, &Grants::default())).await?;
         let medium = match self.medium(job, group, &mut station).await {
             Ok(medium) => medium,
             Err(error) => {
@@ -131,7 +133,7 @@ impl Attempt<'_> {
                     if let Some(idle) = other {
                         idle.leave().await;
                     }
-                    Box::pin(self.start(job, number, &run.grants)).await?
+                    Box::pin(self.start(job, whole, number, &run.grants)).await?
                 }
             };
             let scratch = station.scratch.clone();
@@ -171,7 +173,11 @@ impl Attempt<'_> {
             first.map_or(0, |run| estimate(run, job.object.identity.size))
         });
         let place = root(self.mill, &self.rule.output.bucket);
-        let looked = self.mill.room.look(&place, need).await;
+        let looked = self
+            .mill
+            .room
+            .look(&place, need.saturating_add(self.to_fetch(job)))
+            .await;
         looked.map_err(|shortage| self.no_room(&shortage))
     }
 

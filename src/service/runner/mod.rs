@@ -5,6 +5,7 @@
 
 mod attempt;
 mod desk;
+mod download;
 mod station;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::future::pending;
 use super::super::feed::{Broken, Feed};
 use super::super::publishing::{Target, blocking, root};
 use super::attempt::{Attempt, Break, Outcome};
+use super::download::Download;
 use crate::bucket::{BucketError, Content};
 use crate::job::{ErrorKind, Failure, Job};
 use crate::publish::{PublishError, Scratch};
@@ -52,10 +53,19 @@ impl From<Broken> for Break {
 }
 
 impl Attempt<'_> {
-    /// Opens the source and starts a worker on it.
-    pub(super) async fn start(&self, job: &Job, run: u32, grants: &Grants) -> Result<Station, Break> {
+    /// Opens the source, or what was fetched of it, and starts a worker on it.
+    pub(super) async fn start(
+        &self,
+        job: &Job,
+        whole: Option<&Download>,
+        run: u32,
+        grants: &Grants,
+    ) -> Result<Station, Break> {
         self.phase(job, "starting");
-        let content = self.open_source(job).await?;
+        let content = match whole {
+            Some(download) => Content::File(download.open().await?),
+            None => self.open_source(job).await?,
+        };
         let base = root(self.mill, &self.rule.output.bucket);
         let (id, lease) = (job.id.clone(), self.lease);
         let access = Target::of(self.rule).map_err(|error| error.failure())?.access;
@@ -66,7 +76,7 @@ impl Attempt<'_> {
         })
         .await
         .map_err(|error: PublishError| error.failure())?;
-        match self.place(job, content, &scratch, grants).await {
+        match self.place(job, content, whole, &scratch, grants).await {
             Ok((worker, feed)) => Ok(Station { worker, scratch, feed }),
             Err(broken) => {
                 scratch.remove();
@@ -79,13 +89,19 @@ impl Attempt<'_> {
         &self,
         job: &Job,
         content: Content,
+        whole: Option<&Download>,
         scratch: &Scratch,
         grants: &Grants,
     ) -> Result<(Worker, Option<Feed>), Break> {
+        let left = self.mill.room.left(&scratch.path).await;
+        let lies_there = match whole.filter(|_| self.rule.wants_file()) {
+            Some(download) => download.lie_in(&scratch.path).await?,
+            None => 0,
+        };
         let limits = Limits {
             stall: self.rule.retry.stall,
             timeout: self.rule.retry.timeout,
-            room: self.mill.room.left(&scratch.path).await,
+            room: left.saturating_add(lies_there),
         };
         let (source, feed) = match content {
             Content::File(file) => (Source::File(file), None),
@@ -102,7 +118,7 @@ impl Attempt<'_> {
         Ok((worker, feed))
     }
 
-    async fn open_source(&self, job: &Job) -> Result<Content, Break> {
+    pub(super) async fn open_source(&self, job: &Job) -> Result<Content, Break> {
         let bucket = &self.mill.buckets[&job.object.bucket];
         match bucket.open(&job.object.key).await {
             Ok(opened) if opened.identity == job.object.identity => Ok(opened.content),

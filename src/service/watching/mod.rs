@@ -7,15 +7,21 @@ pub mod standing;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sink::MillSink;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
-use crate::config::Place;
+use super::with_causes;
+use crate::bucket::s3::sdk;
+use crate::config::{Place, S3Config, WatchSource};
 use crate::object::BucketName;
 use crate::watch::Wanted;
+use crate::watch::listen::ListenSource;
 use crate::watch::local::LocalSource;
+use crate::watch::sqs::SqsSource;
 
 /// Watches a bucket until it is stopped.
 pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
@@ -45,13 +51,58 @@ pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
                 let source = LocalSource::new(place, &local.path, local.poll);
                 source.run(MillSink::local(&mill, &bucket), wanted, stop.clone()).await;
             }
-            Place::S3(_) => stop.cancelled().await,
+            Place::S3(s3) => far(&mill, &bucket, s3, &wanted, &stop).await,
         }
     };
     tokio::select! {
         () = sources => {}
         () = follow => {}
     }
+}
+
+/// Watches a bucket over a network by all sources that the config names. Listing is the sweep's, and requests are taken by
+/// [`hooks`].
+async fn far(
+    mill: &Arc<Mill>,
+    bucket: &BucketName,
+    config: &S3Config,
+    wanted: &watch::Receiver<Wanted>,
+    stop: &CancellationToken,
+) {
+    let sdk = match sdk(bucket, config, None).await {
+        Ok(sdk) => sdk,
+        Err(error) => {
+            let part = format!("watch:{bucket}");
+            mill.health.set(&part, false, with_causes(&error), Timestamp::now());
+            tracing::error!(%bucket, error = %with_causes(&error), "the bucket is only listed");
+            return stop.cancelled().await;
+        }
+    };
+    let mut sources = JoinSet::new();
+    for source in &config.watch {
+        if matches!(source, WatchSource::List | WatchSource::Webhook) {
+            continue;
+        }
+        let sink = MillSink::far(mill, bucket, source.as_str());
+        let (wanted, stop) = (wanted.clone(), stop.clone());
+        match (source, &config.sqs) {
+            (WatchSource::Listen, _) => {
+                sources.spawn(ListenSource::new(config, &sdk).run(sink, wanted, stop));
+            }
+            (WatchSource::Sqs, Some(queue)) => {
+                sources.spawn(SqsSource::new(config, queue, &sdk).run(sink, wanted, stop));
+            }
+            _ => {}
+        }
+    }
+    while let Some(ended) = sources.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+    stop.cancelled().await;
 }
 
 /// What the enabled rules want of a bucket.

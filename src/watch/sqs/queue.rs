@@ -13,6 +13,7 @@ use aws_sdk_sqs::types::{
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 
+use crate::bucket::s3::{is_plain, plain_http};
 use crate::config::{S3Config, SqsConfig};
 use crate::watch::session::chain;
 
@@ -81,7 +82,10 @@ impl SqsQueue {
             .region(Region::new(region))
             .timeout_config(patience);
         // That of the bucket is none of a queue's.
-        settings.set_endpoint_url(endpoint);
+        settings.set_endpoint_url(endpoint.clone());
+        if endpoint.as_deref().is_some_and(is_plain) {
+            settings.set_http_client(Some(plain_http(bucket)));
+        }
         Self {
             client: Client::from_conf(settings.build()),
             url: config.queue.clone(),

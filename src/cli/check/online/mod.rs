@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::storage::Needs;
 use self::told::{Kind, Seen};
 use self::tried::{Report, State, Tried};
-use crate::bucket::s3::{S3Remote, inspect};
+use crate::bucket::s3::{S3Remote, inspect, sdk};
 use crate::cli::doctor::roles_of;
 use crate::cli::exit::{Code, Trouble};
 use crate::cli::live::Live;
@@ -199,7 +199,7 @@ impl Far {
         } else {
             Ok(inspect::Notifications::default())
         };
-        let sdk = match inspect::sdk(&self.name, &self.config).await {
+        let sdk = match sdk(&self.name, &self.config, None).await {
             Ok(sdk) => sdk,
             Err(error) => return vec![Tried::refused("notifications", &self.name, &error)],
         };
