@@ -9,6 +9,7 @@ use aws_sdk_s3::types::{Event, NotificationConfigurationFilter};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_types::SdkConfig;
@@ -88,11 +89,11 @@ impl S3Remote {
     /// Where the server does not say.
     pub async fn notifications(&self) -> Result<Notifications, BucketError> {
         let request = self.client.get_bucket_notification_configuration();
-        let answer = request
-            .bucket(&self.bucket)
-            .send()
-            .await
-            .map_err(|error| self.failed(NOTIFICATIONS, None, &error))?;
+        let answer = match request.bucket(&self.bucket).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.raw_response().is_some_and(says_none) => return Ok(Notifications::default()),
+            Err(error) => return Err(self.failed(NOTIFICATIONS, None, &error)),
+        };
         let queues = answer.queue_configurations().iter();
         let topics = answer.topic_configurations().iter();
         Ok(Notifications {
@@ -106,6 +107,13 @@ impl S3Remote {
             event_bridge: answer.event_bridge_configuration().is_some(),
         })
     }
+}
+
+/// Whether it is one of the answers that some servers have for "nobody is told": another element, with nothing in it.
+fn says_none(answer: &HttpResponse) -> bool {
+    let text = answer.body().bytes().map(String::from_utf8_lossy);
+    let holds = |text: &str| text.contains("Configuration") || text.contains("Event");
+    answer.status().is_success() && text.is_some_and(|text| !holds(&text))
 }
 
 fn route(arn: &str, events: &[Event], filter: Option<&NotificationConfigurationFilter>) -> Route {
