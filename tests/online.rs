@@ -285,3 +285,33 @@ fn a_missing_permission_is_named_where_a_rule_needs_it_and_nowhere_else() {
     assert!(shown.contains("deploy/iam/"), "{shown}");
     assert!(!shown.contains("could not be removed"), "{shown}");
 }
+
+#[test]
+fn the_doctor_says_of_a_bucket_over_a_network_whether_it_answers_and_as_whom() {
+    let moto = Moto::start();
+    let up = moto.bucket("up");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "[bucket.uploads]\ns3 = \"{up}\"\nendpoint = \"{}\"\n[bucket.down]\nendpoint = \"http://{closed}\"\n",
+        moto.endpoint()
+    );
+    let house = house(&config, &rule("uploads", "uploads", ""));
+    let output = run(&house, &["doctor", "--json"]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let finding = |what: &str| {
+        let mut findings = answer["findings"].as_array().unwrap().iter();
+        findings.find(|one| one["what"] == what).unwrap().clone()
+    };
+    let uploads = finding("bucket uploads");
+    assert_eq!(uploads["level"], "ok", "{uploads}");
+    let says = uploads["says"].as_str().unwrap();
+    assert!(
+        says.contains("answers") && says.contains("credentials from the environment"),
+        "{says}"
+    );
+    assert!(!says.contains("test"), "{says}");
+    let down = finding("bucket down");
+    assert_eq!(down["level"], "bad");
+    assert!(down["says"].as_str().unwrap().contains("cannot be reached"), "{down}");
+}

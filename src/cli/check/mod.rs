@@ -1,6 +1,6 @@
 //! `reelmill check`: whether what people wrote is right; with `--online`, whether what it names is there.
 
-pub mod online;
+mod online;
 
 use std::path::Path;
 use std::process::ExitCode;

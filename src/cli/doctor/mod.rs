@@ -1,12 +1,14 @@
 //! `reelmill doctor`: whether this machine is fit, with or without a daemon.
 //!
-//! [`facts`] looks; [`machine`], [`elements`] and [`places`] say what it means, and are pure. GStreamer is asked for in a
+//! [`facts`] looks; [`machine`], [`elements`], [`places`] and [`network`] say what it means, and are pure. [`far`] asks servers. GStreamer is asked for in a
 //! child. [`unit`] writes what the systemd unit needs besides.
 
 mod elements;
 mod facts;
+mod far;
 mod finding;
 mod machine;
+mod network;
 mod places;
 mod unit;
 
@@ -69,6 +71,8 @@ pub fn doctor(said: Option<&Path>, json: bool) -> ExitCode {
     if let Some(config) = &config {
         findings.push(places::state(&facts::state(&config.state), &user.name));
         findings.extend(buckets(config, &rules, &user.name));
+        findings.extend(far::look(config));
+        findings.extend(network::unit(network::needed(config), &facts::unit()));
     }
     if json {
         output::print_json(&json!({
@@ -89,6 +93,7 @@ pub fn print_unit(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> 
     let checked = checked(&config)?;
     let roles = places::roles(checked.rules.iter().map(|(rule, _)| rule));
     let role = |name: &BucketName| roles.get(name).copied().unwrap_or_default();
+    let s3 = || config.buckets.values().filter_map(|bucket| bucket.s3());
     let needs = unit::Needs {
         config: config.file.clone(),
         rules: config.rules.clone(),
@@ -98,6 +103,9 @@ pub fn print_unit(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> 
             .iter()
             .filter_map(|(name, bucket)| Some((name.clone(), bucket.local()?.path.clone(), role(name))))
             .collect(),
+        network: network::needed(&config),
+        credentials: s3().any(|s3| s3.profile.is_none()),
+        certificates: s3().filter_map(|s3| s3.ca.clone()).collect(),
         access: checked
             .rules
             .iter()

@@ -35,8 +35,6 @@ use crate::object::BucketName;
 use crate::rule::Rule;
 use crate::watch::sqs::attributes;
 
-pub use self::commands::is_loopback;
-
 /// How long a server may take to answer the first question, and those about notifications together.
 const PATIENCE: Duration = Duration::from_secs(15);
 
