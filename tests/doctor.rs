@@ -171,3 +171,27 @@ fn the_drop_in_opens_what_the_rules_write_to() {
     let shown = text(&house.reelmill(&["doctor", "--unit"]));
     assert!(shown.contains(&line("BindReadOnlyPaths", "inbox")), "{shown}");
 }
+
+#[test]
+fn the_drop_in_opens_the_network_only_for_what_is_reached_over_it() {
+    let house = House::new(&[]);
+    let unit = |more: &str| {
+        let config = format!("state = \"state\"\n[bucket.inbox]\npath = \"inbox\"\n{more}");
+        fs::write(house.path("reelmill.toml"), config).unwrap();
+        text(&house.reelmill(&["doctor", "--unit"]))
+    };
+    assert!(!unit("").contains("PrivateNetwork"));
+    let here = unit("[bucket.far]\nendpoint = \"http://127.0.0.1:9000\"\n");
+    assert!(here.contains("PrivateNetwork=no\n"), "{here}");
+    assert!(here.contains("IPAddressAllow=localhost\n"), "{here}");
+    let any = unit("[bucket.far]\ns3 = \"uploads\"\n");
+    for line in [
+        "After=network-online.target",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+        "IPAddressDeny=",
+    ] {
+        assert!(any.lines().any(|one| one == line), "{line}: {any}");
+    }
+    let hooks = unit("[http]\nlisten = \"0.0.0.0:8480\"\n");
+    assert!(hooks.contains("PrivateNetwork=no\n"), "{hooks}");
+}

@@ -29,8 +29,13 @@ pub enum Command {
         #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
         log_format: LogFormat,
     },
-    /// Check the config file and every rule file, and contact nothing
-    Check,
+    /// Check the config file and every rule file
+    Check {
+        /// Also ask every bucket what is reachable and permitted there, and who tells of new objects; small objects below
+        /// `.reelmill/` are written and removed where rules write
+        #[arg(long)]
+        online: bool,
+    },
     /// Say whether this machine is fit: GStreamer, buckets, limits, disks, clock
     Doctor {
         /// Print what `systemctl edit reelmill` needs for the buckets of the config

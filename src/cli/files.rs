@@ -8,11 +8,9 @@ use serde_json::json;
 use super::exit::{Code, Trouble};
 use super::{output, report};
 use crate::bucket::local::LocalBucket;
-use crate::config::{Config, check_all, read_presets, read_rules};
-use crate::diagnostic::quantity::counted;
-use crate::diagnostic::{Diagnostic, Severity, SourceFile, did_you_mean};
+use crate::config::{Config, read_presets};
+use crate::diagnostic::{SourceFile, did_you_mean};
 use crate::object::BucketName;
-use crate::publish::Access;
 use crate::rule::preset::{Presets, self_contained};
 use crate::rule::{self, Rule};
 
@@ -20,14 +18,14 @@ use crate::rule::{self, Rule};
 ///
 /// # Errors
 /// Where there is none.
-fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
+pub fn find_config(said: Option<&Path>) -> Result<PathBuf, Trouble> {
     crate::config::find(said).map_err(|error| {
         Trouble::new(Code::Config, error.to_string()).help("name one with --config FILE or REELMILL_CONFIG")
     })
 }
 
 /// The path of a config file, where there is one.
-fn there(path: PathBuf) -> Result<PathBuf, Trouble> {
+pub fn there(path: PathBuf) -> Result<PathBuf, Trouble> {
     match std::fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let words = format!("there is no config file {}", path.display());
@@ -57,83 +55,6 @@ pub fn config(said: Option<&Path>) -> Result<Config, Trouble> {
             diagnostics,
         )),
     }
-}
-
-/// `reelmill check`
-pub fn check(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> {
-    let path = there(find_config(said)?)?;
-    let (config, mut diagnostics) = crate::config::read(&path);
-    let (mut rules, mut enabled) = (0, 0);
-    if let Some(config) = &config {
-        let files = read_rules(&config.rules).map_err(|error| {
-            let folder = config.rules.display();
-            let what = format!(
-                "the rules folder {folder} cannot be read; make it, or name another with `rules` in the config"
-            );
-            match error.kind() {
-                std::io::ErrorKind::PermissionDenied => Trouble::io(&what, &error, Code::Permission),
-                _ => Trouble::new(Code::Config, format!("{what}: {error}")),
-            }
-        })?;
-        let checked = check_all(config, &files, &presets(&config.presets)?);
-        diagnostics.extend(checked.rules.iter().filter_map(unknown_owner));
-        rules = checked.rules.len();
-        enabled = checked.rules.iter().filter(|(rule, _)| rule.enabled).count();
-        diagnostics.extend(checked.diagnostics);
-    }
-    let errors = count(&diagnostics, Severity::Error);
-    let warnings = count(&diagnostics, Severity::Warning);
-    if json {
-        output::print_json(&json!({
-            "ok": errors == 0,
-            "config": path.to_string_lossy(),
-            "rules": rules,
-            "enabled": enabled,
-            "errors": errors,
-            "warnings": warnings,
-            "diagnostics": report::to_json(&diagnostics),
-        }));
-    } else {
-        report::to_stderr(&diagnostics);
-        let verdict = match errors {
-            0 => "good".to_owned(),
-            some => counted(some as u64, "error"),
-        };
-        let rules_found = match (rules, enabled) {
-            (0, _) => "no good rule".to_owned(),
-            (1, 0) => "1 good rule, not enabled".to_owned(),
-            (1, _) => "1 good rule, enabled".to_owned(),
-            (all, some) => format!("{}, {some} of them enabled", counted(all as u64, "good rule")),
-        };
-        let warned = match warnings {
-            0 => String::new(),
-            some => format!(", {}", counted(some as u64, "warning")),
-        };
-        let config = output::tame(&path.display().to_string());
-        output::print(&format!("{config}: {verdict}{warned}; {rules_found}"));
-        if errors == 0 && rules > 0 && enabled == 0 {
-            output::print("No rule is enabled, so nothing will start: `reelmill rules enable NAME`.");
-        }
-    }
-    Ok(if errors == 0 {
-        ExitCode::SUCCESS
-    } else if config.is_none() {
-        Code::Config.into()
-    } else {
-        Code::Data.into()
-    })
-}
-
-/// A warning where this machine does not know who should own a rule's results. It is no error: the daemon may run on
-/// another machine.
-fn unknown_owner((rule, file): &(Rule, SourceFile)) -> Option<Diagnostic> {
-    let error = Access::resolve(&rule.output.access).err()?;
-    let warning = Diagnostic::error(file, None, error.to_string()).as_warning();
-    Some(warning.with_help("jobs of this rule will fail where the daemon does not find them either"))
-}
-
-fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
-    diagnostics.iter().filter(|one| one.severity == severity).count()
 }
 
 /// `reelmill bucket accept NAME`

@@ -6,6 +6,7 @@
 
 pub mod arguments;
 mod backup;
+mod check;
 pub mod client;
 mod codecs;
 mod doctor;
@@ -84,7 +85,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
     match &arguments.command {
         Command::Run { .. } if json => run::run(config, LogFormat::Json),
         Command::Run { log_format } => run::run(config, *log_format),
-        Command::Check => files::check(config, json),
+        Command::Check { online } => check::check(config, *online, json),
         Command::Doctor { unit: true } => doctor::print_unit(config, json),
         Command::Doctor { unit: false } => Ok(doctor::doctor(config, json)),
         Command::Status => status::status(config, json),

@@ -4,6 +4,7 @@
 //! a job takes. While the sink cannot keep what they tell, they are kept from others and it is tried again: a message
 //! that comes again too often would end among the dead letters. Whatever goes wrong in between, a message comes again.
 
+pub mod attributes;
 mod queue;
 
 use std::sync::Arc;

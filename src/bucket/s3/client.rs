@@ -163,10 +163,13 @@ fn http_client(config: &S3Config, certificates: Option<Vec<u8>>, is_plain: bool)
 
 /// Whether the server is on this machine, where no proxy reaches it.
 fn is_here(config: &S3Config) -> bool {
-    let uri = config
-        .endpoint
-        .as_ref()
-        .and_then(|endpoint| endpoint.parse::<hyper::Uri>().ok());
+    config.endpoint.as_deref().is_some_and(is_loopback)
+}
+
+/// Whether a URL leads to this machine.
+#[must_use]
+pub fn is_loopback(url: &str) -> bool {
+    let uri = url.parse::<hyper::Uri>().ok();
     let host = uri.as_ref().and_then(hyper::Uri::host).unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
@@ -194,4 +197,23 @@ fn read_certificates(name: &BucketName, path: &Path) -> Result<Vec<u8>, BucketEr
         return Err(wrong("holds no certificate", error));
     }
     Ok(pem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_addresses() {
+        for here in ["http://127.0.0.1:9000", "https://localhost", "http://[::1]:9000"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for far in [
+            "http://10.0.0.1:9000",
+            "https://localhost.example.org",
+            "https://s3.example.org",
+        ] {
+            assert!(!is_loopback(far), "{far}");
+        }
+    }
 }

@@ -31,6 +31,7 @@ pub(super) const COMPLETE: Asked = asked("completing the upload of", "s3:PutObje
 pub(super) const ABORT: Asked = asked("aborting the upload of", "s3:AbortMultipartUpload");
 pub(super) const UPLOADS: Asked = asked("listing open uploads", "s3:ListBucketMultipartUploads");
 pub(super) const DELETE: Asked = asked("deleting", "s3:DeleteObject");
+pub(super) const NOTIFICATIONS: Asked = asked("asking for notifications", "s3:GetBucketNotification");
 pub(super) const COPY: Asked = asked("copying", "s3:GetObject, s3:GetObjectTagging and s3:PutObject");
 
 /// What a server answered when it did not do what it was asked.

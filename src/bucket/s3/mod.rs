@@ -7,6 +7,7 @@ mod client;
 
 mod copying;
 mod error;
+pub mod inspect;
 mod listing;
 mod objects;
 #[cfg(test)]
@@ -14,7 +15,7 @@ pub(crate) mod tests;
 mod text;
 mod uploads;
 
-pub use client::{is_plain, plain_http, sdk};
+pub use client::{is_loopback, is_plain, plain_http, sdk};
 use std::fmt;
 
 use async_trait::async_trait;

@@ -1,5 +1,6 @@
 //! Looks at the machine. What it means, others say.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -210,6 +211,35 @@ fn look(path: &Path) -> Place {
         .and_then(|mounts| mounts.into_iter().next())
         .map(|mount| mount.file_system);
     place
+}
+
+/// The systemd unit of the daemon as it is installed here, its own text first, then its drop-ins; empty where there is none.
+pub fn unit() -> Vec<String> {
+    const FOLDERS: [&str; 5] = [
+        "/etc/systemd/system",
+        "/run/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    let read = |path: PathBuf| std::fs::read_to_string(path).ok();
+    let own = FOLDERS
+        .iter()
+        .find_map(|folder| read(Path::new(folder).join("reelmill.service")));
+    let Some(own) = own else { return Vec::new() };
+    // By name; of several with the same one the first folder has the say.
+    let mut drop_ins: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    for folder in FOLDERS {
+        let entries = std::fs::read_dir(Path::new(folder).join("reelmill.service.d"));
+        for entry in entries.into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|ending| ending == "conf") {
+                drop_ins.entry(entry.file_name()).or_insert_with(|| entry.path());
+            }
+        }
+    }
+    std::iter::once(own)
+        .chain(drop_ins.into_values().filter_map(read))
+        .collect()
 }
 
 /// Whether a directory is to be watched: it can be read, and its file system sends events.

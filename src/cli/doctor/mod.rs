@@ -1,12 +1,14 @@
 //! `reelmill doctor`: whether this machine is fit, with or without a daemon.
 //!
-//! [`facts`] looks; [`machine`], [`elements`] and [`places`] say what it means, and are pure. GStreamer is asked for in a
+//! [`facts`] looks; [`machine`], [`elements`], [`places`] and [`network`] say what it means, and are pure. [`far`] asks servers. GStreamer is asked for in a
 //! child. [`unit`] writes what the systemd unit needs besides.
 
 mod elements;
 mod facts;
+mod far;
 mod finding;
 mod machine;
+mod network;
 mod places;
 mod unit;
 
@@ -34,7 +36,8 @@ use crate::diagnostic::{Severity, any_error};
 use crate::object::BucketName;
 use crate::rule::Rule;
 use finding::{Finding, Level, bad, ok, warn};
-use places::{Known, Role, SeenBucket};
+use places::SeenBucket;
+pub use places::{Known, Role};
 
 /// How long the daemon may take to say how it stands.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,6 +71,8 @@ pub fn doctor(said: Option<&Path>, json: bool) -> ExitCode {
     if let Some(config) = &config {
         findings.push(places::state(&facts::state(&config.state), &user.name));
         findings.extend(buckets(config, &rules, &user.name));
+        findings.extend(far::look(config));
+        findings.extend(network::unit(network::needed(config), &facts::unit()));
     }
     if json {
         output::print_json(&json!({
@@ -88,6 +93,7 @@ pub fn print_unit(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> 
     let checked = checked(&config)?;
     let roles = places::roles(checked.rules.iter().map(|(rule, _)| rule));
     let role = |name: &BucketName| roles.get(name).copied().unwrap_or_default();
+    let s3 = || config.buckets.values().filter_map(|bucket| bucket.s3());
     let needs = unit::Needs {
         config: config.file.clone(),
         rules: config.rules.clone(),
@@ -97,6 +103,9 @@ pub fn print_unit(said: Option<&Path>, json: bool) -> Result<ExitCode, Trouble> 
             .iter()
             .filter_map(|(name, bucket)| Some((name.clone(), bucket.local()?.path.clone(), role(name))))
             .collect(),
+        network: network::needed(&config),
+        credentials: s3().any(|s3| s3.profile.is_none()),
+        certificates: s3().filter_map(|s3| s3.ca.clone()).collect(),
         access: checked
             .rules
             .iter()
@@ -207,28 +216,18 @@ fn daemon(config: &Config) -> Finding {
 
 /// Buckets, and the limits for watching them.
 fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
-    let roles: BTreeMap<BucketName, Role> = places::roles(rules.iter());
+    let roles = roles_of(rules);
     let mut findings = Vec::new();
     let mut watched: Vec<PathBuf> = Vec::new();
-    for (name, bucket) in &config.buckets {
-        let Some(bucket) = bucket.local() else { continue };
-        let place = facts::place(&bucket.path);
+    for name in config.buckets.keys() {
         let role = roles.get(name).copied().unwrap_or_default();
-        if facts::is_watched(&place) {
-            watched.push(bucket.path.clone());
+        let Some((seen, finding)) = look(config, name, role, user) else {
+            continue;
+        };
+        if facts::is_watched(&seen.place) {
+            watched.push(seen.place.path.clone());
         }
-        let known = if place.trouble.is_none() && place.readable {
-            recognise(config, name, &bucket.path)
-        } else {
-            Known::Untold
-        };
-        let seen = SeenBucket {
-            place,
-            known,
-            poll: bucket.poll,
-            role,
-        };
-        findings.push(places::bucket(name, &seen, user, config.workers.min_free));
+        findings.push(finding);
     }
     match facts::patiently(move || facts::directories(&watched)) {
         Some(needs) => findings.extend(machine::inotify(facts::inotify(), needs)),
@@ -239,6 +238,35 @@ fn buckets(config: &Config, rules: &[Rule], user: &str) -> Vec<Finding> {
         )),
     }
     findings
+}
+
+/// Looks at the directory of a bucket, and says how it stands; none where it is none.
+pub fn look(config: &Config, name: &BucketName, role: Role, user: &str) -> Option<(SeenBucket, Finding)> {
+    let bucket = config.buckets.get(name)?.local()?;
+    let place = facts::place(&bucket.path);
+    let known = if place.trouble.is_none() && place.readable {
+        recognise(config, name, &bucket.path)
+    } else {
+        Known::Untold
+    };
+    let seen = SeenBucket {
+        place,
+        known,
+        poll: bucket.poll,
+        role,
+    };
+    let finding = places::bucket(name, &seen, user, config.workers.min_free);
+    Some((seen, finding))
+}
+
+/// What rules do with each bucket.
+pub fn roles_of(rules: &[Rule]) -> BTreeMap<BucketName, Role> {
+    places::roles(rules.iter())
+}
+
+/// The name of whoever asks.
+pub fn user_name() -> String {
+    facts::user().name
 }
 
 /// Whether a bucket is the one that it was.

@@ -30,6 +30,24 @@ impl Role {
     pub fn writes(self) -> bool {
         self.output || self.takes
     }
+
+    /// For people.
+    pub fn words(self) -> String {
+        let mut words = Vec::new();
+        if self.watched {
+            words.push("rules watch it");
+        }
+        if self.takes {
+            words.push("they move or delete its sources");
+        }
+        if self.output {
+            words.push("results go there");
+        }
+        match words.as_slice() {
+            [] => "no rule uses it".to_owned(),
+            some => some.join(", "),
+        }
+    }
 }
 
 /// What rules do with each bucket.

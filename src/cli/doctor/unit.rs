@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::network::Network;
 use super::places::Role;
 use crate::object::BucketName;
 use crate::rule::access::{AccessSpec, Principal};
@@ -32,6 +33,12 @@ pub struct Needs {
     pub state: PathBuf,
     /// Buckets with their directories and what rules do with them.
     pub buckets: Vec<(BucketName, PathBuf, Role)>,
+    /// Which network the daemon needs.
+    pub network: Network,
+    /// Whether buckets over a network name no profile for their credentials.
+    pub credentials: bool,
+    /// Files of certificates.
+    pub certificates: Vec<PathBuf>,
     /// What rules say of who owns results.
     pub access: Vec<AccessSpec>,
     /// Whether there are broken rule files, of which nothing is known.
@@ -49,6 +56,11 @@ pub fn drop_in(needs: &Needs) -> String {
         unit.path(&format!("bucket {name}"), "RequiresMountsFor", "", path);
     }
     unit.path("the state directory", "RequiresMountsFor", "", &needs.state);
+    if needs.network == Network::Any {
+        unit.note("Buckets are reached over the network.");
+        unit.line("Wants=network-online.target");
+        unit.line("After=network-online.target");
+    }
 
     if needs.config != Path::new(CONFIG) {
         let mut value = std::ffi::OsString::from("REELMILL_CONFIG=");
@@ -74,12 +86,39 @@ pub fn drop_in(needs: &Needs) -> String {
         };
         open(&mut service, &mut hidden, &what, path, role.writes());
     }
+    for path in needs.certificates.iter().filter(|path| is_hidden(path)) {
+        hidden.see(&mut service, "certificates", path, false);
+    }
     if hidden.homes {
         service.note("Homes stay hidden, but for the directories above.");
         service.line("ProtectHome=tmpfs");
     }
+    network(&mut service, needs);
     ownership(&mut service, &needs.access);
     format!("[Unit]\n{}\n[Service]\n{}", unit.0, service.0)
+}
+
+/// What it takes to reach others. Workers have no network in any case.
+fn network(service: &mut Lines, needs: &Needs) {
+    if needs.network == Network::None {
+        return;
+    }
+    service.note("Buckets or events over a network. The daemon's alone: its jail lets no worker make a socket.");
+    service.line("PrivateNetwork=no");
+    service.line("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6");
+    if needs.network == Network::Here {
+        service.note("All of it is on this machine.");
+        service.line("IPAddressAllow=localhost");
+    } else {
+        service.line("IPAddressDeny=");
+    }
+    if needs.credentials {
+        service.note(
+            "AWS_ACCESS_KEY_ID=... and AWS_SECRET_ACCESS_KEY=..., for root alone to read; with a role or a `profile`",
+        );
+        service.note("it need not be there.");
+        service.line("EnvironmentFile=-/etc/reelmill/credentials.env");
+    }
 }
 
 fn open(service: &mut Lines, hidden: &mut Hidden, what: &str, path: &Path, writes: bool) {
@@ -215,8 +254,7 @@ mod tests {
                 .iter()
                 .map(|(name, path, role)| (name.parse().unwrap(), path.into(), *role))
                 .collect(),
-            access: Vec::new(),
-            broken: false,
+            ..Needs::default()
         }
     }
 
@@ -292,6 +330,20 @@ mod tests {
         # Homes stay hidden, but for the directories above.
         ProtectHome=tmpfs
         "#);
+    }
+
+    #[test]
+    fn a_network_is_opened_only_where_something_is_reached_over_it() {
+        let mut needs = needs(&[("inbox", "/srv/in", SOURCE)]);
+        assert!(!drop_in(&needs).contains("Network"));
+        needs.network = Network::Here;
+        let text = drop_in(&needs);
+        assert!(text.contains("\nIPAddressAllow=localhost\n"), "{text}");
+        assert!(!text.contains("network-online"), "{text}");
+        needs.network = Network::Any;
+        needs.credentials = true;
+        needs.certificates = vec!["/home/ann/ca.pem".into(), "/etc/ssl/own.pem".into()];
+        insta::assert_snapshot!(drop_in(&needs));
     }
 
     #[test]

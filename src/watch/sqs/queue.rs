@@ -8,7 +8,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -90,6 +90,30 @@ impl SqsQueue {
             client: Client::from_conf(settings.build()),
             url: config.queue.clone(),
         }
+    }
+
+    /// What the queue says of itself.
+    pub(super) async fn attributes(&self) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = request
+            .attribute_names(QueueAttributeName::All)
+            .send()
+            .await
+            .map_err(|error| self.error(&error, "sqs:GetQueueAttributes"))?;
+        Ok(answer.attributes.unwrap_or_default())
+    }
+
+    /// Whether messages may be received: one that comes just now is there for others at once.
+    pub(super) async fn may_receive(&self) -> Result<(), QueueError> {
+        let request = self.client.receive_message().queue_url(&self.url);
+        let asked = request
+            .max_number_of_messages(1)
+            .wait_time_seconds(0)
+            .visibility_timeout(0);
+        let answer = asked.send().await;
+        answer
+            .map(|_| ())
+            .map_err(|error| self.error(&error, "sqs:ReceiveMessage"))
     }
 
     fn error<E>(&self, error: &SdkError<E>, permission: &str) -> QueueError
