@@ -7,6 +7,7 @@ pub mod backup;
 pub mod buckets;
 pub mod explain;
 pub mod holding;
+pub mod quarantine;
 pub mod queue;
 mod requests;
 pub mod status;

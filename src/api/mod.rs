@@ -19,6 +19,7 @@ pub use socket::listen;
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/v1/status", get(routes::status))
+        .route("/v1/quarantine", get(routes::quarantine))
         .route("/v1/jobs", get(routes::jobs))
         .route("/v1/jobs/{id}", get(routes::job))
         .route("/v1/jobs/{id}/retry", post(routes::retry))

@@ -63,6 +63,11 @@ pub async fn status(State(app): State<App>) -> Result<Response, Refusal> {
     Ok(Json(app.status().await?).into_response())
 }
 
+/// `GET /v1/quarantine`
+pub async fn quarantine(State(app): State<App>) -> Result<Response, Refusal> {
+    Ok(Json(app.quarantine().await?).into_response())
+}
+
 /// The question of `GET /v1/jobs`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

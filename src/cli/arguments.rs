@@ -77,6 +77,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<PresetsCommand>,
     },
+    /// Show messages about objects that nobody understood
+    Quarantine,
     /// List what of GStreamer workers load: nothing else exists for media
     Codecs,
     /// List jobs, show one, repeat or cancel one

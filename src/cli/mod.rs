@@ -20,6 +20,7 @@ mod manual;
 mod output;
 mod presets;
 mod progress;
+mod quarantine;
 mod queue;
 pub mod report;
 mod rules;
@@ -89,6 +90,7 @@ fn carry_out(arguments: &Arguments) -> Result<ExitCode, Trouble> {
         Command::Doctor { unit: true } => doctor::print_unit(config, json),
         Command::Doctor { unit: false } => Ok(doctor::doctor(config, json)),
         Command::Status => status::status(config, json),
+        Command::Quarantine => quarantine::quarantine(config, json),
         Command::Try { rule, file, out } => trying::try_rule(config, rule, file, out.as_deref(), json),
         Command::Explain { bucket, key } => explain::explain(config, bucket, key.as_deref(), json),
         Command::Rules { command } => rules::rules(config, command.as_ref(), json),
