@@ -66,6 +66,8 @@ const COMMANDS: &[(&str, How)] = &[
         Run(&[(&["rules", "enable", "sound"], "enabled")]),
     ),
     ("reelmill rules", Run(&[(&["rules"], "archive")])),
+    ("reelmill quarantine", Run(&[(&["quarantine"], "was understood")])),
+    ("reelmill check --online", Run(&[(&["check", "--online"], "inbox")])),
     ("reelmill codecs", Run(&[(&["codecs"], "isomp4")])),
     ("reelmill doctor", Run(&[(&["doctor"], "reads ")])),
     ("reelmill doctor --unit", Run(&[(&["doctor", "--unit"], "[Service]")])),
@@ -477,7 +479,7 @@ fn logs_json() {
 fn completed(block: &str) -> (&'static str, String) {
     let table: toml::Table = block.parse().unwrap_or_else(|error| panic!("{error}\n{block}"));
     let has = |key: &str| table.contains_key(key);
-    if ["state", "bucket", "workers", "history"].into_iter().any(has) {
+    if ["state", "bucket", "workers", "history", "http"].into_iter().any(has) {
         let bucket = if has("bucket") {
             ""
         } else {
@@ -514,6 +516,11 @@ fn every_piece_of_toml_is_right() {
             .replace("\"www-data\"", "\"root\"")
             .replace("\"media\"", "\"root\"");
         fs::write(house.path(path), &text).unwrap();
+        fs::write(
+            house.path("uploads.secret"),
+            "a secret that nobody guesses".replace(' ', "-"),
+        )
+        .unwrap();
         let check = house.reelmill(&["check"]);
         let said = format!("{}{}", self::text(&check.stdout), self::text(&check.stderr));
         assert!(
