@@ -167,12 +167,10 @@ fn a_missing_notification_is_named_and_the_command_adds_it() {
     let bare = commands.last().unwrap().as_str().unwrap();
     assert!(bare.contains("arn:aws:sqs:us-east-1:123456789012:uploads"), "{bare}");
     // What the command would send.
-    let set = format!(
-        "<NotificationConfiguration><QueueConfiguration><Id>reelmill-uploads</Id>\
+    let set = "<NotificationConfiguration><QueueConfiguration><Id>reelmill-uploads</Id>\
          <Queue>arn:aws:sqs:us-east-1:123456789012:uploads</Queue><Event>s3:ObjectCreated:*</Event>\
          <Filter><S3Key><FilterRule><Name>prefix</Name><Value>in/</Value></FilterRule></S3Key></Filter>\
-         </QueueConfiguration></NotificationConfiguration>"
-    );
+         </QueueConfiguration></NotificationConfiguration>";
     let (status, said) = moto.request("PUT", &format!("/{up}?notification"), &[], set.as_bytes());
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&said));
     let (code, answer) = asked(&house);

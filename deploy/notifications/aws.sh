@@ -60,9 +60,12 @@ aws_() {
     --output json "$@"
 }
 
-# What changes something: printed, and left out in a dry run.
+# What changes something: printed with the files that it names, and left out in a dry run.
 change() {
   echo "+ aws $*" >&2
+  for word in "$@"; do
+    case "$word" in file://*) sed 's/^/    /' "${word#file://}" >&2; echo >&2 ;; esac
+  done
   if [ -z "$dry" ]; then aws_ "$@"; fi
 }
 
@@ -100,6 +103,8 @@ trap 'rm -rf "$work"' EXIT INT TERM
 dead_url=$(queue_url "$queue-dead" MessageRetentionPeriod=1209600)
 url=$(queue_url "$queue" ReceiveMessageWaitTimeSeconds=20,VisibilityTimeout=60,MessageRetentionPeriod=1209600)
 if [ -z "$url" ] || [ -z "$dead_url" ]; then
+  # Why, `aws` has said.
+  [ -n "$dry" ] || exit 1
   echo "A dry run ends here: what comes next needs the queues. It would set the queue's RedrivePolicy and Policy, and add the" >&2
   echo "notification \"$id\" to those of the bucket." >&2
   exit 0
@@ -172,9 +177,6 @@ known["QueueConfigurations"] = [route for route in queues if route.get("Id") != 
 json.dump(known, open(after, "w"), indent=2)
 EOF
 then
-  echo "the bucket's notifications will be:" >&2
-  cat "$work/after.json" >&2
-  echo >&2
   change s3api put-bucket-notification-configuration --bucket "$bucket" \
     --notification-configuration "file://$work/after.json"
 fi

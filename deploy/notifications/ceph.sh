@@ -92,6 +92,8 @@ json.dump(attributes, open(out, "w"))
 EOF
 arn=$(change sns create-topic --name "$topic" --attributes "file://$work/attributes.json" |
   python3 -c 'import json, sys; text = sys.stdin.read(); print(json.loads(text)["TopicArn"] if text.strip() else "")')
+# Why, `aws` has said.
+[ -n "$arn" ] || [ -n "$dry" ] || exit 1
 arn=${arn:-arn:aws:sns:$zonegroup::$topic}
 
 # The call replaces all notifications of the bucket, so those that are there are written again.

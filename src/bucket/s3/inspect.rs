@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::ProvideCredentials;
-use aws_sdk_s3::types::{Event, NotificationConfigurationFilter};
+use aws_sdk_s3::types::{Event, FilterRuleName, NotificationConfigurationFilter, S3KeyFilter};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
@@ -119,12 +119,12 @@ fn says_none(answer: &HttpResponse) -> bool {
 fn route(arn: &str, events: &[Event], filter: Option<&NotificationConfigurationFilter>) -> Route {
     let rules = filter
         .and_then(NotificationConfigurationFilter::key)
-        .map(|key| key.filter_rules())
+        .map(S3KeyFilter::filter_rules)
         .unwrap_or_default();
     // Servers spell the names of rules as they like.
     let rule = |wanted: &str| {
         let found = rules.iter().find(|rule| {
-            let name = rule.name().map(aws_sdk_s3::types::FilterRuleName::as_str);
+            let name = rule.name().map(FilterRuleName::as_str);
             name.is_some_and(|name| name.eq_ignore_ascii_case(wanted))
         });
         found.and_then(|rule| rule.value()).unwrap_or_default().to_owned()

@@ -193,7 +193,6 @@ mod tests {
                 time: "2026-11-21T12:00:00Z".parse().ok(),
             },
             now: "2026-11-21T12:00:02Z".parse().ok(),
-            ..Seen::default()
         }
     }
 

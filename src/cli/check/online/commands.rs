@@ -40,17 +40,18 @@ impl Setup<'_> {
         format!("http://{host}:{}/hooks/{}", http.port(), self.bucket)
     }
 
+    /// The prefix, where there is one.
+    fn filter(&self) -> Option<&str> {
+        Some(self.prefix).filter(|prefix| !prefix.is_empty())
+    }
+
     /// `aws`, to the right server.
     fn cli(&self, endpoint: Option<&str>, region: &str) -> String {
-        let mut words = "aws".to_owned();
-        if let Some(profile) = &self.config.profile {
-            words.push_str(&format!(" --profile {}", quoted(profile)));
-        }
-        if let Some(endpoint) = endpoint {
-            words.push_str(&format!(" --endpoint-url {}", quoted(endpoint)));
-        }
-        words.push_str(&format!(" --region {}", quoted(region)));
-        words
+        let mut words = vec!["aws".to_owned()];
+        words.extend(option("--profile", self.config.profile.as_deref()));
+        words.extend(option("--endpoint-url", endpoint));
+        words.extend(option("--region", Some(region)));
+        words.join(" ")
     }
 }
 
@@ -58,22 +59,18 @@ impl Setup<'_> {
 pub fn aws(setup: &Setup<'_>, queue: &str) -> String {
     let config = setup.config;
     let name = queue.rsplit(':').next().unwrap_or(queue);
-    let mut words = format!(
-        "deploy/notifications/aws.sh --bucket {} --queue {} --region {}",
-        quoted(&config.s3),
-        quoted(name),
-        quoted(setup.region)
-    );
-    if let Some(profile) = &config.profile {
-        words.push_str(&format!(" --profile {}", quoted(profile)));
+    let mut words = vec!["deploy/notifications/aws.sh".to_owned()];
+    for (name, value) in [
+        ("--bucket", Some(config.s3.as_str())),
+        ("--queue", Some(name)),
+        ("--region", Some(setup.region)),
+        ("--profile", config.profile.as_deref()),
+        ("--endpoint-url", config.endpoint.as_deref()),
+        ("--prefix", setup.filter()),
+    ] {
+        words.extend(option(name, value));
     }
-    if let Some(endpoint) = &config.endpoint {
-        words.push_str(&format!(" --endpoint-url {}", quoted(endpoint)));
-    }
-    if !setup.prefix.is_empty() {
-        words.push_str(&format!(" --prefix {}", quoted(setup.prefix)));
-    }
-    words
+    words.join(" ")
 }
 
 /// The bare call: it replaces every notification that is there.
@@ -98,8 +95,8 @@ fn route(kind: &str, arn: &str, setup: &Setup<'_>) -> serde_json::Value {
         kind: arn,
         "Events": ["s3:ObjectCreated:*"],
     });
-    if !setup.prefix.is_empty() {
-        route["Filter"] = json!({ "Key": { "FilterRules": [{ "Name": "prefix", "Value": setup.prefix }] } });
+    if let Some(prefix) = setup.filter() {
+        route["Filter"] = json!({ "Key": { "FilterRules": [{ "Name": "prefix", "Value": prefix }] } });
     }
     route
 }
@@ -108,17 +105,17 @@ fn route(kind: &str, arn: &str, setup: &Setup<'_>) -> serde_json::Value {
 pub fn minio(setup: &Setup<'_>, url: &str) -> Vec<String> {
     let target = target(setup.bucket);
     let bucket = quoted(&format!("ALIAS/{}", setup.config.s3));
-    let mut event = format!("mc event add {bucket} arn:minio:sqs::{target}:webhook --event put --ignore-existing");
-    if !setup.prefix.is_empty() {
-        event.push_str(&format!(" --prefix {}", quoted(setup.prefix)));
-    }
+    let mut event = vec![format!(
+        "mc event add {bucket} arn:minio:sqs::{target}:webhook --event put --ignore-existing"
+    )];
+    event.extend(option("--prefix", setup.filter()));
     vec![
         format!(
             "mc admin config set ALIAS notify_webhook:{target} endpoint={} auth_token=\"$(cat SECRET-FILE)\"",
             quoted(url)
         ),
         "mc admin service restart ALIAS".to_owned(),
-        event,
+        event.join(" "),
     ]
 }
 
@@ -140,6 +137,11 @@ pub fn ceph(setup: &Setup<'_>, url: &str) -> Vec<String> {
     let arn = format!("arn:aws:sns:default::{topic}");
     let whole = json!({ "TopicConfigurations": [route("TopicArn", &arn, setup)] });
     vec![create, put(setup, &whole)]
+}
+
+/// An option, where it has a value.
+fn option(name: &str, value: Option<&str>) -> Option<String> {
+    value.map(|value| format!("{name} {}", quoted(value)))
 }
 
 /// A word as a shell takes it.

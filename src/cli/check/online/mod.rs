@@ -10,7 +10,7 @@ mod stream;
 mod told;
 mod tried;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ async fn all(config: &Config, rules: &[Rule], scratch: &Path) -> Result<Vec<Repo
         .map_err(|error| Trouble::io("cannot hear of interrupts", &error, Code::Internal))?;
     let stop = CancellationToken::new();
     let mut foot = Live::on_stderr();
-    let mut waiting: BTreeMap<BucketName, ()> = config.buckets.keys().map(|name| (name.clone(), ())).collect();
+    let mut waiting: BTreeSet<BucketName> = config.buckets.keys().cloned().collect();
     let mut asked: JoinSet<Report> = JoinSet::new();
     let roles = roles_of(rules);
     for (name, bucket) in &config.buckets {
@@ -114,7 +114,7 @@ async fn all(config: &Config, rules: &[Rule], scratch: &Path) -> Result<Vec<Repo
     let mut reports = Vec::new();
     while !asked.is_empty() {
         if let Some(foot) = &mut foot {
-            let names: Vec<&str> = waiting.keys().map(BucketName::as_str).collect();
+            let names: Vec<&str> = waiting.iter().map(BucketName::as_str).collect();
             let size = foot.size();
             let line = crate::cli::terminal::cut_end(&format!("asking {}", names.join(", ")), size.0.saturating_sub(1));
             foot.draw(&[], &[line], size).ok();
@@ -260,8 +260,11 @@ pub fn show(reports: &[Report]) {
         if !not_needed.is_empty() {
             output::print_wrapped("  not needed by any rule: ", &not_needed.join(", "));
         }
-        let lacks_permission = of(report, State::Failed).any(|one| one.code == Some(Code::Permission));
-        if lacks_permission && !report.location.starts_with('/') {
+        let lacks_permission = of(report, State::Failed).any(|one| {
+            let says = one.says.as_deref().unwrap_or_default();
+            says.contains("credentials need")
+        });
+        if lacks_permission {
             output::print_wrapped("  ", "deploy/iam/ has policies with the least that is needed.");
         }
     }

@@ -30,6 +30,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_
 
 /// What rules need of a bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a permission of its own")]
 pub struct Needs {
     /// Sources are read, or outputs looked at.
     pub get: bool,
@@ -224,18 +225,6 @@ impl Trial<'_> {
         Some(key)
     }
 
-    fn object(&self, key: &ObjectKey, stored: &StoredSpec) -> NewObject {
-        NewObject {
-            key: key.clone(),
-            content_type: "text/plain".to_owned(),
-            metadata: BTreeMap::new(),
-            tags: stored.tags.clone(),
-            storage_class: stored.storage_class.clone(),
-            acl: stored.acl.clone(),
-            cache_control: stored.cache_control.clone(),
-        }
-    }
-
     fn content(&self) -> Stretch {
         Stretch {
             path: self.file.clone(),
@@ -245,7 +234,7 @@ impl Trial<'_> {
     }
 
     async fn write(&self, key: &ObjectKey, stored: &StoredSpec) -> Result<(), BucketError> {
-        let object = self.object(key, stored);
+        let object = object(key, stored);
         let written = self.remote.put(&object, &self.content(), &Condition::Always).await;
         if matches!(written, Err(BucketError::Permanent { .. })) {
             self.forget(key);
@@ -297,19 +286,18 @@ impl Trial<'_> {
             self.remote.read(&key, &head.identity, 0, length).await
         };
         match asked.await {
-            Ok(_) => self.say(Tried::ok("get")),
             Err(BucketError::NotFound(_)) if !is_there => {
                 self.say(Tried::good("get", "nothing is there to read; looking is permitted"));
             }
-            // It went or was replaced just now, which says as much.
-            Err(BucketError::NotFound(_) | BucketError::Changed(_)) => self.say(Tried::ok("get")),
+            // It may have gone or been replaced just now, which says as much.
+            Ok(_) | Err(BucketError::NotFound(_) | BucketError::Changed(_)) => self.say(Tried::ok("get")),
             Err(error) => self.say(Tried::refused("get", self.bucket, &error)),
         }
     }
 
     async fn parts(&self) {
         let Some(key) = self.key("-parts") else { return };
-        let object = self.object(&key, &StoredSpec::default());
+        let object = object(&key, &StoredSpec::default());
         let completed = async {
             let upload = self.begin(&object).await?;
             let parts = [self.remote.upload_part(&key, &upload, 1, &self.content()).await?];
@@ -418,6 +406,18 @@ impl Trial<'_> {
             self.remove(&key).await.ok();
         }
         tokio::fs::remove_file(&self.file).await.ok();
+    }
+}
+
+fn object(key: &ObjectKey, stored: &StoredSpec) -> NewObject {
+    NewObject {
+        key: key.clone(),
+        content_type: "text/plain".to_owned(),
+        metadata: BTreeMap::new(),
+        tags: stored.tags.clone(),
+        storage_class: stored.storage_class.clone(),
+        acl: stored.acl.clone(),
+        cache_control: stored.cache_control.clone(),
     }
 }
 

@@ -308,9 +308,12 @@ fn arn_of(url: &str) -> Option<String> {
     let (host, path) = rest.split_once('/')?;
     let region = host.split('.').next()?;
     let (account, name) = path.trim_end_matches('/').split_once('/')?;
-    let part = if host.ends_with(".cn") { "aws-cn" } else { "aws" };
-    host.contains(".amazonaws.com")
-        .then(|| format!("arn:{part}:sqs:{region}:{account}:{name}"))
+    let part = match host.split_once(".amazonaws.com")?.1 {
+        "" => "aws",
+        ".cn" => "aws-cn",
+        _ => return None,
+    };
+    Some(format!("arn:{part}:sqs:{region}:{account}:{name}"))
 }
 
 #[cfg(test)]
