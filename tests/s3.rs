@@ -409,3 +409,124 @@ fn an_object_that_is_replaced_while_it_is_read_is_worked_on_anew() {
     assert!(proxy.bytes() < 20 << 20, "the first version was not read to its end");
     assert!(far.get(&results, "out/a_keep.bin") == noise(2, 1 << 20));
 }
+
+#[test]
+fn results_wait_for_their_server_and_are_not_made_twice() {
+    let moto = Moto::shared();
+    let (uploads, results) = buckets(moto);
+    let far = Far::at(&moto.endpoint());
+    let proxy = Proxy::before(&address(moto));
+    let mut house = house(
+        &config(&proxy.url(), &uploads, &results, "sweep = \"1s\""),
+        &[("web", RULE)],
+    );
+    house.start();
+    // What the server heeds is asked before the first result.
+    far.put_file(&uploads, "in/first.mp4", &film());
+    house.wait_for_jobs(1);
+    proxy.plan("PUT", &results, 100_000, Fault::Cut);
+    far.put_file(&uploads, "in/a.mp4", &film());
+    let waiting = |house: &House| {
+        let jobs = house.jobs();
+        let job = jobs.iter().find(|job| job["key"] == "in/a.mp4")?;
+        let reason = job["reason"].as_str().unwrap_or_default().to_owned();
+        (job["state"] == "queued" && reason.contains("waits")).then_some(())
+    };
+    house.wait_until("the job waits for the server of its results", || waiting(&house));
+    assert!(!far.keys(&results).iter().any(|key| key.contains("out/a_")));
+    // Nor does a daemon that is started again make them anew.
+    house.stop();
+    house.start();
+    let runs = |house: &House| house.log().matches("job started").count();
+    proxy.mend();
+    house.wait_until("the job is done", || {
+        let jobs = house.jobs_in("succeeded");
+        (jobs.len() == 2).then_some(())
+    });
+    assert_eq!(
+        house.log().matches("publishing finished that had been cut off").count(),
+        2,
+        "{}",
+        house.log()
+    );
+    assert!(runs(&house) >= 3, "{}", house.log());
+    assert_eq!(
+        far.keys(&results).iter().filter(|key| key.contains("out/a_")).count(),
+        3
+    );
+    assert_no_scratch(&house);
+}
+
+#[test]
+fn sources_are_deleted_or_moved_after_success_and_newer_ones_stay() {
+    let moto = Moto::shared();
+    let (uploads, results) = buckets(moto);
+    let far = Far::at(&moto.endpoint());
+    let moving = format!("after_success = \"move:done/\"\n{COPY}");
+    let mut house = house(
+        &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
+        &[("copy", &moving)],
+    );
+    house.start();
+    let put = |key: &str, bytes: Vec<u8>| {
+        let put = far
+            .client()
+            .put_object()
+            .bucket(&uploads)
+            .key(key)
+            .metadata("from", "camera 1");
+        far.wait(put.body(bytes.into()).send()).unwrap();
+    };
+    put("in/a/x.bin", noise(1, 1000));
+    far.put(&uploads, "done/taken.bin", b"mine".to_vec());
+    put("in/taken.bin", noise(2, 1000));
+    house.wait_until("the sources are moved", || {
+        (far.keys(&uploads) == ["done/a/x.bin", "done/taken.bin", "done/taken_2.bin"]).then_some(())
+    });
+    assert!(far.get(&uploads, "done/a/x.bin") == noise(1, 1000));
+    assert_eq!(far.metadata(&uploads, "done/a/x.bin")["from"], "camera 1");
+    assert_eq!(far.get(&uploads, "done/taken.bin"), b"mine");
+    house.write_rule("copy", &moving.replace("move:done/", "delete"));
+    std::thread::sleep(Duration::from_secs(2));
+    put("in/b.bin", noise(3, 1000));
+    house.wait_until("the source is deleted", || {
+        (!far.keys(&uploads).contains(&"in/b.bin".to_owned())).then_some(())
+    });
+    assert!(far.get(&results, "out/b_keep.bin") == noise(3, 1000));
+    assert_eq!(house.jobs_in("succeeded").len(), 3);
+}
+
+#[test]
+fn a_source_is_fetched_whole_where_a_rule_says_so_and_a_bad_one_leaves_a_note_where_it_is_asked_for() {
+    let moto = Moto::shared();
+    let (uploads, results) = buckets(moto);
+    let far = Far::at(&moto.endpoint());
+    let whole = RULE.replace(
+        "enabled = true",
+        "enabled = true\ninput = \"download\"\non_failure = \"note\"",
+    );
+    let mut house = house(
+        &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
+        &[("web", &whole)],
+    );
+    house.start();
+    far.put_file(&uploads, "in/a.mp4", &film());
+    far.put(&uploads, "in/bad.mp4", noise(1, 100_000));
+    house.wait_for_jobs(2);
+    house.wait_until("the note is there", || {
+        far.keys(&results)
+            .contains(&"out/bad.mp4.failed.txt".to_owned())
+            .then_some(())
+    });
+    let note = String::from_utf8(far.get(&results, "out/bad.mp4.failed.txt")).unwrap();
+    assert!(note.contains("uploads/in/bad.mp4"), "{note}");
+    let copy = house.path("copy.mp4");
+    fs::write(&copy, far.get(&results, "out/a_small.mp4")).unwrap();
+    assert_plays(&copy);
+    // The next success takes the note away.
+    far.put_file(&uploads, "in/bad.mp4", &film());
+    house.wait_until("the note is gone", || {
+        (!far.keys(&results).contains(&"out/bad.mp4.failed.txt".to_owned())).then_some(())
+    });
+    assert_no_scratch(&house);
+}

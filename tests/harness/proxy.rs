@@ -93,6 +93,11 @@ impl Proxy {
         });
     }
 
+    /// Nothing that was planned happens any more.
+    pub fn mend(&self) {
+        self.inside.plans.lock().unwrap().clear();
+    }
+
     /// Requests whose first line holds `part` go to another server.
     pub fn route(&self, part: &str, server: &str) {
         self.inside

@@ -33,6 +33,8 @@ use crate::store::{PublishItem, PublishList, PublishRefused, StoreError};
 
 /// How often placing is tried before the list is given up, with a pause that doubles from a quarter of a second.
 const PLACE_ATTEMPTS: u32 = 6;
+/// The same for a server that does not answer: each attempt has asked several times.
+const FAR_ATTEMPTS: u32 = 2;
 
 /// A verified file that waits for its name.
 #[derive(Debug, Clone)]
@@ -212,7 +214,7 @@ async fn commit(
             Ok(()) => break,
             Err(error) => {
                 let waits = error.waits() && lease.is_some();
-                if waits && (attempt >= PLACE_ATTEMPTS || mill.stopping.is_cancelled()) {
+                if waits && (attempt >= FAR_ATTEMPTS || mill.stopping.is_cancelled()) {
                     // The list stays: whoever takes the job up next goes on with it.
                     return Err(Trouble::Waits(Failure::new(ErrorKind::Offline, error.to_string())));
                 }

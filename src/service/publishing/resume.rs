@@ -1,14 +1,16 @@
 //! Finishes publish lists that were begun and cut off: by a crash, or by a server that did not answer.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::mill::Mill;
 use super::super::runner::rule_of;
 use super::far::Far;
-use super::{Gate, abandon, carry_out, finish_with, scratch_path, success, upload};
+use super::{Gate, abandon, blocking, carry_out, finish_with, scratch_path, success, upload};
 use crate::job::state::Event;
 use crate::job::{Job, LeaseNumber};
+use crate::publish::Scratch;
 use crate::rule::stored::StoredSpec;
 use crate::store::{PublishList, StoreError};
 
@@ -63,6 +65,11 @@ pub async fn resume(mill: &Arc<Mill>, job: Job, lease: LeaseNumber) -> Result<Re
     let mut job = job;
     let mut lists = mill.store.pending_publishes().await?;
     lists.retain(|list| list.job == job.id);
+    let scratch: BTreeSet<PathBuf> = lists
+        .iter()
+        .flat_map(|list| &list.items)
+        .filter_map(|item| Some(scratch_path(&item.scratch).parent()?.to_owned()))
+        .collect();
     for mut list in lists {
         let gate = Gate { mill, job: &job, lease };
         let stored = stored(mill, &job).await;
@@ -88,6 +95,8 @@ pub async fn resume(mill: &Arc<Mill>, job: Job, lease: LeaseNumber) -> Result<Re
             }
         }
     }
+    // What else the run left there is worth nothing.
+    blocking(move || scratch.into_iter().for_each(|path| Scratch { path }.remove())).await;
     Ok(Resumed::Done(Box::new(job)))
 }
 
