@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 pub mod aws;
+pub mod ceph;
 pub mod far;
 pub mod listen;
 pub mod moto;
