@@ -16,6 +16,9 @@ REELMILL_DEB_PACKAGES="dpkg-dev"
 # For the long tests: real camera footage.
 REELMILL_FOOTAGE_PACKAGES="opencv-doc"
 
+# For them, too: a real server that speaks S3, with all that it is made of.
+REELMILL_CEPH_PACKAGES="radosgw ceph-mon ceph-osd ceph-mgr ceph-common"
+
 # Installs those of the named packages that are missing, and says which.
 install_packages() {
   if ! command -v dpkg-query >/dev/null 2>&1; then

@@ -20,7 +20,7 @@ case "${1:-}" in
 esac
 
 if [ -n "$all" ]; then
-  install_packages $REELMILL_PACKAGES $REELMILL_TEST_PACKAGES $REELMILL_FOOTAGE_PACKAGES
+  install_packages $REELMILL_PACKAGES $REELMILL_TEST_PACKAGES $REELMILL_FOOTAGE_PACKAGES $REELMILL_CEPH_PACKAGES
   export REELMILL_TESTS=all
   echo "==> Testing, the long tests too"
 else

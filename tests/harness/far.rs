@@ -9,6 +9,7 @@ use std::path::Path;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::House;
 
@@ -62,6 +63,26 @@ impl Far {
         let body = ByteStream::from(bytes);
         self.wait(self.client.put_object().bucket(bucket).key(key).body(body).send())
             .unwrap();
+    }
+
+    /// Puts an object in the parts of an upload.
+    pub fn put_in_parts(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        self.wait(async {
+            let begun = self.client.create_multipart_upload().bucket(bucket).key(key).send();
+            let begun = begun.await.unwrap();
+            let id = begun.upload_id().unwrap();
+            let mut parts = CompletedMultipartUpload::builder();
+            for (number, part) in (1..).zip(bytes.chunks(5 << 20)) {
+                let body = ByteStream::from(part.to_vec());
+                let sent = self.client.upload_part().bucket(bucket).key(key).upload_id(id);
+                let sent = sent.part_number(number).body(body).send().await.unwrap();
+                let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
+                parts = parts.parts(part.build());
+            }
+            let whole = self.client.complete_multipart_upload().bucket(bucket).key(key);
+            let whole = whole.upload_id(id).multipart_upload(parts.build()).send();
+            whole.await.unwrap();
+        });
     }
 
     pub fn put_file(&self, bucket: &str, key: &str, file: &Path) {

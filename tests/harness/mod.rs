@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub mod aws;
+pub mod ceph;
 pub mod far;
+pub mod listen;
 pub mod moto;
+pub mod post;
 pub mod proxy;
 
 use std::fs;

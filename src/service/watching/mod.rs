@@ -116,4 +116,6 @@ fn wanted_of(mill: &Mill, bucket: &BucketName, number: u64) -> Wanted {
 }
 
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod tests;
