@@ -62,7 +62,7 @@ fn place(name: &str, more: &str, rules: &[(&str, &str)], end: &str) -> (Far, Str
 /// Bytes that look like nothing, other ones for each number.
 fn noise(number: u8, length: usize) -> Vec<u8> {
     (0..length)
-        .map(|at| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8 ^ number)
+        .map(|at| u8::try_from((at.wrapping_mul(0x9e37_79b9) >> 13) & 0xff).unwrap() ^ number)
         .collect()
 }
 
