@@ -72,7 +72,7 @@ impl Proxy {
                 }
                 let shared = shared.clone();
                 std::thread::spawn(move || {
-                    let _ = serve(&shared, client);
+                    let _ = serve(&shared, &client);
                 });
             }
         });
@@ -137,7 +137,7 @@ impl Drop for Proxy {
 }
 
 /// One request, one answer, and the end of the connection.
-fn serve(inside: &Inside, client: TcpStream) -> io::Result<()> {
+fn serve(inside: &Inside, client: &TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
     if inside.away.load(Ordering::SeqCst) {
         return client.shutdown(Shutdown::Both);
@@ -155,7 +155,7 @@ fn serve(inside: &Inside, client: TcpStream) -> io::Result<()> {
     let mut writer = client.try_clone()?;
     if head
         .iter()
-        .any(|line| line.to_ascii_lowercase() == "expect: 100-continue")
+        .any(|line| line.eq_ignore_ascii_case("expect: 100-continue"))
     {
         writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
