@@ -8,11 +8,9 @@ mod harness;
 use std::time::Duration;
 
 use harness::ceph::{Ceph, is_wanted};
-use harness::far::{Far, config, house};
+use harness::far::{Far, config, hard_names, house, noise};
 use harness::post::free_port;
-use harness::{House, assert_plays, film};
-
-const SECRET: &str = "0123456789abcdef0123";
+use harness::{House, SECRET, assert_plays, film};
 
 const RULE: &str = r#"
 enabled = true
@@ -59,13 +57,6 @@ fn place(name: &str, more: &str, rules: &[(&str, &str)], end: &str) -> (Far, Str
     (far, uploads, results, house)
 }
 
-/// Bytes that look like nothing, other ones for each number.
-fn noise(number: u8, length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|at| u8::try_from((at.wrapping_mul(0x9e37_79b9) >> 13) & 0xff).unwrap() ^ number)
-        .collect()
-}
-
 fn all_succeeded(house: &House, count: usize) {
     let jobs = house.wait_for_jobs(count);
     assert_eq!(jobs.len(), count, "{}", house.log());
@@ -80,10 +71,10 @@ fn ceph_tells_of_objects_with_any_name_and_takes_the_results() {
         return;
     }
     let port = free_port();
-    let how = format!("sweep = \"1h\"\nwatch = [\"webhook\"]\nwebhook = {{ secret = \"{SECRET}\" }}");
+    let how = "sweep = \"1h\"\nwatch = [\"webhook\"]\nwebhook = { secret_file = \"uploads.secret\" }";
     let (far, uploads, results, mut house) = place(
         "told",
-        &how,
+        how,
         &[("web", RULE), ("copy", COPY)],
         &format!("[http]\nlisten = \"127.0.0.1:{port}\""),
     );
@@ -98,17 +89,7 @@ fn ceph_tells_of_objects_with_any_name_and_takes_the_results() {
         let when = bucket(&house)["listing"]["last_full"].clone();
         (!when.is_null()).then_some(when)
     });
-    let mut long = "in/from/cameras".to_owned();
-    while long.len() < 1024 - 300 {
-        long.extend(["/", &"d".repeat(200)]);
-    }
-    let rest = 1024 - "//.mp4".len() - long.len();
-    long.extend(["/", &"e".repeat(rest / 2), "/", &"n".repeat(rest - rest / 2), ".mp4"]);
-    assert_eq!(long.len(), 1024);
-    let mut names = ["a b+c&d%2F.mp4", "100%.mp4", "ü.mp4", "日本/日本.mp4"]
-        .map(|name| format!("in/from/cameras/{name}"))
-        .to_vec();
-    names.push(long);
+    let names = hard_names("in/from/cameras");
     for name in &names {
         far.put_file(&uploads, name, &film());
     }
@@ -180,9 +161,9 @@ fn a_crash_at_each_step_of_an_upload_leaves_no_half_and_no_orphan() {
         "placed",
         "committed",
     ];
-    for (number, step) in (1..).zip(steps) {
+    for (number, step) in (1_u8..).zip(steps) {
         house.stop();
-        let bytes = noise(number, (20 << 20) + usize::from(number));
+        let bytes = noise(number.into(), (20 << 20) + usize::from(number));
         far.put(uploads, &format!("copies/{step}.bin"), bytes.clone());
         house.start_with(&[("REELMILL_CRASH_AT", step)]);
         assert_eq!(house.wait_for_death(), Some(9), "at {step}\n{}", house.log());

@@ -9,12 +9,12 @@ mod harness;
 use std::time::Duration;
 
 use harness::aws::Queue;
-use harness::far::{Far, KEYS, config, house};
+use harness::far::{Far, KEYS, config, hard_names, house};
 use harness::listen::{Double, Manner, Ping};
 use harness::moto::Moto;
 use harness::post::{by_aws, by_ceph, by_minio, free_port, send};
 use harness::proxy::{Fault, Proxy};
-use harness::{House, assert_plays, film};
+use harness::{House, SECRET, assert_plays, film};
 use serde_json::Value;
 
 const RULE: &str = r#"
@@ -44,30 +44,13 @@ directory = "out"
 kind = "copy"
 "#;
 
-const SECRET: &str = "0123456789abcdef0123";
+type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// What a server says that is too busy to list.
 const BUSY: Fault = Fault::Answer(
     "503 Slow Down",
     "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
 );
-
-/// Names that are hard to pass on, the last one as long as a key can be.
-fn hard_names(directory: &str) -> Vec<String> {
-    let mut names: Vec<String> = ["a b+c&d%2F.mp4", "100%.mp4", "ü.mp4", "日本.mp4"]
-        .iter()
-        .map(|name| format!("{directory}/{name}"))
-        .collect();
-    let mut long = directory.to_owned();
-    while long.len() < 1024 - 300 {
-        long.extend(["/", &"d".repeat(200)]);
-    }
-    let rest = 1024 - "//.mp4".len() - long.len();
-    long.extend(["/", &"e".repeat(rest / 2), "/", &"n".repeat(rest - rest / 2), ".mp4"]);
-    names.push(long);
-    assert_eq!(names[4].len(), 1024);
-    names
-}
 
 /// What becomes of names under the rule with this task.
 fn results_of(names: &[String], directory: &str, task: &str) -> Vec<String> {
@@ -176,7 +159,7 @@ fn sqs(queue: &Queue<'_>) -> String {
 }
 
 fn webhook() -> String {
-    format!("watch = [\"webhook\"]\nwebhook = {{ secret = \"{SECRET}\" }}")
+    "watch = [\"webhook\"]\nwebhook = { secret_file = \"uploads.secret\" }".to_owned()
 }
 
 fn http(port: u16) -> String {
@@ -354,7 +337,7 @@ fn requests_need_the_secret_and_a_body_of_a_bearable_length() {
     let in_chunks = [format!("{:x}\r\n", long.len()).as_bytes(), &long, b"\r\n0\r\n\r\n"].concat();
     let hook = "/hooks/uploads";
     let wrong_path = format!("{hook}/{SECRET}4");
-    let cases: [(&str, &str, &[(&str, &str)], &[u8], u16); 10] = [
+    let cases: [(&str, &str, Headers, &[u8], u16); 10] = [
         ("POST", hook, &[("Authorization", wrong.as_str())], body.as_bytes(), 403),
         ("POST", &wrong_path, &[], body.as_bytes(), 403),
         ("POST", hook, &[], body.as_bytes(), 401),
@@ -526,7 +509,7 @@ fn whoever_tells_and_however_often_it_is_one_job() {
     queue.hears_of(&place.uploads);
     let port = free_port();
     let how = format!(
-        "watch = [\"listen\", \"sqs\", \"webhook\"]\nsqs = {{ queue = \"{}\" }}\nwebhook = {{ secret = \"{SECRET}\" }}",
+        "watch = [\"listen\", \"sqs\", \"webhook\"]\nsqs = {{ queue = \"{}\" }}\nwebhook = {{ secret_file = \"uploads.secret\" }}",
         queue.url
     );
     let mut house = place.house(&proxy.url(), COPY, &how, &http(port));

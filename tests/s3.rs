@@ -7,7 +7,7 @@ mod harness;
 use std::fs;
 use std::time::Duration;
 
-use harness::far::{Far, config, house};
+use harness::far::{Far, config, house, noise};
 use harness::moto::Moto;
 use harness::proxy::{Fault, Proxy};
 use harness::{House, assert_plays, film};
@@ -51,19 +51,6 @@ fn buckets(moto: &Moto) -> (String, String) {
 
 fn address(moto: &Moto) -> String {
     moto.endpoint().trim_start_matches("http://").to_owned()
-}
-
-/// Bytes that look like nothing, other ones for each number.
-fn noise(number: u64, length: usize) -> Vec<u8> {
-    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        u8::try_from(state >> 56).unwrap()
-    })
-    .take(length)
-    .collect()
 }
 
 /// Nothing lies in the folder for files on their way to a bucket.

@@ -129,6 +129,36 @@ impl Far {
     }
 }
 
+/// Names that are hard to pass on, the last one as long as a key can be.
+pub fn hard_names(directory: &str) -> Vec<String> {
+    let mut names: Vec<String> = ["a b+c&d%2F.mp4", "100%.mp4", "ü.mp4", "日本.mp4"]
+        .iter()
+        .map(|name| format!("{directory}/{name}"))
+        .collect();
+    let mut long = directory.to_owned();
+    while long.len() < 1024 - 300 {
+        long.extend(["/", &"d".repeat(200)]);
+    }
+    let rest = 1024 - "//.mp4".len() - long.len();
+    long.extend(["/", &"e".repeat(rest / 2), "/", &"n".repeat(rest - rest / 2), ".mp4"]);
+    names.push(long);
+    assert_eq!(names[4].len(), 1024);
+    names
+}
+
+/// Bytes that look like nothing, other ones for each number.
+pub fn noise(number: u64, length: usize) -> Vec<u8> {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        u8::try_from(state >> 56).unwrap()
+    })
+    .take(length)
+    .collect()
+}
+
 /// A config with an S3 bucket to watch and one to publish into, at this endpoint; `more` is said of the first.
 pub fn config(endpoint: &str, watched: &str, published: &str, more: &str) -> String {
     format!(

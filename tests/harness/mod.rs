@@ -39,6 +39,9 @@ drain = "1s"
 grace = "1s"
 "#;
 
+/// What whoever sends requests about objects must know, in every house.
+pub const SECRET: &str = "0123456789abcdef0123";
+
 /// One daemon's world, in a directory that goes away with it.
 pub struct House {
     pub root: tempfile::TempDir,
@@ -75,6 +78,7 @@ impl House {
             environment: Vec::new(),
         };
         fs::write(house.path("reelmill.toml"), CONFIG).unwrap();
+        fs::write(house.path("uploads.secret"), SECRET).unwrap();
         for (name, text) in rules {
             house.write_rule(name, text);
         }
