@@ -21,6 +21,8 @@ pub const OUTPUT: &str = "reelmill-output";
 
 /// For how long a bucket that answered is taken to be there.
 const FRESH: Duration = Duration::from_secs(10);
+/// For how long one that did not is not asked again.
+const SILENT: Duration = Duration::from_secs(5);
 /// Objects in a page of a listing.
 const PAGE: u16 = 1000;
 /// The longest text that stands in metadata as it is, in bytes of its longest spelling. Servers take 2 KiB for all of it.
@@ -65,7 +67,8 @@ pub struct FarBucket {
     /// As the server knows it.
     s3_bucket: String,
     remote: Arc<dyn Remote>,
-    answered: Mutex<Option<Instant>>,
+    /// When it was last asked whether it is there, and what was wrong.
+    asked: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 impl FarBucket {
@@ -75,12 +78,12 @@ impl FarBucket {
             name,
             s3_bucket: s3_bucket.into(),
             remote,
-            answered: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
-    fn answered(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn asked(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Option<String>)>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_ours(&self, key: &ObjectKey, head: &Head) -> bool {
@@ -99,13 +102,21 @@ impl Bucket for FarBucket {
     }
 
     async fn check(&self) -> Result<(), BucketError> {
-        let is_fresh = self.answered().is_some_and(|when| when.elapsed() < FRESH);
-        if is_fresh {
-            return Ok(());
+        match &*self.asked() {
+            Some((when, None)) if when.elapsed() < FRESH => return Ok(()),
+            // Many ask one after the other, and each would wait for as long.
+            Some((when, Some(message))) if when.elapsed() < SILENT => {
+                return Err(BucketError::offline(message.clone()));
+            }
+            _ => {}
         }
         let asked = Instant::now();
         let answer = self.remote.reachable().await;
-        *self.answered() = answer.is_ok().then_some(asked);
+        *self.asked() = match &answer {
+            Ok(()) => Some((asked, None)),
+            Err(error @ BucketError::Transient { .. }) => Some((Instant::now(), Some(error.to_string()))),
+            Err(_) => None,
+        };
         answer
     }
 
@@ -151,7 +162,9 @@ impl Bucket for FarBucket {
     }
 
     fn arrival(&self, identity: &Identity) -> Option<Timestamp> {
-        Timestamp::from_nanosecond(i128::from(identity.modified_ns)).ok()
+        // Servers say it in whole seconds: what came in the second in which something else happened may have come after.
+        const REST: i128 = 999_999_999;
+        Timestamp::from_nanosecond(i128::from(identity.modified_ns) + REST).ok()
     }
 }
 

@@ -18,6 +18,8 @@ use crate::object::{BucketName, Identity, ObjectKey};
 
 /// Requests of one bucket that are under way at once.
 const AT_ONCE: usize = 32;
+/// Requests of one bucket that send the bytes of a file and are under way at once.
+const SENDING_AT_ONCE: usize = 4;
 /// How often something is asked at most.
 const ATTEMPTS: u32 = 5;
 /// How often something is asked at most that did not answer in time.
@@ -42,6 +44,8 @@ pub struct Guarded<R> {
     name: BucketName,
     remote: R,
     under_way: Semaphore,
+    /// Of those, what sends much: on a slow line a few get on, and many would all come too late.
+    sending: Semaphore,
 }
 
 /// How a call is asked.
@@ -52,6 +56,8 @@ struct Manner {
     /// How long an attempt may take.
     longest: Duration,
     attempts: u32,
+    /// Sends bytes that take their time.
+    sends: bool,
 }
 
 fn manner(what: &'static str, longest: Duration) -> Manner {
@@ -59,11 +65,19 @@ fn manner(what: &'static str, longest: Duration) -> Manner {
         what,
         longest,
         attempts: ATTEMPTS,
+        sends: false,
     }
 }
 
 fn transfer(what: &'static str, bytes: u64) -> Manner {
     manner(what, ANSWER + Duration::from_secs(bytes / SLOWEST))
+}
+
+fn sending(what: &'static str, bytes: u64) -> Manner {
+    Manner {
+        sends: true,
+        ..transfer(what, bytes)
+    }
 }
 
 /// The wait before the next attempt, after so many: between half and one and a half of what it should be, so that not all
@@ -80,6 +94,7 @@ impl<R: Remote> Guarded<R> {
             name,
             remote,
             under_way: Semaphore::new(AT_ONCE),
+            sending: Semaphore::new(SENDING_AT_ONCE),
         }
     }
 
@@ -91,6 +106,10 @@ impl<R: Remote> Guarded<R> {
         let (mut attempts, mut silent) = (0, 0);
         loop {
             let answer = {
+                let _sending = match manner.sends {
+                    true => Some(self.sending.acquire().await),
+                    false => None,
+                };
                 let _permit = self.under_way.acquire().await;
                 timeout(manner.longest, ask()).await
             };
@@ -147,7 +166,7 @@ impl<R: Remote> Remote for Guarded<R> {
     }
 
     async fn put(&self, object: &NewObject, content: &Stretch, condition: &Condition) -> Result<(), BucketError> {
-        let manner = transfer("writing", content.length);
+        let manner = sending("writing", content.length);
         self.ask(manner, || self.remote.put(object, content, condition)).await
     }
 
@@ -167,7 +186,7 @@ impl<R: Remote> Remote for Guarded<R> {
         number: u16,
         content: &Stretch,
     ) -> Result<PartTag, BucketError> {
-        let manner = transfer("writing a part", content.length);
+        let manner = sending("writing a part", content.length);
         self.ask(manner, || self.remote.upload_part(key, upload, number, content))
             .await
     }

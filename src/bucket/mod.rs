@@ -182,7 +182,7 @@ pub trait Bucket: Send + Sync {
     fn remote(&self) -> Option<Arc<dyn Remote>> {
         None
     }
-    /// When the object came to be in the bucket, where that can be told from its identity. The time of a local file
+    /// When the object came to be in the bucket at the latest, where that can be told from its identity. The time of a local file
     /// goes along when it is copied, and tells nothing.
     fn arrival(&self, _identity: &Identity) -> Option<Timestamp> {
         None

@@ -173,11 +173,7 @@ async fn write_page(
     let old: Vec<Object> = page
         .into_iter()
         .filter(|object| is_old(live, object) && !hints.has_event(&object.key, live.since))
-        .filter(|object| {
-            place
-                .arrival(&object.identity)
-                .is_none_or(|arrived| arrived <= live.since)
-        })
+        .filter(|object| !came_since(live, place, object))
         .collect();
     let keys: Vec<ObjectKey> = old.iter().map(|object| object.key.clone()).collect();
     let lines = mill.store.ledger(std::slice::from_ref(name), bucket, &keys).await?;
@@ -201,6 +197,15 @@ async fn write_page(
         mill.store.accept(batch, Timestamp::now()).await?;
     }
     Ok(count)
+}
+
+/// Whether an object came to the bucket after the rule was enabled. A rule that was made wider has been enabled for long, and
+/// nobody knows since when it is as wide.
+fn came_since(live: &LiveRule, place: &Arc<dyn Bucket>, object: &Object) -> bool {
+    matches!(live.arming, Some(ArmingMode::Enabled))
+        && place
+            .arrival(&object.identity)
+            .is_some_and(|arrived| arrived > live.since)
 }
 
 fn is_old(live: &LiveRule, object: &Object) -> bool {

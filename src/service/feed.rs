@@ -26,6 +26,10 @@ use crate::job::{ErrorKind, Failure, JobId};
 use crate::worker::ranges::{HEAD, Owed, QUESTION, Question, Remote, Status};
 use blocks::{Blocks, Run};
 
+/// How often the bytes of an object may be fetched in one run, and how many besides.
+const MOST_TIMES: u64 = 32;
+const MOST_BESIDES: u64 = 1 << 30;
+
 /// Why an object cannot be read on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
@@ -187,11 +191,26 @@ impl Server {
         let _ = self.socket.write_all(&status.head(0)).await;
     }
 
+    /// Whoever reads an object again and again makes its owner pay for it.
+    fn within_reason(&self) -> Result<(), Broken> {
+        let most = self
+            .ranges
+            .size()
+            .saturating_mul(MOST_TIMES)
+            .saturating_add(MOST_BESIDES);
+        if self.figures.bytes_fetched() <= most {
+            return Ok(());
+        }
+        let told = format!("the worker had more than {MOST_TIMES} times the size of its source fetched");
+        Err(Broken::Failed(Failure::new(ErrorKind::Protocol, told)))
+    }
+
     /// Answers until the worker is gone.
     async fn serve(&mut self) -> Result<(), Broken> {
         while let Some(question) = self.next_question().await? {
             self.figures.questions.fetch_add(1, Ordering::Relaxed);
             self.prepare(question).await?;
+            self.within_reason()?;
             if self.socket.write_all(&self.answer).await.is_err() {
                 break;
             }

@@ -180,8 +180,9 @@ async fn work(
             }
             let entry = before.ledger.get(&(live.rule.name.clone(), hint.key.clone()));
             let view = view(live, &hint.key, identity.size);
-            // While a rule is arming, an object that came later than that is new, whoever noticed it.
-            let event = hint.event.max(place.arrival(&identity));
+            // While a rule is being enabled, an object that came later than that is new, whoever noticed it.
+            let arrival = matches!(live.arming, Some(ArmingMode::Enabled)).then(|| place.arrival(&identity));
+            let event = hint.event.max(arrival.flatten());
             let job = match decide(entry, &identity, event, &view) {
                 Decision::Same => {
                     if let (Some(said), Some(entry)) = (&hint.listed, entry)

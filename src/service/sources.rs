@@ -42,9 +42,17 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
     let (mut newest, mut walked) = (0, Some(0));
     let mut next_walk = Instant::now();
     loop {
-        newest = tell(tick(&mill, newest, Timestamp::now()).await).map_or(newest, |last| last.max(newest));
+        // Its steps bear being broken off anywhere.
+        let Some(done) = stop.run_until_cancelled(tick(&mill, newest, Timestamp::now())).await else {
+            return;
+        };
+        newest = tell(done).map_or(newest, |last| last.max(newest));
         if Instant::now() >= next_walk {
-            walked = tell(tick(&mill, walked.unwrap_or(0), Timestamp::now()).await);
+            let walk = tick(&mill, walked.unwrap_or(0), Timestamp::now());
+            let Some(done) = stop.run_until_cancelled(walk).await else {
+                return;
+            };
+            walked = tell(done);
             if walked.is_none() {
                 next_walk = Instant::now() + AGAIN;
             }

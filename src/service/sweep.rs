@@ -33,6 +33,8 @@ const MOST_MISSING: usize = 100_000;
 const FIRST: Duration = Duration::from_secs(5);
 /// The wait after a sweep that failed.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Where no source has a connection for twice as long, the bucket is listed.
+const SILENCE: Duration = Duration::from_secs(30);
 /// The first and the longest wait for a server in the middle of a listing.
 const RESUME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -68,12 +70,14 @@ pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
         .buckets
         .get(&bucket)
         .map_or(Duration::from_hours(1), |config| config.sweep);
+    let is_far = mill.buckets.get(&bucket).is_some_and(|place| place.remote().is_some());
     let mut next = Instant::now() + FIRST;
     loop {
         let asked = tokio::select! {
             () = stop.cancelled() => return,
             () = hints.listing_asked() => hints.take_listings(),
             () = tokio::time::sleep_until(next) => vec![Directory::default()],
+            () = nobody_tells(&mill, &bucket), if is_far => vec![Directory::default()],
         };
         if asked.is_empty() {
             continue;
@@ -93,6 +97,21 @@ pub async fn run(mill: Arc<Mill>, bucket: BucketName, stop: CancellationToken) {
         if stop.run_until_cancelled(tokio::time::sleep(took)).await.is_none() {
             return;
         }
+    }
+}
+
+/// Returns once nobody who should tell of new objects has had a connection for a while: the next listing by the clock may be
+/// an hour away.
+async fn nobody_tells(mill: &Mill, bucket: &BucketName) {
+    let mut silent = false;
+    loop {
+        tokio::time::sleep(SILENCE).await;
+        let sources = mill.standing.of(bucket);
+        let nobody = !sources.is_empty() && sources.iter().all(|(_, source)| source.connected.is_none());
+        if nobody && silent {
+            return;
+        }
+        silent = nobody;
     }
 }
 

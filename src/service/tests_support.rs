@@ -22,7 +22,7 @@ use crate::rule::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, 
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
     Acceptance, Accepted, Arming, BackupError, Holds, JobCount, JobFilter, KeptHint, LedgerEntry, OutputRecord, Pause,
-    PublishList, PublishRefused, Quarantined, RuleRecord, Store, StoreError, UploadRecord,
+    PublishItem, PublishList, PublishRefused, Quarantined, RuleRecord, Store, StoreError, UploadRecord,
 };
 
 #[derive(Default)]
@@ -290,7 +290,7 @@ impl Store for FakeStore {
     ) -> Result<Job, StoreError> {
         not_here()
     }
-    async fn abandon_publish(&self, _: &PublishList) -> Result<(), StoreError> {
+    async fn abandon_publish(&self, _: &PublishList, _: &[PublishItem]) -> Result<(), StoreError> {
         not_here()
     }
     async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError> {

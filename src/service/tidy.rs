@@ -40,8 +40,11 @@ pub async fn run(mill: Arc<Mill>, stop: CancellationToken) {
                 tracing::error!(error = %with_causes(&error), "cannot look for abandoned uploads");
             }
         }
-        if let Err(error) = tick(&mill, Timestamp::now()).await {
-            tracing::error!(error = %with_causes(&error), "cannot tidy up");
+        // Its steps bear being broken off anywhere.
+        match stop.run_until_cancelled(tick(&mill, Timestamp::now())).await {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::error!(error = %with_causes(&error), "cannot tidy up"),
         }
         if swept.elapsed() >= SWEEP {
             swept = tokio::time::Instant::now();

@@ -477,8 +477,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Job, StoreError>;
     /// A list that cannot be carried out (name taken on disk) is dropped. `list` holds the items that did not get
     /// their name: their outputs are forgotten, or what they were before the list. Items of the list that are not named
-    /// here are under their name and stay ours, `Published`.
-    async fn abandon_publish(&self, list: &PublishList) -> Result<(), StoreError>;
+    /// here are under their name and stay ours, `Published`; those of `kept` look there as they say.
+    async fn abandon_publish(&self, list: &PublishList, kept: &[PublishItem]) -> Result<(), StoreError>;
     /// Lists begun and not finished, for rolling forward at start.
     async fn pending_publishes(&self) -> Result<Vec<PublishList>, StoreError>;
     /// Outputs of a job, in any state.

@@ -85,12 +85,16 @@ async fn upload_all(
     let Some((last, others)) = list.items.split_last_mut() else {
         return Ok(());
     };
+    let shared = Arc::new(job.clone());
     for some in others.chunks_mut(FILES_AT_ONCE) {
+        if mill.halt.is_cancelled() {
+            return Err(Undone::stopped());
+        }
         let mut under_way = JoinSet::new();
         for (at, item) in some.iter().enumerate() {
-            let (mill, far, id, item) = (mill.clone(), far.clone(), list.job.clone(), item.clone());
-            let object = far.object(job, stored, &item);
-            under_way.spawn(async move { (at, upload::place(&mill, &far, &id, &item, object, None).await) });
+            let (mill, far, job, item) = (mill.clone(), far.clone(), shared.clone(), item.clone());
+            let object = far.object(&job, stored, &item);
+            under_way.spawn(async move { (at, upload::place(&mill, &far, &job, &item, object, None).await) });
         }
         while let Some(done) = under_way.join_next().await {
             match done {
@@ -102,16 +106,16 @@ async fn upload_all(
         }
     }
     let object = far.object(job, stored, last);
-    last.identity = upload::place(mill, far, &list.job, last, object, gate.as_ref()).await?;
+    last.identity = upload::place(mill, far, job, last, object, gate.as_ref()).await?;
     step::pass("placed");
     Ok(())
 }
 
 /// Whether the names of a list may be used, as far as that can be seen before it is written down.
-pub async fn prepare(mill: &Arc<Mill>, list: &PublishList, access: Access) -> Result<(), PublishError> {
+pub async fn prepare(mill: &Arc<Mill>, job: &Job, list: &PublishList, access: Access) -> Result<(), PublishError> {
     if let Some(far) = far_of(mill, list).await? {
         for item in &list.items {
-            upload::prepare(&far, &list.job, item).await?;
+            upload::prepare(&far, job, item).await?;
         }
         return Ok(());
     }
@@ -133,6 +137,7 @@ async fn far_of(mill: &Mill, list: &PublishList) -> Result<Option<Far>, PublishE
 /// Gives a list up. What has its name already stays on record as ours; the other names are forgotten.
 pub async fn abandon(mill: &Arc<Mill>, mut list: PublishList) -> Result<(), StoreError> {
     let items = std::mem::take(&mut list.items);
+    let mut kept = Vec::new();
     list.items = match items.first().map(|item| item.bucket.clone()) {
         None => items,
         Some(bucket) => match Far::of(mill, &bucket).await {
@@ -143,10 +148,15 @@ pub async fn abandon(mill: &Arc<Mill>, mut list: PublishList) -> Result<(), Stor
             }
             Ok(Some(far)) => {
                 let mut nameless = Vec::new();
-                for item in items {
-                    // Where that cannot be asked it counts as ours: it may be.
-                    if matches!(upload::has(&far, &list.job, &item).await, Ok(None)) {
-                        nameless.push(item);
+                for mut item in items {
+                    match upload::has(&far, &list.job, &item).await {
+                        Ok(None) => nameless.push(item),
+                        Ok(Some(identity)) => {
+                            item.identity = identity;
+                            kept.push(item);
+                        }
+                        // Where that cannot be asked it counts as ours: it may be.
+                        Err(_) => {}
                     }
                 }
                 nameless
@@ -154,7 +164,7 @@ pub async fn abandon(mill: &Arc<Mill>, mut list: PublishList) -> Result<(), Stor
             Err(_) => Vec::new(),
         },
     };
-    mill.store.abandon_publish(&list).await
+    mill.store.abandon_publish(&list, &kept).await
 }
 
 /// Does the same to each item, on a thread that may block.

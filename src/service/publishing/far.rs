@@ -55,14 +55,14 @@ impl Far {
     /// A file of a list, as it will be stored.
     #[must_use]
     pub fn object(&self, job: &Job, stored: &StoredSpec, item: &PublishItem) -> NewObject {
-        let source = &job.object;
+        let (rule, source) = source_marks(job);
         let metadata = [
             (mark::JOB, job.id.to_string()),
             (mark::OUTPUT, mark::ours(&self.s3, &item.key)),
             (mark::CHECKSUM, item.checksum.clone()),
-            (mark::RULE, mark::short(job.rule.as_str())),
-            (mark::SOURCE, mark::short(&format!("{}/{}", source.bucket, source.key))),
-            (mark::SOURCE_IDENTITY, mark::short(&source.identity.to_string())),
+            (mark::RULE, rule),
+            (mark::SOURCE, source),
+            (mark::SOURCE_IDENTITY, mark::short(&job.object.identity.to_string())),
         ];
         NewObject {
             key: item.key.clone(),
@@ -74,6 +74,15 @@ impl Far {
             cache_control: stored.cache_control.clone(),
         }
     }
+}
+
+/// What an output says of the rule and the source that it was made by and from.
+pub fn source_marks(job: &Job) -> (String, String) {
+    let source = &job.object;
+    (
+        mark::short(job.rule.as_str()),
+        mark::short(&format!("{}/{}", source.bucket, source.key)),
+    )
 }
 
 /// What the server heeds, asked once in the life of the daemon.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carry::{Gate, abandon, carry_out, prepare};
+use far::Far;
 use jiff::{SignedDuration, Timestamp};
 pub use resume::{Resumed, finish_notes, listed_scratch, resume, roll_forward};
 pub use trouble::Trouble;
@@ -35,6 +36,9 @@ use crate::store::{PublishItem, PublishList, PublishRefused, StoreError};
 const PLACE_ATTEMPTS: u32 = 6;
 /// The same for a server that does not answer: each attempt has asked several times.
 const FAR_ATTEMPTS: u32 = 2;
+/// How often, and how long apart, a source that does not answer is looked at before finished work is given up for it.
+const SOURCE_ATTEMPTS: u32 = 12;
+const SOURCE_PAUSE: Duration = Duration::from_secs(10);
 
 /// A verified file that waits for its name.
 #[derive(Debug, Clone)]
@@ -92,7 +96,7 @@ pub async fn publish_task(
 ) -> Result<Job, Trouble> {
     let items = seal_all(mill, target, scratch, made).await?;
     step::pass("sealed");
-    look_at_source(mill, job).await?;
+    look_patiently_at_source(mill, job, target).await?;
     let list = PublishList {
         job: job.id.clone(),
         task: Some(task.clone()),
@@ -163,6 +167,26 @@ async fn seal_all(
         .collect())
 }
 
+/// The same, with patience: what was made is not thrown away because a server does not answer just now. An output over a
+/// network waits on its list, where the source is looked at again.
+async fn look_patiently_at_source(mill: &Arc<Mill>, job: &Job, target: &Target) -> Result<(), Trouble> {
+    let is_far = Far::is(mill, &target.bucket);
+    for _ in 1..SOURCE_ATTEMPTS {
+        match look_at_source(mill, job).await {
+            Err(trouble) if trouble.is_offline() && is_far => return Ok(()),
+            Err(trouble) if trouble.is_offline() && Far::is(mill, &job.object.bucket) => {
+                tracing::warn!(job = %job.id, error = %trouble, "finished work waits for a look at its source");
+            }
+            looked => return looked,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SOURCE_PAUSE) => {}
+            () = mill.halt.cancelled() => break,
+        }
+    }
+    look_at_source(mill, job).await
+}
+
 /// The source must still be what the run read.
 async fn look_at_source(mill: &Arc<Mill>, job: &Job) -> Result<(), Trouble> {
     let object = &job.object;
@@ -192,10 +216,18 @@ async fn commit(
     target: &Target,
     lease: Option<LeaseNumber>,
 ) -> Result<Job, Trouble> {
-    if let Some(item) = list.items.first() {
-        check_target(mill, &item.bucket).await?;
+    // A list of a bucket over a network may wait for it, on record.
+    let may_wait = lease.is_some() && Far::is(mill, &target.bucket);
+    let ready = async {
+        if let Some(item) = list.items.first() {
+            check_target(mill, &item.bucket).await?;
+        }
+        prepare(mill, job, &list, target.access).await.map_err(Trouble::from)
+    };
+    match ready.await {
+        Err(trouble) if may_wait && trouble.is_offline() => {}
+        other => other?,
     }
-    prepare(mill, &list, target.access).await?;
     match mill.store.begin_publish(&list, lease, Timestamp::now()).await {
         Ok(()) => step::pass("listed"),
         Err(PublishRefused::Superseded) => return Err(Trouble::Superseded),
@@ -213,7 +245,7 @@ async fn commit(
         match carry_out(mill, job, &mut list, &target.stored, gate).await {
             Ok(()) => break,
             Err(error) => {
-                let waits = error.waits() && lease.is_some();
+                let waits = error.waits() && may_wait;
                 if waits && (attempt >= FAR_ATTEMPTS || mill.stopping.is_cancelled()) {
                     // The list stays: whoever takes the job up next goes on with it.
                     return Err(Trouble::Waits(Failure::new(ErrorKind::Offline, error.to_string())));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::mill::Mill;
 use super::super::runner::rule_of;
+use super::super::with_causes;
 use super::far::Far;
 use super::{Gate, abandon, blocking, carry_out, finish_with, scratch_path, success, upload};
 use crate::job::state::Event;
@@ -71,6 +72,9 @@ pub async fn resume(mill: &Arc<Mill>, job: Job, lease: LeaseNumber) -> Result<Re
         .filter_map(|item| Some(scratch_path(&item.scratch).parent()?.to_owned()))
         .collect();
     for mut list in lists {
+        if let Err(error) = answers(mill, &list).await {
+            return Ok(Resumed::Waits(error));
+        }
         let gate = Gate { mill, job: &job, lease };
         let stored = stored(mill, &job).await;
         forget_lost(mill, &list).await;
@@ -98,6 +102,15 @@ pub async fn resume(mill: &Arc<Mill>, job: Job, lease: LeaseNumber) -> Result<Re
     // What else the run left there is worth nothing.
     blocking(move || scratch.into_iter().for_each(|path| Scratch { path }.remove())).await;
     Ok(Resumed::Done(Box::new(job)))
+}
+
+/// Whether the bucket of a list answers: asked first, since all else would ask for long.
+async fn answers(mill: &Mill, list: &PublishList) -> Result<(), String> {
+    let bucket = list.items.first().and_then(|item| mill.buckets.get(&item.bucket));
+    match bucket {
+        Some(bucket) => bucket.check().await.map_err(|error| with_causes(&error)),
+        None => Ok(()),
+    }
 }
 
 async fn forget_lost(mill: &Arc<Mill>, list: &PublishList) {

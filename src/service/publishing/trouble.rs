@@ -79,13 +79,32 @@ impl Undone {
         match self {
             Self::Publish(error) => matches!(error, PublishError::NameTaken(_) | PublishError::Lost(_)),
             Self::Conflict => false,
-            Self::Trouble(trouble) => !matches!(trouble, Trouble::Store(StoreError::Transient(_))),
+            Self::Trouble(trouble) => !matches!(trouble, Trouble::Store(StoreError::Transient(_))) && !self.waits(),
         }
     }
 
     /// It waits for a server that does not answer.
     pub fn waits(&self) -> bool {
-        matches!(self, Self::Publish(PublishError::Bucket { waits: true, .. }))
+        match self {
+            Self::Publish(PublishError::Bucket { waits, .. }) => *waits,
+            Self::Trouble(trouble) => trouble.is_offline(),
+            _ => false,
+        }
+    }
+
+    /// The daemon does not wait for uploads any more.
+    pub fn stopped() -> Self {
+        Self::Publish(PublishError::Bucket {
+            message: "the daemon stops".to_owned(),
+            waits: true,
+        })
+    }
+}
+
+impl Trouble {
+    /// A bucket does not answer, and may later.
+    pub fn is_offline(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.kind == ErrorKind::Offline)
     }
 }
 

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::super::mill::Mill;
-use super::far::Far;
+use super::far::{Far, source_marks};
 use super::{Gate, Undone, scratch_path};
 use crate::bucket::BucketError;
 use crate::bucket::remote::{Condition, Head, NewObject, PartTag, Stretch, UploadId, mark};
-use crate::job::JobId;
+use crate::job::{Job, JobId};
 use crate::object::Identity;
 use crate::publish::{PublishError, step};
 use crate::store::{PublishItem, UploadRecord};
@@ -27,7 +27,7 @@ const MOST_PARTS: u64 = 10_000;
 const AT_ONCE: usize = 4;
 
 /// Whether the name may be used: free, ours, or to be overwritten.
-pub async fn prepare(far: &Far, job: &JobId, item: &PublishItem) -> Result<(), PublishError> {
+pub async fn prepare(far: &Far, job: &Job, item: &PublishItem) -> Result<(), PublishError> {
     condition(far, job, item).await.map(|_| ())
 }
 
@@ -35,7 +35,7 @@ pub async fn prepare(far: &Far, job: &JobId, item: &PublishItem) -> Result<(), P
 pub async fn place(
     mill: &Arc<Mill>,
     far: &Far,
-    job: &JobId,
+    job: &Job,
     item: &PublishItem,
     object: NewObject,
     gate: Option<&Gate<'_>>,
@@ -70,11 +70,11 @@ pub async fn place(
     match sent {
         Ok(()) => {}
         Err(Undone::Publish(PublishError::NameTaken(_) | PublishError::Bucket { .. }) | Undone::Conflict)
-            if has(far, job, item).await?.is_some() => {}
+            if has(far, &job.id, item).await?.is_some() => {}
         Err(Undone::Conflict) => return Err(PublishError::NameTaken(item.key.clone()).into()),
         Err(error) => return Err(error),
     }
-    let Some(identity) = has(far, job, item).await? else {
+    let Some(identity) = has(far, &job.id, item).await? else {
         return Err(PublishError::NameTaken(item.key.clone()).into());
     };
     tokio::fs::remove_file(&scratch).await.ok();
@@ -112,16 +112,15 @@ enum Found {
     May(Condition),
 }
 
-async fn condition(far: &Far, job: &JobId, item: &PublishItem) -> Result<Found, PublishError> {
+async fn condition(far: &Far, job: &Job, item: &PublishItem) -> Result<Found, PublishError> {
     let Some(head) = look(far, item).await? else {
         return Ok(Found::May(Condition::Absent));
     };
-    if is_item(far, job, item, &head) {
+    if is_item(far, &job.id, item, &head) {
         return Ok(Found::Done(head.identity));
     }
-    let is_ours = item.replaces.as_ref() == Some(&head.identity)
-        // What this job wrote before it was interrupted has no other owner, whatever is on record.
-        || (says(&head, mark::JOB) == Some(job.as_str()) && says_place(far, item, &head));
+    // What is on record of an upload that was cut off is not what the server has: the object says whose it is.
+    let is_ours = item.replaces.as_ref() == Some(&head.identity) || says_source(far, job, item, &head);
     if !is_ours && !item.overwrite {
         return Err(PublishError::NameTaken(item.key.clone()));
     }
@@ -144,6 +143,14 @@ fn says_place(far: &Far, item: &PublishItem, head: &Head) -> bool {
     says(head, mark::OUTPUT) == Some(mark::ours(&far.s3, &item.key).as_str())
 }
 
+/// Whether it says that this rule made it from this source, under this very name.
+fn says_source(far: &Far, job: &Job, item: &PublishItem, head: &Head) -> bool {
+    let (rule, source) = source_marks(job);
+    says_place(far, item, head)
+        && says(head, mark::RULE) == Some(rule.as_str())
+        && says(head, mark::SOURCE) == Some(source.as_str())
+}
+
 fn is_item(far: &Far, job: &JobId, item: &PublishItem, head: &Head) -> bool {
     says(head, mark::JOB) == Some(job.as_str())
         && says(head, mark::CHECKSUM) == Some(item.checksum.as_str())
@@ -163,7 +170,7 @@ pub fn refused(error: &BucketError) -> PublishError {
 struct Upload<'a> {
     mill: &'a Arc<Mill>,
     far: &'a Far,
-    job: &'a JobId,
+    job: &'a Job,
     item: &'a PublishItem,
     object: NewObject,
     condition: Condition,
@@ -198,7 +205,7 @@ impl Upload<'_> {
             bucket: self.item.bucket.clone(),
             key: self.item.key.clone(),
             id: id.0.clone(),
-            job: self.job.clone(),
+            job: self.job.id.clone(),
         };
         let noted = self.mill.store.upload_begun(&record, Timestamp::now()).await;
         let sent = match noted {
@@ -244,17 +251,25 @@ impl Upload<'_> {
         let mut parts = Vec::new();
         for (number, offset) in (1_u16..).zip((0..length).step_by(usize::try_from(size).unwrap_or(usize::MAX))) {
             if sending.len() >= AT_ONCE {
-                parts.push(sent_part(sending.join_next().await)?);
+                parts.push(self.next_part(&mut sending).await?);
             }
             let content = stretch(scratch, offset, size.min(length - offset));
             let (remote, key, id) = (self.far.remote.clone(), self.item.key.clone(), id.clone());
             sending.spawn(async move { remote.upload_part(&key, &id, number, &content).await });
         }
         while !sending.is_empty() {
-            parts.push(sent_part(sending.join_next().await)?);
+            parts.push(self.next_part(&mut sending).await?);
         }
         parts.sort_by_key(|part| part.number);
         Ok(parts)
+    }
+
+    /// The next part that was sent, unless nobody waits for that any more.
+    async fn next_part(&self, sending: &mut JoinSet<Result<PartTag, BucketError>>) -> Result<PartTag, Undone> {
+        tokio::select! {
+            joined = sending.join_next() => sent_part(joined),
+            () = self.mill.halt.cancelled() => Err(Undone::stopped()),
+        }
     }
 
     /// The condition, as far as the server heeds it.

@@ -141,9 +141,11 @@ async fn stages(
         Ok(rule) => rule,
         Err(failure) => return fail_all(mill, &job, lease, &failure).await,
     };
+    let name = job.rule.clone();
     match publishing::resume(mill, job, lease).await? {
         Resumed::Done(now) => job = *now,
         Resumed::Waits(reason) => {
+            mill.resting.rest(&name, &reason, Timestamp::now());
             return Ok(Parting::GiveBack {
                 reason: format!("waits for the output bucket: {reason}"),
                 not_before: Some(Timestamp::now() + OFFLINE_PAUSE),

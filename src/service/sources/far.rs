@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{MOST_NAMES, Next};
 use crate::bucket::BucketError;
-use crate::bucket::remote::Remote;
+use crate::bucket::remote::{Head, Remote};
 use crate::job::source::{SourceStep, StepState};
-use crate::object::{Identity, ObjectKey};
+use crate::object::ObjectKey;
 use crate::publish::step;
 use crate::service::with_causes;
 
@@ -17,7 +17,7 @@ pub async fn free_target(remote: &Arc<dyn Remote>, step: &SourceStep) -> Result<
         let Ok(Some(target)) = step.wish.target(&step.object.key, number) else {
             return Ok(None);
         };
-        if identity(remote, &target).await?.is_none() {
+        if look(remote, &target).await?.is_none() {
             return Ok(Some(target));
         }
     }
@@ -36,12 +36,16 @@ pub async fn carry_out(remote: &Arc<dyn Remote>, step: &SourceStep, target: Opti
 
 async fn try_to(remote: &Arc<dyn Remote>, step: &SourceStep, target: Option<&ObjectKey>) -> Result<Next, Next> {
     let (key, worked_on) = (&step.object.key, &step.object.identity);
-    let there = identity(remote, key).await?;
-    let copied = match target {
-        Some(target) => identity(remote, target)
-            .await?
-            .is_some_and(|copy| is_copy(&copy, worked_on)),
-        None => false,
+    let there = look(remote, key).await?;
+    let copy = match target {
+        Some(target) => look(remote, target).await?,
+        None => None,
+    };
+    let copied = match (&copy, &there) {
+        (Some(copy), Some(original)) => is_copy(copy, original),
+        // It was copied before it was deleted.
+        (Some(copy), None) => copy.identity.size == worked_on.size,
+        (None, _) => false,
     };
     match &there {
         // It was written down that it goes, and it is gone.
@@ -50,7 +54,7 @@ async fn try_to(remote: &Arc<dyn Remote>, step: &SourceStep, target: Option<&Obj
             let reason = "the source was not there any more";
             return Ok(Next::End(StepState::GivenUp, Some(reason.to_owned())));
         }
-        Some(identity) if identity != worked_on => return Ok(replaced()),
+        Some(head) if head.identity != *worked_on => return Ok(replaced()),
         Some(_) => {}
     }
     if let Some(target) = target
@@ -77,15 +81,18 @@ fn replaced() -> Next {
     Next::End(StepState::GivenUp, Some(reason.to_owned()))
 }
 
-/// A copy has a time of its own; a large one, copied in parts, an entity tag of its own, too.
-fn is_copy(copy: &Identity, original: &Identity) -> bool {
-    let in_parts = |identity: &Identity| identity.etag.as_deref().is_none_or(|etag| etag.contains('-'));
-    copy.size == original.size && (copy.etag == original.etag || in_parts(copy) || in_parts(original))
+/// A copy has a time of its own, and all that was given along with the original. The entity tag of one that was uploaded or
+/// copied in parts says nothing.
+fn is_copy(copy: &Head, original: &Head) -> bool {
+    let in_parts = |head: &Head| head.identity.etag.as_deref().is_none_or(|etag| etag.contains('-'));
+    copy.identity.size == original.identity.size
+        && copy.metadata == original.metadata
+        && (copy.identity.etag == original.identity.etag || in_parts(copy) || in_parts(original))
 }
 
-async fn identity(remote: &Arc<dyn Remote>, key: &ObjectKey) -> Result<Option<Identity>, Next> {
+async fn look(remote: &Arc<dyn Remote>, key: &ObjectKey) -> Result<Option<Head>, Next> {
     match remote.head(key).await {
-        Ok(head) => Ok(Some(head.identity)),
+        Ok(head) => Ok(Some(head)),
         Err(BucketError::NotFound(_)) => Ok(None),
         Err(error) => Err(Next::Later(with_causes(&error))),
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,9 @@ use super::super::mill::Mill;
 use super::sink::MillSink;
 use crate::watch::Sink as _;
 use crate::watch::webhook::{Hooks, router};
+
+/// How long requests that were begun may take once the daemon stops.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Takes the address, where the config names one.
 ///
@@ -37,8 +41,18 @@ pub async fn run(mill: Arc<Mill>, listener: TcpListener, stop: CancellationToken
         })
         .collect();
     let app = router(Hooks::new(hooks));
-    let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = served.await {
-        tracing::error!(%error, "requests about objects are taken no more");
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        ended = served => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "requests about objects are taken no more");
+            }
+        }
+        // Whoever began a request and does not go on with it is not waited for.
+        () = patience => {}
     }
 }

@@ -54,7 +54,15 @@ pub async fn tick(mill: &Mill, after: i64) -> Result<Option<i64>, StoreError> {
     }
     let page = mill.store.kept_hints(after, PAGE).await?;
     let last = page.last().map(|(number, _)| *number);
-    for (number, hint) in page {
+    let (known, strange): (Vec<_>, Vec<_>) = page
+        .into_iter()
+        .partition(|(_, hint)| mill.buckets.contains_key(&hint.bucket));
+    if !strange.is_empty() {
+        // Their buckets have left the config: nobody looks at them any more.
+        let numbers: Vec<i64> = strange.iter().map(|(number, _)| *number).collect();
+        mill.store.forget_hints(&numbers).await?;
+    }
+    for (number, hint) in known {
         let told = Told {
             event: hint.event,
             listed: None,

@@ -179,7 +179,7 @@ pub async fn an_abandoned_list_leaves_names_as_they_were(place: &dyn Place) {
     store.begin_publish(&list, Some(lease), at(11)).await.unwrap();
     assert!(store.outputs(&first.id).await.unwrap().is_empty());
     list.items.remove(0);
-    store.abandon_publish(&list).await.unwrap();
+    store.abandon_publish(&list, &[]).await.unwrap();
     assert!(store.pending_publishes().await.unwrap().is_empty());
     assert_eq!(store.outputs(&first.id).await.unwrap(), before);
     assert_eq!(

@@ -27,8 +27,8 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Acceptance, Accepted, BackupError, JobCount, JobFilter, KeptHint, LedgerEntry, OutputRecord, PublishList,
-    PublishRefused, Quarantined, RuleRecord, Store, StoreError, UploadRecord,
+    Acceptance, Accepted, BackupError, JobCount, JobFilter, KeptHint, LedgerEntry, OutputRecord, PublishItem,
+    PublishList, PublishRefused, Quarantined, RuleRecord, Store, StoreError, UploadRecord,
 };
 use crate::job::hold::{Holds, Pause};
 use crate::job::order::Ageing;
@@ -293,9 +293,9 @@ impl Store for SqliteStore {
         Ok(job)
     }
 
-    async fn abandon_publish(&self, list: &PublishList) -> Result<(), StoreError> {
+    async fn abandon_publish(&self, list: &PublishList, kept: &[PublishItem]) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        publish::abandon(&mut tx, list).await?;
+        publish::abandon(&mut tx, list, kept).await?;
         Ok(tx.commit().await?)
     }
 

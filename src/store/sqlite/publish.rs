@@ -98,7 +98,10 @@ pub async fn supersede_older(
 }
 
 /// Drops a list; the names that its items did not get are what they were before.
-pub async fn abandon(db: &mut SqliteConnection, list: &PublishList) -> Result<(), StoreError> {
+pub async fn abandon(db: &mut SqliteConnection, list: &PublishList, kept: &[PublishItem]) -> Result<(), StoreError> {
+    for item in kept {
+        describe(db, list, item).await?;
+    }
     for item in &list.items {
         let restored = sqlx::query(
             "UPDATE outputs SET identity = before ->> 'identity', checksum = before ->> 'checksum', \
