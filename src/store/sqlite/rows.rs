@@ -84,17 +84,21 @@ pub fn integer(count: u64) -> i64 {
 
 /// Keys as one parameter, for `IN (SELECT unhex(value) FROM json_each(?))`.
 pub fn key_list(keys: &[ObjectKey]) -> String {
-    use std::fmt::Write as _;
     let mut text = String::from("[");
     for (at, key) in keys.iter().enumerate() {
         text.push_str(if at == 0 { "\"" } else { ",\"" });
-        for byte in key.as_bytes() {
-            let _ = write!(text, "{byte:02x}");
-        }
+        text.push_str(&hex(key));
         text.push('"');
     }
     text.push(']');
     text
+}
+
+/// A key as `unhex` reads it.
+pub fn hex(key: &ObjectKey) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = key.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Values as one parameter, for `IN (SELECT value FROM json_each(?))`.
