@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::job::{ErrorKind, JobState, TaskState};
 use crate::job::{Failure, Generation, Job, JobId, Lease, LeaseNumber, Priority, TaskRecord};
 use crate::object::{Object, ObjectKey};
-use crate::rule::{RuleVersion, TaskId, When};
+use crate::rule::{RuleName, RuleVersion, TaskId, When};
 use crate::store::{LedgerEntry, OutputRecord, OutputState, StoreError};
 
 /// The error for a field that does not hold what it should.
@@ -213,9 +213,14 @@ pub fn condition(when: When) -> &'static str {
 
 /// A line of the ledger.
 pub fn ledger(row: &SqliteRow) -> Result<LedgerEntry, StoreError> {
+    ledger_of(row.parsed("rule")?, row)
+}
+
+/// A line of the ledger whose rule is known.
+pub fn ledger_of(rule: RuleName, row: &SqliteRow) -> Result<LedgerEntry, StoreError> {
     Ok(LedgerEntry {
+        rule,
         listed: row.maybe_parsed("listed")?,
-        rule: row.parsed("rule")?,
         key: row.key("key")?,
         identity: row.parsed("identity")?,
         generation: Generation(row.count("generation")?),
