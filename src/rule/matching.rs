@@ -126,6 +126,7 @@ pub fn judge(rule: &Rule, key: &ObjectKey, size: Option<u64>) -> Vec<WhyNot> {
 #[derive(Debug)]
 pub struct Candidate<'k> {
     key: &'k ObjectKey,
+    path: globset::Candidate<'k>,
     ignored: Option<&'static str>,
     extension: String,
 }
@@ -136,6 +137,7 @@ impl<'k> Candidate<'k> {
     pub fn of(key: &'k ObjectKey) -> Self {
         Self {
             key,
+            path: globset::Candidate::new(OsStr::from_bytes(key.as_bytes())),
             ignored: is_ignored(key),
             extension: extension(key),
         }
@@ -145,13 +147,12 @@ impl<'k> Candidate<'k> {
     #[must_use]
     pub fn is_wanted_by(&self, rule: &Rule, size: Option<u64>) -> bool {
         let (trigger, key) = (&rule.trigger, self.key);
-        let path = OsStr::from_bytes(key.as_bytes());
         trigger.directory.contains(key)
             && takes_extension(&trigger.formats, &self.extension)
             && size.is_none_or(|size| trigger.min_size.is_none_or(|least| size >= least))
             && size.is_none_or(|size| trigger.max_size.is_none_or(|most| size <= most))
-            && (trigger.include.patterns.is_empty() || trigger.include.set.is_match(path))
-            && !trigger.exclude.set.is_match(path)
+            && (trigger.include.patterns.is_empty() || trigger.include.set.is_match_candidate(&self.path))
+            && !trigger.exclude.set.is_match_candidate(&self.path)
             && self
                 .ignored
                 .is_none_or(|reason| named_explicitly(&trigger.include, key, reason))
