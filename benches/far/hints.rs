@@ -32,7 +32,7 @@ fn world(one_directory: bool) -> House {
         let _ = if one_directory {
             write!(rule, "directory = \"in\"\ninclude = [\"**/cam{number:03}-*\"]\n")
         } else {
-            write!(rule, "directory = \"in/{number:03}\"\n")
+            writeln!(rule, "directory = \"in/{number:03}\"")
         };
         let _ = write!(
             rule,
