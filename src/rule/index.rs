@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Rule;
 use super::book::RuleBook;
-use super::matching::judge;
+use super::matching::Candidate;
 use crate::object::{BucketName, ObjectKey};
 
 /// Enabled rules by bucket and directory.
@@ -35,11 +35,12 @@ impl TriggerIndex {
             return false;
         };
         let bytes = key.as_bytes();
+        let candidate = Candidate::of(key);
         let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         std::iter::once(0)
             .chain(slashes.map(|(at, _)| at + 1))
             .filter_map(|end| directories.get(std::str::from_utf8(&bytes[..end]).ok()?))
             .flatten()
-            .any(|rule| judge(rule, key, None).is_empty())
+            .any(|rule| candidate.is_wanted_by(rule, None))
     }
 }

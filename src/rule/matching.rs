@@ -96,7 +96,7 @@ pub fn judge(rule: &Rule, key: &ObjectKey, size: Option<u64>) -> Vec<WhyNot> {
     {
         reasons.push(WhyNot::Ignored(reason));
     }
-    let extension = String::from_utf8_lossy(key.extension()).to_lowercase();
+    let extension = extension(key);
     if !takes_extension(&trigger.formats, &extension) {
         let wanted = match &trigger.formats {
             Formats::List(list) => list.join(", "),
@@ -120,6 +120,48 @@ pub fn judge(rule: &Rule, key: &ObjectKey, size: Option<u64>) -> Vec<WhyNot> {
         }
     }
     reasons
+}
+
+/// A key that many rules are asked about: what each would find out anew is known.
+#[derive(Debug)]
+pub struct Candidate<'k> {
+    key: &'k ObjectKey,
+    path: globset::Candidate<'k>,
+    ignored: Option<&'static str>,
+    extension: String,
+}
+
+impl<'k> Candidate<'k> {
+    /// Of a key.
+    #[must_use]
+    pub fn of(key: &'k ObjectKey) -> Self {
+        Self {
+            key,
+            path: globset::Candidate::new(OsStr::from_bytes(key.as_bytes())),
+            ignored: is_ignored(key),
+            extension: extension(key),
+        }
+    }
+
+    /// Whether the rule wants it: whether [`judge`] would find no reason against it.
+    #[must_use]
+    pub fn is_wanted_by(&self, rule: &Rule, size: Option<u64>) -> bool {
+        let (trigger, key) = (&rule.trigger, self.key);
+        trigger.directory.contains(key)
+            && takes_extension(&trigger.formats, &self.extension)
+            && size.is_none_or(|size| trigger.min_size.is_none_or(|least| size >= least))
+            && size.is_none_or(|size| trigger.max_size.is_none_or(|most| size <= most))
+            && (trigger.include.patterns.is_empty() || trigger.include.set.is_match_candidate(&self.path))
+            && !trigger.exclude.set.is_match_candidate(&self.path)
+            && self
+                .ignored
+                .is_none_or(|reason| named_explicitly(&trigger.include, key, reason))
+    }
+}
+
+/// In lower case.
+fn extension(key: &ObjectKey) -> String {
+    String::from_utf8_lossy(key.extension()).to_lowercase()
 }
 
 /// Whether these formats take an extension in lower case.
@@ -174,8 +216,11 @@ fn why_ignored(path: &[u8]) -> Option<&'static str> {
     ];
     // Every segment counts, so that a whole directory can be filled under such a name.
     path.split(|b| *b == b'/').find_map(|segment| {
-        let segment = segment.to_ascii_lowercase();
-        let (_, reason) = endings.into_iter().find(|(ending, _)| segment.ends_with(ending))?;
+        let ends = |ending: &[u8]| {
+            let start = segment.len().checked_sub(ending.len());
+            start.is_some_and(|start| segment[start..].eq_ignore_ascii_case(ending))
+        };
+        let (_, reason) = endings.into_iter().find(|(ending, _)| ends(ending))?;
         Some(reason)
     })
 }

@@ -10,7 +10,13 @@ fn why(trigger: &str, key: &[u8], size: Option<u64>) -> String {
     };
     let (rule, diagnostics) = check(&file, "r", &["b".parse().unwrap()]);
     let rule = rule.unwrap_or_else(|| panic!("{diagnostics:?}"));
-    let reasons = judge(&rule, &ObjectKey::new(key).unwrap(), size);
+    let key = ObjectKey::new(key).unwrap();
+    let reasons = judge(&rule, &key, size);
+    assert_eq!(
+        Candidate::of(&key).is_wanted_by(&rule, size),
+        reasons.is_empty(),
+        "{reasons:?}"
+    );
     reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 

@@ -21,7 +21,7 @@ use crate::diagnostic::quantity::counted;
 use crate::object::{BucketName, Directory, Object, ObjectKey};
 use crate::rule::RuleName;
 use crate::rule::book::LiveRule;
-use crate::rule::matching::judge;
+use crate::rule::matching::Candidate;
 use crate::store::{LedgerEntry, StoreError};
 use crate::watch::Wanted;
 
@@ -319,7 +319,7 @@ impl SideBySide<'_> {
             }
             for object in page {
                 let wants = !known.contains(&object.key)
-                    && judge(&live.rule, &object.key, Some(object.identity.size)).is_empty();
+                    && Candidate::of(&object.key).is_wanted_by(&live.rule, Some(object.identity.size));
                 if wants {
                     *differing.entry(&object.key).or_default() |= live.rule.trigger.outputs;
                 }

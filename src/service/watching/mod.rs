@@ -2,7 +2,7 @@
 
 pub mod hooks;
 pub mod kept;
-mod sink;
+pub mod sink;
 pub mod standing;
 
 use std::sync::Arc;

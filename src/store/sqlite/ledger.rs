@@ -43,13 +43,18 @@ pub async fn range(
 ) -> Result<Vec<LedgerEntry>, StoreError> {
     // Every key is greater than no bytes at all.
     let after = after.map_or(&b""[..], ObjectKey::as_bytes);
+    // Each column of a line costs something, and a listing reads all lines.
     let query = match through {
-        None => sqlx::query("SELECT * FROM ledger WHERE rule = ? AND bucket = ? AND key > ? ORDER BY key LIMIT ?")
-            .bind(rule.as_str())
-            .bind(bucket.as_str())
-            .bind(after),
+        None => sqlx::query(
+            "SELECT key, identity, generation, baseline, gone_at, listed FROM ledger \
+             WHERE rule = ? AND bucket = ? AND key > ? ORDER BY key LIMIT ?",
+        )
+        .bind(rule.as_str())
+        .bind(bucket.as_str())
+        .bind(after),
         Some(through) => sqlx::query(
-            "SELECT * FROM ledger WHERE rule = ? AND bucket = ? AND key > ? AND key <= ? ORDER BY key LIMIT ?",
+            "SELECT key, identity, generation, baseline, gone_at, listed FROM ledger \
+             WHERE rule = ? AND bucket = ? AND key > ? AND key <= ? ORDER BY key LIMIT ?",
         )
         .bind(rule.as_str())
         .bind(bucket.as_str())
@@ -61,7 +66,7 @@ pub async fn range(
         .fetch_all(db)
         .await?
         .iter()
-        .map(rows::ledger)
+        .map(|row| rows::ledger_of(rule.clone(), row))
         .collect()
 }
 

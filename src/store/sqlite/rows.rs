@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::job::{ErrorKind, JobState, TaskState};
 use crate::job::{Failure, Generation, Job, JobId, Lease, LeaseNumber, Priority, TaskRecord};
 use crate::object::{Object, ObjectKey};
-use crate::rule::{RuleVersion, TaskId, When};
+use crate::rule::{RuleName, RuleVersion, TaskId, When};
 use crate::store::{LedgerEntry, OutputRecord, OutputState, StoreError};
 
 /// The error for a field that does not hold what it should.
@@ -84,17 +84,21 @@ pub fn integer(count: u64) -> i64 {
 
 /// Keys as one parameter, for `IN (SELECT unhex(value) FROM json_each(?))`.
 pub fn key_list(keys: &[ObjectKey]) -> String {
-    use std::fmt::Write as _;
     let mut text = String::from("[");
     for (at, key) in keys.iter().enumerate() {
         text.push_str(if at == 0 { "\"" } else { ",\"" });
-        for byte in key.as_bytes() {
-            let _ = write!(text, "{byte:02x}");
-        }
+        text.push_str(&hex(key));
         text.push('"');
     }
     text.push(']');
     text
+}
+
+/// A key as `unhex` reads it.
+pub fn hex(key: &ObjectKey) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = key.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Values as one parameter, for `IN (SELECT value FROM json_each(?))`.
@@ -209,9 +213,14 @@ pub fn condition(when: When) -> &'static str {
 
 /// A line of the ledger.
 pub fn ledger(row: &SqliteRow) -> Result<LedgerEntry, StoreError> {
+    ledger_of(row.parsed("rule")?, row)
+}
+
+/// A line of the ledger whose rule is known.
+pub fn ledger_of(rule: RuleName, row: &SqliteRow) -> Result<LedgerEntry, StoreError> {
     Ok(LedgerEntry {
+        rule,
         listed: row.maybe_parsed("listed")?,
-        rule: row.parsed("rule")?,
         key: row.key("key")?,
         identity: row.parsed("identity")?,
         generation: Generation(row.count("generation")?),
