@@ -517,3 +517,66 @@ fn a_source_is_fetched_whole_where_a_rule_says_so_and_a_bad_one_leaves_a_note_wh
     });
     assert_no_scratch(&house);
 }
+
+#[test]
+fn a_newer_version_publishes_over_what_a_killed_run_had_uploaded() {
+    let moto = Moto::shared();
+    let (uploads, results) = buckets(moto);
+    let far = Far::at(&moto.endpoint());
+    let mut house = house(
+        &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
+        &[("web", RULE)],
+    );
+    house.start();
+    house.stop();
+    far.put_file(&uploads, "in/a.mp4", &film());
+    far.put_file(&uploads, "in/b.mp4", &film());
+    // One name of several is given, and nobody wrote down what it looks like.
+    house.start_with(&[("REELMILL_CRASH_AT", "uploaded:2")]);
+    assert_eq!(house.wait_for_death(), Some(9), "{}", house.log());
+    assert!(!far.keys(&results).is_empty());
+    std::thread::sleep(Duration::from_secs(1));
+    far.put_file(&uploads, "in/a.mp4", &film());
+    far.put_file(&uploads, "in/b.mp4", &film());
+    house.start();
+    house.wait_until("both newer versions are published", || {
+        let jobs = house.jobs();
+        let last = |key: &str| {
+            jobs.iter()
+                .find(|job| job["key"] == key)
+                .map(|job| job["state"] == "succeeded")
+        };
+        let ended = jobs
+            .iter()
+            .all(|job| job["state"] != "queued" && job["state"] != "running");
+        (ended && last("in/a.mp4") == Some(true) && last("in/b.mp4") == Some(true)).then_some(())
+    });
+    assert!(house.jobs_in("failed").is_empty(), "{:#?}", house.jobs_in("failed"));
+    assert_eq!(far.keys(&results).len(), 6);
+}
+
+#[test]
+fn a_rule_that_is_made_wider_leaves_what_was_there() {
+    let moto = Moto::shared();
+    let (uploads, results) = buckets(moto);
+    let far = Far::at(&moto.endpoint());
+    let narrow = COPY.replace("formats = \"*\"", "formats = [\"mov\"]");
+    let mut house = house(
+        &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
+        &[("copy", &narrow)],
+    );
+    house.start();
+    std::thread::sleep(Duration::from_secs(2));
+    far.put(&uploads, "in/old.bin", noise(1, 1000));
+    std::thread::sleep(Duration::from_secs(2));
+    house.write_rule("copy", COPY);
+    house.wait_until("the wider rule is armed", || {
+        let rules = house.json(&["rules", "list"]);
+        let rule = &rules["rules"][0];
+        (rule["arming"].is_null() && rule["formats"][0] == "*").then_some(())
+    });
+    far.put(&uploads, "in/new.bin", noise(2, 1000));
+    house.wait_for_jobs(1);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(far.keys(&results), ["out/new_keep.bin"], "{}", house.log());
+}

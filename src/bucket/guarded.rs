@@ -106,9 +106,10 @@ impl<R: Remote> Guarded<R> {
         let (mut attempts, mut silent) = (0, 0);
         loop {
             let answer = {
-                let _sending = match manner.sends {
-                    true => Some(self.sending.acquire().await),
-                    false => None,
+                let _sending = if manner.sends {
+                    Some(self.sending.acquire().await)
+                } else {
+                    None
                 };
                 let _permit = self.under_way.acquire().await;
                 timeout(manner.longest, ask()).await
