@@ -8,8 +8,6 @@
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
 mod hints;
-#[path = "../../tests/harness/listen.rs"]
-mod listen;
 mod listing;
 mod noticing;
 mod reading;

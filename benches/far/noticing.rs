@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::harness::listen::Double;
 use super::harness::moto::Moto;
 use super::harness::proxy::Proxy;
 use super::harness::{self, House};
-use super::listen::Double;
 use super::server::Server;
 use super::world::{Times, event, follow, median, post, with_hooks};
 
