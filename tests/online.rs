@@ -11,6 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
 use harness::House;
+use harness::SECRET;
 use harness::moto::Moto;
 use serde_json::Value;
 
@@ -186,7 +187,7 @@ fn a_webhook_is_told_where_to_and_never_the_secret() {
     let config = format!(
         "[http]\nlisten = \"0.0.0.0:8480\"\n\
          [bucket.uploads]\ns3 = \"{up}\"\nendpoint = \"{endpoint}\"\nwatch = [\"webhook\"]\n\
-         webhook = {{ secret = \"0123456789abcdefSECRET\" }}\n[bucket.results]\ns3 = \"{out}\"\nendpoint = \"{endpoint}\"\n"
+         webhook = {{ secret_file = \"uploads.secret\" }}\n[bucket.results]\ns3 = \"{out}\"\nendpoint = \"{endpoint}\"\n"
     );
     let house = house(&config, &rule("uploads", "results", ""));
     let output = run(&house, &["check", "--online"]);
@@ -198,7 +199,7 @@ fn a_webhook_is_told_where_to_and_never_the_secret() {
     );
     assert!(shown.contains("mc event add"), "{shown}");
     assert!(shown.contains("sns create-topic"), "{shown}");
-    assert!(!shown.contains("0123456789abcdefSECRET"), "{shown}");
+    assert!(!shown.contains(SECRET), "{shown}");
 }
 
 /// A double of a server that refuses whatever changes something, and lets read.

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn that_it_answered_is_believed_for_a_while_and_that_it_did_not_is_asked_again() {
+    async fn that_it_answered_or_not_is_believed_for_a_while() {
         let (remote, bucket) = far();
         bucket.check().await.unwrap();
         remote.set_offline(true);
@@ -328,6 +328,10 @@ mod tests {
         tokio::time::sleep(FRESH).await;
         assert!(bucket.check().await.is_err());
         remote.set_offline(false);
+        remote.take_calls();
+        assert!(bucket.check().await.is_err());
+        assert_eq!(remote.take_calls(), [], "many ask one after the other");
+        tokio::time::sleep(SILENT).await;
         bucket.check().await.unwrap();
     }
 

@@ -100,7 +100,8 @@ impl World {
         for name in &NAMES[..old] {
             world.put(name);
         }
-        world.live.since = world.events.last().unwrap().1;
+        // At the end of the second in which the last of them came: that is all that a bucket says of it.
+        world.live.since = world.events.last().unwrap().1 + jiff::SignedDuration::from_nanos(999_999_999);
         world.live.arming = Some(ArmingMode::Enabled);
         world.mill.store.save_rule(&armed(&world.live, None)).await.unwrap();
         world.start().await;
