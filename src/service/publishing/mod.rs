@@ -167,8 +167,8 @@ async fn seal_all(
         .collect())
 }
 
-/// The same, with patience: what was made is not thrown away because a server does not answer just now. An output over a
-/// network waits on its list, where the source is looked at again.
+/// Looks at the source as [`look_at_source`] does, with patience: what was made is not thrown away because a server does not
+/// answer just now. An output over a network waits on its list, where the source is looked at again.
 async fn look_patiently_at_source(mill: &Arc<Mill>, job: &Job, target: &Target) -> Result<(), Trouble> {
     let is_far = Far::is(mill, &target.bucket);
     for _ in 1..SOURCE_ATTEMPTS {
