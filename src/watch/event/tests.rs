@@ -318,18 +318,3 @@ proptest! {
         prop_assert_eq!(plain.as_ref(), key.as_bytes());
     }
 }
-
-/// `cargo test --release --lib messages_a_second -- --ignored --nocapture`
-#[test]
-#[ignore = "a figure, not a check"]
-fn messages_a_second() {
-    let rounds = 20_000_u32;
-    for (name, body) in BODIES {
-        let began = std::time::Instant::now();
-        for _ in 0..rounds {
-            std::hint::black_box(parse(std::hint::black_box(body), Transport::Message).unwrap());
-        }
-        let each = began.elapsed() / rounds;
-        println!("{name}: {} bytes, {each:?} each", body.len());
-    }
-}
