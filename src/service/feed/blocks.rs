@@ -60,18 +60,20 @@ impl Blocks {
     /// now, the most urgent first; it counts as coming from here on.
     pub fn want(&mut self, offset: u64, length: u64) -> Vec<Run> {
         let asked = blocks_of(offset, length);
-        let missing: Vec<u64> = asked.clone().filter(|block| !self.is_known(*block)).collect();
-        self.make_room(missing.len(), &asked, true);
-        let mut runs = self.depart(missing);
         let ahead = self.readers.read(asked.start, asked.end - 1);
-        let missing: Vec<u64> = ahead.filter(|block| !self.is_known(*block)).collect();
-        let room = self.make_room(missing.len(), &asked, false);
-        runs.extend(self.depart(missing.into_iter().take(room).collect()));
+        // Both before anything gives way: what goes to make room for the one is not fetched anew for the other.
+        let [urgent, ahead] = [asked.clone(), ahead].map(|blocks| self.unknown(blocks));
+        self.make_room(urgent.len(), &asked, true);
+        let mut runs = self.depart(urgent);
+        let room = self.make_room(ahead.len(), &asked, false);
+        runs.extend(self.depart(ahead.into_iter().take(room).collect()));
         runs
     }
 
-    fn is_known(&self, block: u64) -> bool {
-        self.here.contains_key(&block) || self.coming.contains(&block)
+    /// Those that are neither here nor on their way.
+    fn unknown(&self, blocks: Run) -> Vec<u64> {
+        let is_known = |block: &u64| self.here.contains_key(block) || self.coming.contains(block);
+        blocks.filter(|block| !is_known(block)).collect()
     }
 
     fn depart(&mut self, blocks: Vec<u64>) -> Vec<Run> {
