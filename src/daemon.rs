@@ -250,13 +250,13 @@ async fn take_up_the_thread(mill: &Arc<Mill>, holder: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// The address for requests about objects.
+/// Takes the address for requests about objects, where the config names one.
 async fn listen(at: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
-    let listener = watching::hooks::listen(at).await;
-    listener.with_context(|| match at {
-        Some(at) => format!("cannot listen on {at} for requests about objects; `http.listen` says where"),
-        None => String::new(),
-    })
+    let Some(at) = at else { return Ok(None) };
+    let listener = TcpListener::bind(at).await;
+    listener
+        .with_context(|| format!("cannot listen on {at} for requests about objects; `http.listen` says where"))
+        .map(Some)
 }
 
 fn start(

@@ -44,9 +44,11 @@ directory = "out"
 kind = "copy"
 "#;
 
-/// Two new buckets of the server.
-fn buckets(moto: &Moto) -> (String, String) {
-    (moto.bucket("uploads"), moto.bucket("results"))
+/// The server, a look into it, and two new buckets.
+fn server() -> (&'static Moto, Far, String, String) {
+    let moto = Moto::shared();
+    let far = Far::at(&moto.endpoint());
+    (moto, far, moto.bucket("uploads"), moto.bucket("results"))
 }
 
 fn address(moto: &Moto) -> String {
@@ -64,9 +66,7 @@ fn assert_no_scratch(house: &House) {
 
 #[test]
 fn objects_with_any_name_are_worked_on_from_bucket_to_bucket() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let mut house = house(
         &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
         &[("web", RULE)],
@@ -143,9 +143,7 @@ fn objects_with_any_name_are_worked_on_from_bucket_to_bucket() {
 
 #[test]
 fn a_crash_at_each_step_of_an_upload_leaves_no_half_and_no_orphan() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let mut house = house(
         &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
         &[("copy", COPY)],
@@ -196,9 +194,7 @@ fn a_crash_at_each_step_of_an_upload_leaves_no_half_and_no_orphan() {
 
 #[test]
 fn own_outputs_start_nothing_and_copies_of_them_do() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let rule = COPY.replace("bucket = \"results\"\ndirectory = \"out\"", "bucket = \"uploads\"");
     let mut house = house(
         &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
@@ -236,9 +232,7 @@ fn own_outputs_start_nothing_and_copies_of_them_do() {
 
 #[test]
 fn directories_and_buckets_mix() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let to_directory = RULE.replace("bucket = \"results\"", "bucket = \"published\"").replace(
         "tags = { made = \"by reelmill\" }\ncache_control = \"max-age=60\"\n",
         "",
@@ -260,9 +254,7 @@ fn directories_and_buckets_mix() {
 
 #[test]
 fn a_second_version_replaces_the_results_of_the_first_and_old_ones_go() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let mut house = house(
         &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
         &[("web", RULE)],
@@ -297,9 +289,7 @@ fn a_second_version_replaces_the_results_of_the_first_and_old_ones_go() {
 
 #[test]
 fn what_networks_and_servers_do_loses_and_doubles_nothing() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let proxy = Proxy::before(&address(moto));
     let mut house = house(
         &config(&proxy.url(), &uploads, &results, "sweep = \"1s\""),
@@ -345,9 +335,7 @@ fn what_networks_and_servers_do_loses_and_doubles_nothing() {
 
 #[test]
 fn a_server_that_is_gone_for_a_while_is_offline_and_then_found() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let proxy = Proxy::before(&address(moto));
     let mut house = house(
         &config(&proxy.url(), &uploads, &results, "sweep = \"1s\""),
@@ -375,9 +363,7 @@ fn a_server_that_is_gone_for_a_while_is_offline_and_then_found() {
 
 #[test]
 fn an_object_that_is_replaced_while_it_is_read_is_worked_on_anew() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let proxy = Proxy::before(&address(moto));
     let mut house = house(
         &config(&proxy.url(), &uploads, &results, "sweep = \"1s\""),
@@ -399,9 +385,7 @@ fn an_object_that_is_replaced_while_it_is_read_is_worked_on_anew() {
 
 #[test]
 fn results_wait_for_their_server_and_are_not_made_twice() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let proxy = Proxy::before(&address(moto));
     let mut house = house(
         &config(&proxy.url(), &uploads, &results, "sweep = \"1s\""),
@@ -446,9 +430,7 @@ fn results_wait_for_their_server_and_are_not_made_twice() {
 
 #[test]
 fn sources_are_deleted_or_moved_after_success_and_newer_ones_stay() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let moving = format!("after_success = \"move:done/\"\n{COPY}");
     let mut house = house(
         &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
@@ -485,9 +467,7 @@ fn sources_are_deleted_or_moved_after_success_and_newer_ones_stay() {
 
 #[test]
 fn a_source_is_fetched_whole_where_a_rule_says_so_and_a_bad_one_leaves_a_note_where_it_is_asked_for() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let whole = RULE.replace(
         "enabled = true",
         "enabled = true\ninput = \"download\"\non_failure = \"note\"",
@@ -520,9 +500,7 @@ fn a_source_is_fetched_whole_where_a_rule_says_so_and_a_bad_one_leaves_a_note_wh
 
 #[test]
 fn a_newer_version_publishes_over_what_a_killed_run_had_uploaded() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let mut house = house(
         &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),
         &[("web", RULE)],
@@ -557,9 +535,7 @@ fn a_newer_version_publishes_over_what_a_killed_run_had_uploaded() {
 
 #[test]
 fn a_rule_that_is_made_wider_leaves_what_was_there() {
-    let moto = Moto::shared();
-    let (uploads, results) = buckets(moto);
-    let far = Far::at(&moto.endpoint());
+    let (moto, far, uploads, results) = server();
     let narrow = COPY.replace("formats = \"*\"", "formats = [\"mov\"]");
     let mut house = house(
         &config(&moto.endpoint(), &uploads, &results, "sweep = \"1s\""),

@@ -1,23 +1,17 @@
 //! A bucket over a network as one of the buckets: what [`Remote`] answers, said as everywhere.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::mark::{JOB, OUTPUT, ours};
 use super::remote::{From, Head, Remote};
 use super::{Bucket, BucketError, Content, Lister, Opened, Ranges, Resolved};
 use crate::object::{BucketName, Directory, Identity, Object, ObjectKey, is_hidden};
-
-/// The metadata that names the job that wrote an object.
-pub const JOB: &str = "reelmill-job";
-/// The metadata that names the object that the job wrote: see [`ours`].
-pub const OUTPUT: &str = "reelmill-output";
 
 /// For how long a bucket that answered is taken to be there.
 const FRESH: Duration = Duration::from_secs(10);
@@ -25,40 +19,6 @@ const FRESH: Duration = Duration::from_secs(10);
 const SILENT: Duration = Duration::from_secs(5);
 /// Objects in a page of a listing.
 const PAGE: u16 = 1000;
-/// The longest text that stands in metadata as it is, in bytes of its longest spelling. Servers take 2 KiB for all of it.
-const LONGEST: usize = 480;
-
-/// What the metadata [`OUTPUT`] of an output says where this program wrote it under this very name. People copy objects
-/// with their metadata, so that a job is named says nothing alone. `s3_bucket` is the server's name for the bucket.
-#[must_use]
-pub fn ours(s3_bucket: &str, key: &ObjectKey) -> String {
-    let bytes = key.as_bytes();
-    match std::str::from_utf8(bytes) {
-        Ok(text) => short(&format!("{s3_bucket}/{text}")),
-        Err(_) => format!("{s3_bucket}/{}", digest(bytes)),
-    }
-}
-
-/// A text for metadata, of which there is little room: itself, or its SHA-256 where it is long.
-#[must_use]
-pub fn short(text: &str) -> String {
-    let spelled: usize = text
-        .bytes()
-        .map(|byte| if byte.is_ascii_graphic() && byte != b'%' { 1 } else { 3 })
-        .sum();
-    if spelled <= LONGEST {
-        return text.to_owned();
-    }
-    digest(text.as_bytes())
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
 
 /// A bucket over a network.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ pub mod guarded;
 mod lease;
 mod listing;
 pub mod local;
+pub mod mark;
 mod marker;
 #[cfg(test)]
 pub mod memory;

@@ -172,17 +172,3 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// free; `Changed` where it is not, or the object is another one.
     async fn copy(&self, key: &ObjectKey, identity: &Identity, to: &ObjectKey) -> Result<(), BucketError>;
 }
-
-/// What this program gives along with what it writes.
-pub mod mark {
-    pub use super::super::far::{JOB, OUTPUT, ours, short};
-
-    /// The SHA-256 of an object's bytes, in hexadecimal.
-    pub const CHECKSUM: &str = "reelmill-sha256";
-    /// The rule of the job that wrote it.
-    pub const RULE: &str = "reelmill-rule";
-    /// The bucket and key of its source.
-    pub const SOURCE: &str = "reelmill-source";
-    /// The identity of its source.
-    pub const SOURCE_IDENTITY: &str = "reelmill-source-identity";
-}

@@ -17,6 +17,7 @@ mod uploads;
 
 pub use client::{is_loopback, is_plain, plain_http, sdk};
 use std::fmt;
+pub use text::in_query;
 
 use async_trait::async_trait;
 use aws_credential_types::provider::SharedCredentialsProvider;

@@ -36,6 +36,12 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
+/// A text as a value in a query, in the one way that can be signed.
+#[must_use]
+pub fn in_query(text: &str) -> String {
+    escape(text.as_bytes(), is_unreserved)
+}
+
 /// A key as a listing with `encoding-type=url` spells it.
 pub(super) fn listed_key(text: &str) -> Vec<u8> {
     unescape(text.replace('+', " ").as_bytes())
@@ -45,10 +51,7 @@ pub(super) fn listed_key(text: &str) -> Vec<u8> {
 pub(super) fn copy_source(bucket: &str, key: &str, version: Option<&str>) -> String {
     let path = escape(key.as_bytes(), |byte| is_unreserved(byte) || byte == b'/');
     match version {
-        Some(version) => format!(
-            "{bucket}/{path}?versionId={}",
-            escape(version.as_bytes(), is_unreserved)
-        ),
+        Some(version) => format!("{bucket}/{path}?versionId={}", in_query(version)),
         None => format!("{bucket}/{path}"),
     }
 }
@@ -57,7 +60,7 @@ pub(super) fn copy_source(bucket: &str, key: &str, version: Option<&str>) -> Str
 pub(super) fn tagging<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     tags.into_iter()
         .map(|(name, value)| {
-            let [name, value] = [name, value].map(|text| escape(text.as_bytes(), is_unreserved));
+            let [name, value] = [name, value].map(in_query);
             format!("{name}={value}")
         })
         .collect::<Vec<_>>()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::mill::Mill;
 use super::upload::refused;
-use crate::bucket::abilities;
-use crate::bucket::remote::{Abilities, NewObject, Remote, mark};
+use crate::bucket::remote::{Abilities, NewObject, Remote};
+use crate::bucket::{BucketError, abilities, mark};
 use crate::job::Job;
 use crate::object::BucketName;
 use crate::publish::PublishError;
@@ -95,7 +95,7 @@ async fn known_abilities(mill: &Mill, bucket: &BucketName, remote: &dyn Remote) 
     let scratch = mill.config.scratch_root(bucket);
     let probed = match tokio::fs::create_dir_all(&scratch).await {
         Ok(()) => abilities::probe(remote, &scratch).await,
-        Err(error) => Err(crate::bucket::BucketError::transient(
+        Err(error) => Err(BucketError::transient(
             format!("cannot make the folder {}", scratch.display()),
             error,
         )),
@@ -106,7 +106,7 @@ async fn known_abilities(mill: &Mill, bucket: &BucketName, remote: &dyn Remote) 
             *known = Some(abilities);
             Ok(abilities)
         }
-        Err(error @ crate::bucket::BucketError::Transient { .. }) => Err(refused(&error)),
+        Err(error @ BucketError::Transient { .. }) => Err(refused(&error)),
         Err(error) => {
             // It may be forbidden to write but to the output's own directory: nothing is taken for granted then.
             tracing::info!(%bucket, %error, "it cannot be tried which conditions the server heeds; names are looked at before");

@@ -1,6 +1,5 @@
 //! Listens for servers that send events as requests.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +13,6 @@ use crate::watch::webhook::{Hooks, router};
 
 /// How long requests that were begun may take once the daemon stops.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Takes the address, where the config names one.
-///
-/// # Errors
-/// Where it cannot be had: somebody else listens there, or it is not this machine's.
-pub async fn listen(at: Option<SocketAddr>) -> Result<Option<TcpListener>, std::io::Error> {
-    match at {
-        Some(at) => TcpListener::bind(at).await.map(Some),
-        None => Ok(None),
-    }
-}
 
 /// Serves until it is stopped.
 pub async fn run(mill: Arc<Mill>, listener: TcpListener, stop: CancellationToken) {

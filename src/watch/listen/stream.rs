@@ -19,6 +19,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
 use jiff::Timestamp;
 
+use crate::bucket::s3::in_query;
 use crate::watch::session::chain;
 
 /// How often the server is to say that it is there, in seconds.
@@ -212,21 +213,7 @@ impl Server {
             Some((scheme, rest)) if !self.path_style => format!("{scheme}://{}.{rest}/", self.bucket),
             _ => format!("{}/{}", self.endpoint, self.bucket),
         };
-        let prefix = escape(prefix);
+        let prefix = in_query(prefix);
         format!("{place}?events=s3%3AObjectCreated%3A%2A&ping={PING}&prefix={prefix}&suffix=")
     }
-}
-
-/// As a value in a query, in the one way that can be signed.
-fn escape(text: &str) -> String {
-    use std::fmt::Write;
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(byte.into());
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
 }
