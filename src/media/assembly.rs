@@ -1,56 +1,52 @@
 //! Puts the pipeline of a fused run together: one source, at most one decoder for film and one for sound, and a branch
 //! for each task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::branch::{self, Branch, Sources};
+use super::branch::{Branch, Feed, Opened};
 use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
 use super::failure::{element, from_message, internal};
 use super::meter::{Meter, running_time};
 use super::run::Pulse;
-use super::snapshot::Stills;
+use super::snapshot::StillsBranch;
 use super::source::Input;
+use super::transcode::transcode;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, SnapshotPlan, StreamKind, TranscodePlan};
-use crate::rule::{TaskId, Track};
+use crate::plan::{MediaInfo, StreamKind, Work};
+use crate::rule::TaskId;
 
 /// How the names of branches begin.
 pub const BRANCH: &str = "branch-";
 
-/// Stills that are being taken, or why they are not.
-pub type SharedStills = Arc<Mutex<Result<Stills, Failure>>>;
-
 /// The tasks of a fused run.
 #[derive(Clone, Copy)]
 pub struct Tasks<'a> {
-    /// Files to write.
-    pub transcodes: &'a [(&'a TaskId, &'a TranscodePlan)],
-    /// Images to write.
-    pub snapshots: &'a [(&'a TaskId, &'a SnapshotPlan)],
+    /// What each is to do; all of them read streams.
+    pub works: &'a [(&'a TaskId, &'a Work)],
 }
 
 impl Tasks<'_> {
     /// Where all of them start, where that is not the beginning.
     fn common_start(&self) -> Option<Duration> {
-        let mut starts = self.transcodes.iter().map(|(_, plan)| plan.span.start);
+        let mut starts = self.works.iter().map(|(_, work)| work.span().start);
         let first = starts.next().filter(|start| !start.is_zero())?;
-        (self.snapshots.is_empty() && starts.all(|start| start == first)).then_some(first)
+        starts.all(|start| start == first).then_some(first)
     }
 
     /// How long the part is that all of them want, where they share a start that is jumped to.
     pub fn common_length(&self, of_medium: Option<Duration>) -> Option<Duration> {
         let start = self.common_start()?;
-        let ends = self.transcodes.iter().map(|(_, plan)| plan.span.end.or(of_medium));
+        let ends = self.works.iter().map(|(_, work)| work.span().end.or(of_medium));
         Some(ends.max()??.saturating_sub(start))
     }
 
     fn copies(&self) -> bool {
-        self.transcodes.iter().any(|(_, plan)| plan.settings.copies())
+        self.works.iter().any(|(_, work)| work.copies())
     }
 }
 
@@ -60,16 +56,14 @@ pub struct Mill {
     pub medium: Demuxer,
     /// The film as it comes: frames where any task decodes it, else packets.
     pub video: Option<Arc<Meter>>,
-    /// The sound, likewise.
+    /// The first sound, likewise.
     pub audio: Option<Arc<Meter>>,
-    /// Branches that have not ended, by the name of their bin or sink.
+    /// Branches that have not ended, by the name of their bin.
     pub open: BTreeMap<String, TaskId>,
     /// Tasks that will not end well.
     pub failed: BTreeMap<TaskId, Failure>,
-    /// What passes into each file.
-    pub branches: BTreeMap<TaskId, Branch>,
     /// By task.
-    pub stills: BTreeMap<TaskId, SharedStills>,
+    pub branches: BTreeMap<TaskId, Box<dyn Branch>>,
 }
 
 impl Mill {
@@ -96,23 +90,22 @@ impl Mill {
             open: BTreeMap::new(),
             failed: BTreeMap::new(),
             branches: BTreeMap::new(),
-            stills: BTreeMap::new(),
         };
-        let wants_film = |plan: &TranscodePlan| plan.settings.video.is_some();
-        let films = tasks.transcodes.iter().any(|(_, plan)| wants_film(plan)) || !tasks.snapshots.is_empty();
-        let film = films.then(|| video_index(media, &mill.medium)).transpose()?;
-        let sounds = tasks.transcodes.iter().any(|(_, plan)| plan.settings.audio.is_some());
-        let sound = sounds.then(|| audio_index(&mill.medium)).transpose()?;
-        for (number, (task, plan)) in tasks.transcodes.iter().enumerate() {
-            let name = format!("{BRANCH}transcode-{number}");
-            let stream = |index: Option<usize>| index.map(|index| &mill.medium.streams[index]);
-            let sources = Sources {
-                video: stream(film).zip(media.video()),
-                audio: stream(sound),
+        let film = media.video().and_then(|_| video_index(media, &mill.medium).ok());
+        let sound = audio_index(&mill.medium).ok();
+        for (number, (task, work)) in tasks.works.iter().enumerate() {
+            let name = format!("{BRANCH}{number}");
+            let opened = Opened {
+                medium: &mill.medium,
+                media,
+                film,
+                sound,
+                threads,
             };
-            match branch::transcode(&name, plan, sources, threads) {
+            let made = branch(&name, work, opened).and_then(|branch| has_all(branch, opened));
+            match made {
                 Ok(branch) => {
-                    mill.medium.pipeline.add(&branch.bin).map_err(internal)?;
+                    mill.medium.pipeline.add(branch.bin()).map_err(internal)?;
                     mill.open.insert(name, (*task).clone());
                     mill.branches.insert((*task).clone(), branch);
                 }
@@ -121,87 +114,71 @@ impl Mill {
                 }
             }
         }
-        let wired = mill.wire(media, tasks, film, sound);
-        for branch in mill
-            .branches
-            .values()
-            .map(|branch| branch.bin.clone())
-            .collect::<Vec<_>>()
-        {
-            mill.start_branch(&branch)?;
+        let wired = mill.wire(media, film, sound);
+        let bins: Vec<gst::Bin> = mill.branches.values().map(|branch| branch.bin().clone()).collect();
+        for bin in bins {
+            mill.start_branch(&bin)?;
         }
-        wired?;
+        let fed = wired?;
         for (index, stream) in mill.medium.streams.iter().enumerate() {
-            if Some(index) != film && Some(index) != sound {
+            if !fed.contains(&index) {
                 mill.medium.ignore(&stream.pad)?;
             }
         }
         Ok(mill)
     }
 
-    /// Leads film and sound to the branches that want them.
+    /// Leads every stream to the branches that want it; answers which streams that are.
     fn wire(
         &mut self,
         media: &MediaInfo,
-        tasks: Tasks<'_>,
         film: Option<usize>,
         sound: Option<usize>,
-    ) -> Result<(), Failure> {
-        let entries = |video: bool, copied: bool| -> Vec<gst::Pad> {
-            let wanting = tasks.transcodes.iter().filter(|(_, plan)| {
-                let settings = &plan.settings;
-                copied
-                    == if video {
-                        matches!(settings.video, Track::Copy)
-                    } else {
-                        matches!(settings.audio, Track::Copy)
-                    }
-            });
-            let name = if video { "video" } else { "audio" };
-            wanting
-                .filter_map(|(task, _)| self.branches.get(*task)?.bin.static_pad(name))
-                .collect()
-        };
-        let (frames, packets) = (entries(true, false), entries(true, true));
-        let (sounds, sound_packets) = (entries(false, false), entries(false, true));
-        if let Some(index) = film {
-            let video = media
-                .video()
-                .ok_or_else(|| internal("frames wanted of a medium without video"))?;
-            let decodes = !frames.is_empty() || !tasks.snapshots.is_empty();
-            let from = self.tap(index, &packets, decodes)?;
-            if let Some(from) = from {
-                let stream = &self.medium.streams[index];
-                let decoded = decode(&self.medium, stream, &from, frames.len() > 1)?;
-                only_forward(&decoded);
-                self.video = Some(Meter::on(&decoded));
-                let upright = straighten(&self.medium, decoded, video)?;
-                let tee = self.split(&upright)?;
-                for pad in &frames {
-                    feed(&tee, pad)?;
-                }
-                for (number, (task, plan)) in tasks.snapshots.iter().enumerate() {
-                    self.add_stills(&tee, &format!("{BRANCH}stills-{number}"), task, plan)?;
-                }
-            } else {
-                self.video = Some(Meter::on(&self.medium.streams[index].pad));
+    ) -> Result<BTreeSet<usize>, Failure> {
+        let mut wanted: BTreeMap<Feed, Vec<gst::Pad>> = BTreeMap::new();
+        for branch in self.branches.values() {
+            for pad in branch.bin().sink_pads() {
+                wanted.entry(Feed::of(&pad)?).or_default().push(pad);
             }
         }
-        if let Some(index) = sound {
-            let from = self.tap(index, &sound_packets, !sounds.is_empty())?;
-            if let Some(from) = from {
-                let stream = &self.medium.streams[index];
-                let decoded = decode(&self.medium, stream, &from, false)?;
-                self.audio = Some(Meter::on(&decoded));
-                let tee = self.split(&decoded)?;
-                for pad in &sounds {
+        let mut take = |feed| wanted.remove(&feed).unwrap_or_default();
+        let mut fed = BTreeSet::new();
+        let frames = take(Feed::Frames);
+        for index in 0..self.medium.streams.len() {
+            let (packets, sounds) = (take(Feed::Packets(index)), take(Feed::Sound(index)));
+            let frames: &[gst::Pad] = if film == Some(index) { &frames } else { &[] };
+            let decoded: &[gst::Pad] = if frames.is_empty() { &sounds } else { frames };
+            if packets.is_empty() && decoded.is_empty() {
+                continue;
+            }
+            fed.insert(index);
+            let from = self.tap(index, &packets, !decoded.is_empty())?;
+            let stream = &self.medium.streams[index];
+            let meter = if let Some(from) = from {
+                let mut pad = decode(&self.medium, stream, &from, frames.len() > 1)?;
+                let film = media.video().filter(|_| !frames.is_empty());
+                if film.is_some() {
+                    only_forward(&pad);
+                }
+                let meter = Meter::on(&pad);
+                if let Some(film) = film {
+                    pad = straighten(&self.medium, pad, film)?;
+                }
+                let tee = self.split(&pad)?;
+                for pad in decoded {
                     feed(&tee, pad)?;
                 }
+                meter
             } else {
-                self.audio = Some(Meter::on(&self.medium.streams[index].pad));
+                Meter::on(&stream.pad)
+            };
+            if film == Some(index) {
+                self.video = Some(meter);
+            } else if sound == Some(index) {
+                self.audio = Some(meter);
             }
         }
-        Ok(())
+        Ok(fed)
     }
 
     /// Leads the packets of a stream to these pads; answers where a decoder gets them, where one is wanted.
@@ -258,61 +235,33 @@ impl Mill {
         link(pad, &tee)?;
         Ok(tee)
     }
+}
 
-    fn add_stills(
-        &mut self,
-        tee: &gst::Element,
-        name: &str,
-        task: &TaskId,
-        plan: &SnapshotPlan,
-    ) -> Result<(), Failure> {
-        let stills = match Stills::new(plan.clone()) {
-            Ok(stills) => stills,
-            Err(failure) => {
-                self.failed.insert(task.clone(), failure);
-                return Ok(());
+/// The branch of a task.
+fn branch(name: &str, work: &Work, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
+    Ok(match work {
+        Work::Transcode(plan) => Box::new(transcode(name, plan, opened)?),
+        Work::Snapshot(plan) => Box::new(StillsBranch::new(name, plan)?),
+        Work::Probe { .. } | Work::Copy { .. } | Work::Pipeline(_) => {
+            return Err(internal("a task that shares no decode"));
+        }
+        _ => return Err(internal("nobody knows how to do this task")),
+    })
+}
+
+/// Whether there is what a branch wants to be fed.
+fn has_all(branch: Box<dyn Branch>, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
+    for pad in branch.bin().sink_pads() {
+        let missing = match Feed::of(&pad)? {
+            Feed::Frames if opened.film.is_none() => "the medium has no video",
+            Feed::Sound(index) | Feed::Packets(index) if index >= opened.medium.streams.len() => {
+                "the medium has fewer streams than its probe said"
             }
+            _ => continue,
         };
-        let shared: SharedStills = Arc::new(Mutex::new(Ok(stills)));
-        let queue = branch::queue(2)?;
-        let taking = shared.clone();
-        let sink = gst_app::AppSink::builder()
-            .name(name)
-            .sync(false)
-            .async_(false)
-            .max_buffers(2)
-            .callbacks(
-                gst_app::AppSinkCallbacks::builder()
-                    .new_sample(move |sink| {
-                        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                        let mut stills = taking.lock().unwrap_or_else(PoisonError::into_inner);
-                        // A failed task takes its frames and drops them: the others go on.
-                        if let Ok(working) = stills.as_mut()
-                            && let Err(failure) = working.take(sample)
-                        {
-                            *stills = Err(failure);
-                        }
-                        Ok(gst::FlowSuccess::Ok)
-                    })
-                    .build(),
-            )
-            .build();
-        sink.set_property("enable-last-sample", false);
-        self.medium
-            .pipeline
-            .add_many([&queue, sink.upcast_ref()])
-            .map_err(internal)?;
-        queue.link(&sink).map_err(internal)?;
-        let entry = queue
-            .static_pad("sink")
-            .ok_or_else(|| internal("a queue without a sink pad"))?;
-        feed(tee, &entry)?;
-        queue.sync_state_with_parent().map_err(internal)?;
-        sink.sync_state_with_parent().map_err(internal)?;
-        self.open.insert(name.to_owned(), task.clone());
-        self.stills.insert(task.clone(), shared);
-        Ok(())
+        return Err(Failure::new(ErrorKind::NoSuchStream, missing));
     }
+    Ok(branch)
 }
 
 /// Goes to where all tasks start. Frames and sound are cut there by what follows; packets only begin at key frames.

@@ -1,27 +1,19 @@
 //! One decode for many tasks: source, one video and one audio decoder, a tee each, one branch a task.
 
-use std::fs::OpenOptions;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use gst::prelude::*;
 
 use super::assembly::{BRANCH, Mill, Tasks};
-use super::boxes;
-use super::branch::Branch;
+use super::branch::Ending;
 use super::decoder;
-use super::encoder;
-use super::failure::{from_message, internal, writing};
-use super::muxer;
-use super::readback::{self, Fed};
-use super::report::{report_damage, report_stills, report_truncation};
+use super::failure::{from_message, internal};
+use super::report::{report_damage, report_truncation};
 use super::run::Pulse;
 use super::source::Input;
 use crate::job::Failure;
-use crate::plan::{Ends, MediaInfo, TranscodePlan};
-use crate::rule::{AudioCodec, TaskId, Track};
-
-/// What the encoder puts before sound in Opus. Other forms have a place of their own for it.
-const OPUS_SILENCE: u32 = 312;
+use crate::plan::{Ends, MediaInfo};
+use crate::rule::TaskId;
 
 /// Carries out these tasks over one decode.
 ///
@@ -44,20 +36,16 @@ pub fn run(
     // The files are whole only once their writers are gone.
     let _ = mill.medium.pipeline.set_state(gst::State::Null);
     pulse.next_part();
-    for (_, plan) in tasks.transcodes {
-        let _ = std::fs::remove_file(muxer::spool(&plan.file));
+    for branch in mill.branches.values_mut() {
+        branch.stopped();
     }
     outcome?;
     let damaged = mill.video.iter().chain(&mill.audio).map(|meter| meter.damaged()).sum();
     // Before the results: a task may be published as soon as all of it is there. A part of a medium says nothing about
     // its end.
     let went_on = |task: &TaskId| !mill.failed.contains_key(task);
-    let to_the_end = tasks.snapshots.iter().any(|(task, _)| went_on(task))
-        || tasks
-            .transcodes
-            .iter()
-            .any(|(task, plan)| went_on(task) && plan.span.is_whole());
-    if to_the_end {
+    let mut branches = mill.branches.iter();
+    if branches.any(|(task, branch)| went_on(task) && branch.reads_to_end()) {
         let ends = Ends {
             video: mill.video.as_ref().and_then(|meter| meter.span().end),
             audio: mill.audio.as_ref().and_then(|meter| meter.span().end),
@@ -65,70 +53,22 @@ pub fn run(
         report_truncation(media, ends, pulse);
     }
     report_damage(damaged, pulse);
-    for (task, plan) in tasks.transcodes {
-        let fed = mill.branches.get(*task).map_or_else(Fed::default, Branch::fed);
-        let done = match mill.failed.remove(*task) {
-            Some(failure) => Err(failure),
-            None => complete_index(plan, media)
-                .and_then(|()| readback::media(&plan.file, &fed, &mut |buffers| pulse.beat(None, buffers))),
-        };
-        pulse.next_part();
-        match done {
-            Ok((size, report)) => pulse.listener().output(task, &plan.file, size, report),
-            Err(failure) => {
-                let _ = std::fs::remove_file(&plan.file);
-                pulse.listener().task_failed(task, failure);
+    for (task, _) in tasks.works {
+        let branch = mill.branches.remove(*task);
+        let failed = mill.failed.remove(*task);
+        let done = match (branch, failed) {
+            (Some(branch), None) => branch.finish(&mut Ending { task, media, pulse }),
+            (branch, Some(failure)) => {
+                branch.into_iter().for_each(|branch| branch.abandon());
+                Err(failure)
             }
-        }
-    }
-    for (task, plan) in tasks.snapshots {
-        if let Some(failure) = mill.failed.remove(*task) {
+            (None, None) => Err(internal("a task without a branch")),
+        };
+        if let Err(failure) = done {
             pulse.listener().task_failed(task, failure);
-            continue;
-        }
-        let Some(stills) = mill.stills.remove(*task) else {
-            continue;
-        };
-        let mut stills = stills.lock().unwrap_or_else(PoisonError::into_inner);
-        match stills.as_mut().map(|stills| stills.finish(media.duration)) {
-            Ok(Ok(findings)) => {
-                let written = stills.as_ref().map(|stills| stills.written.clone()).unwrap_or_default();
-                report_stills(task, plan, &written, findings, pulse);
-            }
-            Ok(Err(failure)) => pulse.listener().task_failed(task, failure),
-            Err(failure) => pulse.listener().task_failed(task, failure.clone()),
         }
     }
     Ok(())
-}
-
-/// Muxers do not write which way a film that was copied is turned, nor where sound begins.
-fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure> {
-    let settings = &plan.settings;
-    if !settings.container.has_index_in_front() {
-        return Ok(());
-    }
-    let turned = media.video().map_or(0, |video| video.rotation);
-    let turns = turned != 0 && matches!(settings.video, Track::Copy) && settings.container.keeps_rotation();
-    let silent = settings.audio.encoded().map_or(0, |spec| match spec.codec {
-        AudioCodec::Opus => OPUS_SILENCE,
-        codec => encoder::silence(codec),
-    });
-    let complete = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().read(true).write(true).open(&plan.file)?;
-        if turns {
-            boxes::turn(&mut file, turned)?;
-        }
-        if settings.audio.is_some() {
-            boxes::prime(&mut file, silent)?;
-        }
-        Ok(())
-    };
-    match complete() {
-        // A track that a damaged source did not fill is missed when the file is read back, in better words.
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(()),
-        done => done.map_err(|error| writing(&plan.file, &error)),
-    }
 }
 
 impl Mill {

@@ -27,6 +27,7 @@ mod seek;
 mod snapshot;
 pub mod source;
 mod still;
+mod transcode;
 mod vpx;
 
 use std::time::Duration;

@@ -9,33 +9,30 @@ use crate::plan::{Ends, MediaInfo, SnapshotPlan, truncated};
 use crate::rule::TaskId;
 
 /// Tells of images that are there, read back, and of points that have none.
+///
+/// # Errors
+/// What ends the task: there is no image at all, or one that cannot be read.
 pub fn report_stills(
     task: &TaskId,
     plan: &SnapshotPlan,
     written: &[String],
     findings: Vec<Finding>,
     pulse: &mut Pulse<'_>,
-) {
+) -> Result<(), Failure> {
     for finding in findings {
         pulse.listener().finding(Some(task), finding);
     }
     if written.is_empty() && !plan.stills.is_empty() {
-        let failure = Failure::new(
+        return Err(Failure::new(
             ErrorKind::Corrupt,
             "no frame of the medium could be decoded for any still",
-        );
-        pulse.listener().task_failed(task, failure);
-        return;
+        ));
     }
     for file in written {
-        match readback::image(file) {
-            Ok((size, report)) => pulse.listener().output(task, file, size, report),
-            Err(failure) => {
-                pulse.listener().task_failed(task, failure);
-                return;
-            }
-        }
+        let (size, report) = readback::image(file)?;
+        pulse.listener().output(task, file, size, report);
     }
+    Ok(())
 }
 
 /// Tells which of the streams that were decoded ended before they should have.

@@ -14,7 +14,7 @@ use super::seek;
 use super::source::Input;
 use super::{Listener, Position, probe};
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, OutputReport, RunPlan, SnapshotPlan, TranscodePlan, Work};
+use crate::plan::{MediaInfo, OutputReport, RunPlan, SnapshotPlan, Work};
 use crate::rule::TaskId;
 
 /// How often progress is told.
@@ -93,46 +93,35 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
     let of = media.as_ref().and_then(|media| media.duration);
     let mut pulse = Pulse::new(listener, input, of);
 
-    let mut transcodes: Vec<(&TaskId, &TranscodePlan)> = Vec::new();
-    let mut snapshots: Vec<(&TaskId, &SnapshotPlan)> = Vec::new();
+    let mut works: Vec<(&TaskId, &Work)> = Vec::new();
     for task in &plan.tasks {
         let done = match &task.work {
             Work::Probe { file } => write_probe(file, media.as_ref()).map(|()| file),
             Work::Copy { file } => copy(input, file, &mut pulse).map(|()| file),
             Work::Pipeline(plan) => pipeline::run(input, plan, &mut pulse).map(|()| &plan.file),
-            Work::Transcode(plan) => {
-                transcodes.push((&task.task, plan));
-                continue;
-            }
-            Work::Snapshot(plan) => {
-                snapshots.push((&task.task, plan));
+            work => {
+                works.push((&task.task, work));
                 continue;
             }
         };
         match done.and_then(|file| Ok((file, readback::size(file)?))) {
-            Ok((file, size)) => pulse.listener.output(&task.task, file, size, OutputReport::Bytes),
-            Err(failure) => pulse.listener.task_failed(&task.task, failure),
+            Ok((file, size)) => pulse.listener().output(&task.task, file, size, OutputReport::Bytes),
+            Err(failure) => pulse.listener().task_failed(&task.task, failure),
         }
     }
     let Some(media) = media else { return Ok(()) };
-    if media.video().is_none() {
-        for (task, _) in snapshots.drain(..) {
-            pulse.listener.task_failed(
-                task,
-                Failure::new(ErrorKind::NoSuchStream, "the medium has no video to take stills from"),
-            );
-        }
-    }
-    if !transcodes.is_empty() {
-        let tasks = Tasks {
-            transcodes: &transcodes,
-            snapshots: &snapshots,
-        };
-        fused::run(input, &media, tasks, plan.threads, &mut pulse)
-    } else if !snapshots.is_empty() {
-        seek::run(input, &media, &snapshots, &mut pulse)
-    } else {
-        Ok(())
+    let stills: Option<Vec<(&TaskId, &SnapshotPlan)>> = works
+        .iter()
+        .map(|(task, work)| match work {
+            Work::Snapshot(plan) => Some((*task, plan)),
+            _ => None,
+        })
+        .collect();
+    match stills {
+        _ if works.is_empty() => Ok(()),
+        // Where nothing else is decoded, a few frames are reached by jumps.
+        Some(stills) => seek::run(input, &media, &stills, &mut pulse),
+        None => fused::run(input, &media, Tasks { works: &works }, plan.threads, &mut pulse),
     }
 }
 

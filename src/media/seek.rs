@@ -47,12 +47,15 @@ pub fn run(
             decoder::take_complaints();
         }
         report_damage(0, pulse);
-        match made {
+        let told = match made {
             Ok((stills, findings)) => report_stills(task, plan, &stills.written, findings, pulse),
             Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
                 return Err(failure);
             }
-            Err(failure) => pulse.listener().task_failed(task, failure),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = told {
+            pulse.listener().task_failed(task, failure);
         }
         pulse.next_part();
     }

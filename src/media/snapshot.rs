@@ -2,9 +2,14 @@
 //!
 //! The image for a point is the frame that is shown then: the last one whose time is not after it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gst::prelude::*;
+
+use super::branch::{Branch, Ending, guard, hang, queue, taker};
 use super::failure::plain;
+use super::report::report_stills;
 use super::still::StillEncoder;
 use crate::job::{Failure, Finding, FindingKind};
 use crate::plan::SnapshotPlan;
@@ -127,6 +132,52 @@ impl Stills {
             .collect();
         self.next = self.plan.stills.len();
         findings
+    }
+}
+
+/// Stills that are taken from frames that pass anyway.
+pub struct StillsBranch {
+    bin: gst::Bin,
+    plan: SnapshotPlan,
+    /// Or why they are not.
+    stills: Arc<Mutex<Result<Stills, Failure>>>,
+}
+
+impl StillsBranch {
+    /// A branch for this plan.
+    ///
+    /// # Errors
+    /// Where elements are missing.
+    pub fn new(name: &str, plan: &SnapshotPlan) -> Result<Self, Failure> {
+        let stills = Arc::new(Mutex::new(Ok(Stills::new(plan.clone())?)));
+        let taking = stills.clone();
+        let sink = taker(move |sample| {
+            let mut stills = taking.lock().unwrap_or_else(PoisonError::into_inner);
+            // A failed task takes its frames and drops them: the others go on.
+            if let Ok(working) = stills.as_mut()
+                && let Err(failure) = working.take(sample)
+            {
+                *stills = Err(failure);
+            }
+            Ok(())
+        });
+        let bin = gst::Bin::builder().name(name).build();
+        hang(&bin, "frames", &[guard()?, queue(2)?, sink.upcast()])?;
+        let plan = plan.clone();
+        Ok(Self { bin, plan, stills })
+    }
+}
+
+impl Branch for StillsBranch {
+    fn bin(&self) -> &gst::Bin {
+        &self.bin
+    }
+
+    fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
+        let mut stills = self.stills.lock().unwrap_or_else(PoisonError::into_inner);
+        let stills = stills.as_mut().map_err(|failure| failure.clone())?;
+        let findings = stills.finish(ending.media.duration)?;
+        report_stills(ending.task, &self.plan, &stills.written, findings, ending.pulse)
     }
 }
 

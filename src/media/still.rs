@@ -39,6 +39,7 @@ impl StillEncoder {
         let encoder = match format {
             ImageFormat::Jpg => element("jpegenc")?,
             ImageFormat::Png => element("pngenc")?,
+            ImageFormat::Webp => element("webpenc")?,
         };
         if format == ImageFormat::Jpg {
             encoder.set_property("quality", i32::from(quality));

@@ -43,7 +43,8 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
             }
             Work::Transcode(plan) => transcode(plan, media, source),
             // What a pipeline makes nobody can know; most make something smaller.
-            Work::Copy { .. } | Work::Pipeline(_) => source,
+            Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) | Work::Adaptive(_) => source,
+            Work::Sprite(_) | Work::Animation(_) | Work::Waveform(_) | Work::Inspect(_) => CONTAINER,
         })
         .fold(0, u64::saturating_add)
 }

@@ -3,8 +3,12 @@
 //! Pure data: no GStreamer, no I/O. A [`RunPlan`] is what a worker is told; it names files in the scratch
 //! directory only. Final names stay with the daemon, in [`PlannedRun`].
 
+mod adaptive;
 mod estimate;
+mod extract;
+mod listening;
 mod names;
+mod pictures;
 mod run;
 mod size;
 mod stills;
@@ -20,7 +24,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
 use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
+pub use adaptive::{AdaptivePlan, PlannedPackage};
 pub use estimate::{Shortage, admit, estimate};
+pub use extract::{ExtractPlan, ExtractedStream};
+pub use listening::{InspectPlan, WaveformPlan};
+pub use pictures::{AnimationPlan, SpritePlan};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture;
 pub use truncation::{Ends, truncated};
@@ -220,13 +228,62 @@ pub enum Work {
     Snapshot(SnapshotPlan),
     /// Run a pipeline in the rule's words.
     Pipeline(PipelinePlan),
+    /// Write a package of segments and its manifests.
+    Adaptive(Box<AdaptivePlan>),
+    /// Write sheets of small pictures, and their map.
+    Sprite(SpritePlan),
+    /// Write a short loop.
+    Animation(AnimationPlan),
+    /// Write a picture of the sound, and its peaks.
+    Waveform(WaveformPlan),
+    /// Write streams as they are.
+    Extract(ExtractPlan),
+    /// Write what is wrong with the medium.
+    Inspect(InspectPlan),
 }
 
 impl Work {
     /// Whether it reads the medium's streams, and so meets what is wrong with them.
     #[must_use]
     pub fn reads_streams(&self) -> bool {
-        matches!(self, Self::Transcode(_) | Self::Snapshot(_) | Self::Pipeline(_))
+        !matches!(self, Self::Probe { .. } | Self::Copy { .. })
+    }
+
+    /// The part of the medium that it wants.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Transcode(plan) => plan.span,
+            Self::Animation(plan) => plan.span,
+            _ => Span::default(),
+        }
+    }
+
+    /// Takes over packets as they are.
+    #[must_use]
+    pub fn copies(&self) -> bool {
+        match self {
+            Self::Transcode(plan) => plan.settings.copies(),
+            Self::Extract(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Names in scratch of all files that it may write, but for the members of a package.
+    #[must_use]
+    pub fn files(&self) -> Vec<&str> {
+        match self {
+            Self::Probe { file } | Self::Copy { file } => vec![file],
+            Self::Transcode(plan) => vec![&plan.file],
+            Self::Pipeline(plan) => vec![&plan.file],
+            Self::Snapshot(plan) => plan.stills.iter().map(|still| still.file.as_str()).collect(),
+            Self::Adaptive(_) => Vec::new(),
+            Self::Sprite(plan) => plan.sheets.iter().chain([&plan.map]).map(String::as_str).collect(),
+            Self::Animation(plan) => vec![&plan.file],
+            Self::Waveform(plan) => vec![&plan.picture, &plan.peaks],
+            Self::Extract(plan) => plan.streams.iter().map(|stream| stream.file.as_str()).collect(),
+            Self::Inspect(plan) => vec![&plan.file],
+        }
     }
 }
 
@@ -328,6 +385,8 @@ pub struct PlannedRun {
     pub plan: RunPlan,
     /// For publishing and checking.
     pub outputs: Vec<PlannedOutput>,
+    /// Results of which nobody knows beforehand how many files they have.
+    pub packages: Vec<PlannedPackage>,
     /// What the worker may use besides.
     pub grants: Grants,
 }

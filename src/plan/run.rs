@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
+use super::adaptive::adaptive;
+use super::extract::extract;
+use super::listening::{inspect, waveform};
 use super::names::FileOf;
+use super::pictures::{animation, sprite};
 use super::transcode::transcode;
 use super::{
-    Expect, Form, MediaInfo, PipelinePlan, PlannedOutput, PlannedRun, RunPlan, SnapshotPlan, Span, Still, TaskPlan,
-    VideoStream, Work, picture, stills,
+    Expect, Form, MediaInfo, PipelinePlan, PlannedOutput, PlannedPackage, PlannedRun, RunPlan, SnapshotPlan, Span,
+    Still, TaskPlan, VideoStream, Work, picture, stills,
 };
 use crate::job::{ErrorKind, Failure, Finding, JobId, TaskRecord};
 use crate::object::Object;
-use crate::rule::{Grants, Rule, Snapshot, TaskId, TaskKind};
+use crate::rule::{Grants, Moments, Rule, Snapshot, TaskId, TaskKind};
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,7 @@ pub struct Planned {
 pub(super) struct PlannedTask {
     pub work: Work,
     pub outputs: Vec<PlannedOutput>,
+    pub package: Option<PlannedPackage>,
     pub findings: Vec<Finding>,
 }
 
@@ -98,6 +103,7 @@ pub fn plan(wanted: &Wanted<'_>) -> Planned {
         };
         if let Some(run) = run {
             run.outputs.extend(task.outputs);
+            run.packages.extend(task.package);
             if let Some(TaskKind::Pipeline(pipeline)) = wanted.rule.task(&record.id).map(|task| &task.kind) {
                 run.grants = pipeline.allow.clone();
             }
@@ -124,18 +130,16 @@ enum Company {
 
 /// A small part is reached by a jump; nobody decodes a film for it.
 fn company(work: &Work, length: Option<Duration>) -> Company {
-    let Work::Transcode(plan) = work else {
-        return match work {
-            // Whatever it does, it does to itself.
-            Work::Pipeline(_) => Company::None,
-            _ => Company::Medium,
-        };
-    };
-    let Span { start, end } = plan.span;
-    if plan.span.is_whole() {
+    // Whatever it does, it does to itself.
+    if matches!(work, Work::Pipeline(_)) {
+        return Company::None;
+    }
+    let span = work.span();
+    let Span { start, end } = span;
+    if span.is_whole() {
         return Company::Medium;
     }
-    if plan.settings.copies() {
+    if work.copies() {
         // Packets are cut where they begin, frames where the rule says: they cannot share a jump.
         return if start.is_zero() {
             Company::Medium
@@ -145,7 +149,7 @@ fn company(work: &Work, length: Option<Duration>) -> Company {
     }
     match (end.or(length), length) {
         (Some(end), Some(length)) if end.saturating_sub(start) * 2 >= length => Company::Medium,
-        _ => Company::Part(plan.span),
+        _ => Company::Part(span),
     }
 }
 
@@ -157,6 +161,7 @@ fn empty_run(wanted: &Wanted<'_>) -> PlannedRun {
             threads: wanted.threads,
         },
         outputs: Vec::new(),
+        packages: Vec::new(),
         grants: Grants::default(),
     }
 }
@@ -189,6 +194,12 @@ fn plan_task(wanted: &Wanted<'_>, record: &TaskRecord) -> Result<PlannedTask, Fa
             Ok(of_one(output, |file| Work::Pipeline(PipelinePlan { file, launch })))
         }
         TaskKind::Snapshot(settings) => snapshot(wanted, &task.id, settings),
+        TaskKind::Adaptive(settings) => adaptive(wanted, &task.id, settings),
+        TaskKind::Sprite(settings) => sprite(wanted, &task.id, settings),
+        TaskKind::Animation(settings) => animation(wanted, &task.id, settings),
+        TaskKind::Waveform(settings) => waveform(wanted, &task.id, settings),
+        TaskKind::Extract(settings) => extract(wanted, &task.id, settings),
+        TaskKind::Inspect(settings) => inspect(wanted, &task.id, settings),
     }
 }
 
@@ -211,6 +222,7 @@ pub(super) fn of_one(output: PlannedOutput, work: impl FnOnce(String) -> Work) -
     PlannedTask {
         work: work(output.file.clone()),
         outputs: vec![output],
+        package: None,
         findings: Vec::new(),
     }
 }
@@ -256,8 +268,11 @@ fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<P
         return Err(Failure::new(ErrorKind::NoSuchStream, "the medium has no video"));
     };
     let picture = picture(&settings.size, video);
-    let (points, findings) = stills::resolve(&settings.at, media, video)?;
-    let count = u32::try_from(settings.at.len()).unwrap_or(u32::MAX);
+    let Moments::At(at) = &settings.moments else {
+        return Err(Failure::new(ErrorKind::Plan, format!("task {task} cannot be planned")));
+    };
+    let (points, findings) = stills::resolve(at, media, video)?;
+    let count = u32::try_from(at.len()).unwrap_or(u32::MAX);
     let extension = settings.format.extension().as_bytes();
     let mut outputs = Vec::with_capacity(points.len());
     let mut stills = Vec::with_capacity(points.len());
@@ -279,6 +294,7 @@ fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<P
             picture,
         }),
         outputs,
+        package: None,
         findings,
     })
 }

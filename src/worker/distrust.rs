@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::protocol::FromWorker;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, RunPlan, StreamKind, Work};
+use crate::plan::{MediaInfo, RunPlan, StreamKind};
 use crate::rule::TaskId;
 
 const LONGEST_TEXT: usize = 500;
@@ -26,15 +26,10 @@ impl Asked {
     pub fn of(plan: &RunPlan) -> Self {
         let mut asked = Self::default();
         for task in &plan.tasks {
-            let files: Vec<&String> = match &task.work {
-                Work::Probe { file } | Work::Copy { file } => vec![file],
-                Work::Transcode(plan) => vec![&plan.file],
-                Work::Pipeline(plan) => vec![&plan.file],
-                Work::Snapshot(plan) => plan.stills.iter().map(|still| &still.file).collect(),
-            };
+            let files = task.work.files();
             asked
                 .files
-                .extend(files.into_iter().map(|file| (file.clone(), task.task.clone())));
+                .extend(files.into_iter().map(|file| (file.to_owned(), task.task.clone())));
             asked.tasks.push(task.task.clone());
         }
         asked
@@ -119,7 +114,7 @@ fn clean_media(media: &mut MediaInfo) {
 mod tests {
     use super::*;
     use crate::job::{Finding, FindingKind};
-    use crate::plan::{OutputReport, TaskPlan};
+    use crate::plan::{OutputReport, TaskPlan, Work};
 
     fn asked() -> Asked {
         Asked::of(&RunPlan {

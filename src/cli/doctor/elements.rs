@@ -122,7 +122,7 @@ pub fn wanted<'a>(rules: impl Iterator<Item = &'a Rule>) -> Wanted {
             TaskKind::Snapshot(one) => {
                 wanted.0.insert((Sort::Image, one.format.extension()));
             }
-            TaskKind::Probe | TaskKind::Copy | TaskKind::Pipeline(_) => {}
+            _ => {}
         }
     }
     wanted

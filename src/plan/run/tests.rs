@@ -7,8 +7,8 @@ use crate::plan::StreamKind;
 use crate::plan::testing::{audio, film, media, stream, video};
 use crate::plan::transcode::{channels, gop_frames, rate};
 use crate::rule::{
-    AudioCodec, AudioSpec, Container, Existing, Formats, Globs, Gop, ImageFormat, OnFailure, OutputSpec, Part, Point,
-    RetryPolicy, RuleVersion, SizeSpec, Task, Track, Transcode, Trigger, VideoCodec, VideoRate, VideoSpec, When,
+    AudioCodec, AudioSpec, Container, Existing, Formats, Globs, Gop, ImageFormat, Moments, OnFailure, OutputSpec, Part,
+    Point, RetryPolicy, RuleVersion, SizeSpec, Task, Track, Transcode, Trigger, VideoCodec, VideoRate, VideoSpec, When,
 };
 
 fn no_globs() -> Globs {
@@ -87,10 +87,11 @@ fn transcode_settings() -> Transcode {
 
 fn snapshot_settings(at: Vec<Point>) -> Snapshot {
     Snapshot {
-        at,
+        moments: Moments::At(at),
         format: ImageFormat::Jpg,
         size: SizeSpec::default(),
         quality: 85,
+        skip_black: false,
     }
 }
 

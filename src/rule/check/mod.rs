@@ -3,9 +3,13 @@
 //! [`check`] looks at one file, [`check_together`] at all of them. Pure: no I/O, no clock.
 
 mod access;
+mod adaptive;
 mod allow;
 mod canonical;
+mod extract;
 mod kinds;
+mod listening;
+mod pictures;
 mod presets;
 mod queue;
 mod source;

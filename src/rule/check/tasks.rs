@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::kinds::{LATER_OF_TASKS, pipeline, snapshot};
+use super::adaptive::adaptive;
+use super::extract::extract;
+use super::kinds::{LATER_OF_TASKS, pipeline};
+use super::listening::{inspect, waveform};
+use super::pictures::{animation, snapshot, sprite};
 use super::presets::Shelf;
 use super::transcode::transcode;
 use super::{canonical, or_default};
@@ -10,16 +14,7 @@ use crate::diagnostic::did_you_mean;
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{Input, Task, TaskId, TaskKind, When};
 
-const LATER_KINDS: [&str; 8] = [
-    "adaptive",
-    "sprite",
-    "animation",
-    "waveform",
-    "extract",
-    "inspect",
-    "recognize",
-    "review",
-];
+const LATER_KINDS: [&str; 2] = ["recognize", "review"];
 
 /// What the tasks of a rule mean, and in canonical form those that lie over a preset, by id.
 pub struct Read {
@@ -218,11 +213,18 @@ pub(super) fn kind(table: &mut Table<'_>) -> Option<char> {
     table
         .require(
             "kind",
-            "one of \"transcode\", \"snapshot\", \"probe\", \"copy\", \"pipeline\"",
+            "one of \"transcode\", \"adaptive\", \"snapshot\", \"sprite\", \"animation\", \"waveform\", \"extract\", \"inspect\", \
+             \"probe\", \"copy\", \"pipeline\"",
         )?
         .one_of(
             &[
                 ("transcode", 't'),
+                ("adaptive", 'a'),
+                ("sprite", 'r'),
+                ("animation", 'n'),
+                ("waveform", 'w'),
+                ("extract", 'e'),
+                ("inspect", 'i'),
                 ("snapshot", 's'),
                 ("probe", 'p'),
                 ("copy", 'c'),
@@ -238,6 +240,12 @@ pub(super) fn settings(kind: char, table: Table<'_>) -> Option<TaskKind> {
         't' => transcode(table),
         's' => snapshot(table),
         'l' => pipeline(table),
+        'a' => adaptive(table),
+        'r' => sprite(table),
+        'n' => animation(table),
+        'w' => waveform(table),
+        'e' => extract(table),
+        'i' => inspect(table),
         plain => {
             table.finish(&LATER_OF_TASKS);
             Some(if plain == 'p' { TaskKind::Probe } else { TaskKind::Copy })

@@ -13,7 +13,7 @@ use crate::object::ObjectKey;
 use crate::rule::matching::{MEDIA_EXTENSIONS, takes_extension};
 use crate::rule::names::{Wanted, output_key};
 use crate::rule::source::AfterSuccess;
-use crate::rule::{Formats, Rule, Task, TaskKind};
+use crate::rule::{Formats, Moments, Rule, Task, TaskKind};
 
 /// Rules that cannot be in force together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +166,12 @@ fn may_start(from: &Rule, to: &Rule) -> bool {
         })
 }
 
+/// Stands for a number of files that depends on the medium.
+const MANY: u32 = 3;
+
+/// Extensions of streams that are taken out as they are.
+const EXTRACTED: [&str; 10] = ["m4a", "mp3", "ogg", "flac", "wav", "mka", "srt", "vtt", "ass", "bin"];
+
 /// Extensions that a task's outputs may have. A copy has any that its rule takes.
 fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
     match &task.kind {
@@ -173,6 +179,12 @@ fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
         TaskKind::Transcode(transcode) => vec![transcode.container.extension()],
         TaskKind::Snapshot(snapshot) => vec![snapshot.format.extension()],
         TaskKind::Pipeline(pipeline) => vec![&pipeline.extension],
+        TaskKind::Adaptive(_) => vec!["m3u8", "mpd"],
+        TaskKind::Sprite(sprite) => vec![sprite.format.extension(), "vtt"],
+        TaskKind::Animation(animation) => vec![animation.format.extension()],
+        TaskKind::Waveform(_) => vec!["png", "json"],
+        TaskKind::Inspect(_) => vec!["json"],
+        TaskKind::Extract(_) => EXTRACTED.to_vec(),
         TaskKind::Copy => match &rule.trigger.formats {
             Formats::List(list) => list.iter().map(String::as_str).collect(),
             Formats::Known => MEDIA_EXTENSIONS.to_vec(),
@@ -192,7 +204,12 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
     };
     for task in &rule.tasks {
         let count = match &task.kind {
-            TaskKind::Snapshot(snapshot) => u32::try_from(snapshot.at.len()).unwrap_or(u32::MAX),
+            TaskKind::Snapshot(snapshot) => match &snapshot.moments {
+                Moments::At(at) => u32::try_from(at.len()).unwrap_or(u32::MAX),
+                Moments::Count(count) => *count,
+                Moments::Every(_) => MANY,
+            },
+            TaskKind::Sprite(_) | TaskKind::Extract(_) => MANY,
             _ => 1,
         };
         let made = extensions(rule, task);

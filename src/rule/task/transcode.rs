@@ -1,39 +1,10 @@
-//! What each kind of task is to do: its settings as a rule gives them, and what fits together.
+//! Settings of a `transcode`: container, codecs, rates, size.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Grants;
-
-/// What a task does, with its settings.
-#[derive(Debug, Clone)]
-pub enum TaskKind {
-    /// Describe the medium as JSON.
-    Probe,
-    /// Publish the source itself.
-    Copy,
-    /// Decode, scale, encode, package into one file.
-    Transcode(Transcode),
-    /// Still images at points of the medium.
-    Snapshot(Snapshot),
-    /// A GStreamer pipeline in the rule's own words.
-    Pipeline(Pipeline),
-}
-
-impl TaskKind {
-    /// The word in `kind = "..."`.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Probe => "probe",
-            Self::Copy => "copy",
-            Self::Transcode(_) => "transcode",
-            Self::Snapshot(_) => "snapshot",
-            Self::Pipeline(_) => "pipeline",
-        }
-    }
-}
+use super::Point;
 
 /// Settings of a `transcode` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -390,73 +361,6 @@ impl AudioCodec {
             Self::Opus => Some(96_000),
             Self::Flac | Self::Pcm => None,
         }
-    }
-}
-
-/// Settings of a `snapshot` task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Where in the medium, in the order of the rule.
-    pub at: Vec<Point>,
-    /// Form of the images.
-    pub format: ImageFormat,
-    /// Wanted picture size.
-    pub size: SizeSpec,
-    /// 1 ..= 100 for JPEG; ignored for PNG.
-    pub quality: u8,
-}
-
-/// A point in a medium.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Point {
-    /// From the beginning.
-    Start(Duration),
-    /// Back from the end.
-    End(Duration),
-    /// 0.0 ..= 100.0 of the duration.
-    Percent(f64),
-}
-
-/// Forms of still images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageFormat {
-    /// JPEG.
-    Jpg,
-    /// PNG.
-    Png,
-}
-
-impl ImageFormat {
-    /// The usual file extension, without its dot.
-    #[must_use]
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Jpg => "jpg",
-            Self::Png => "png",
-        }
-    }
-}
-
-/// Settings of a `pipeline` task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pipeline {
-    /// In the notation of `gst-launch-1.0`, with `{input}` where the source element stands, or `{file}` where the path of the
-    /// source does, and `{output}` where the sink does.
-    pub launch: String,
-    /// Of the file that it writes, without its dot.
-    pub extension: String,
-    /// What it may use besides its medium.
-    #[serde(default)]
-    pub allow: Grants,
-}
-
-impl Pipeline {
-    /// Whether it opens the source by its path.
-    #[must_use]
-    pub fn wants_file(&self) -> bool {
-        self.launch.contains("{file}")
     }
 }
 

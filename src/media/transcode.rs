@@ -1,0 +1,317 @@
+//! The branch of one transcode: from decoded frames, sound or packets to a file.
+
+use std::fs::OpenOptions;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gst::prelude::*;
+
+use super::boxes;
+use super::branch::{Branch, Ending, Opened, connect, guard, queue};
+use super::clip::{Sort, clip};
+use super::demux::Stream;
+use super::describe::codec_name;
+use super::encoder;
+use super::failure::{element, internal, writing};
+use super::meter::Meter;
+use super::muxer;
+use super::readback::{self, Fed};
+use crate::job::{ErrorKind, Failure};
+use crate::plan::{MediaInfo, Span, TranscodePlan};
+use crate::rule::{AudioCodec, Container, Track};
+
+/// What the encoder puts before sound in Opus. Other forms have a place of their own for it.
+const OPUS_SILENCE: u32 = 312;
+
+/// What writes one file.
+pub struct TranscodeBranch {
+    plan: TranscodePlan,
+    bin: gst::Bin,
+    /// What came in of the film ...
+    video: Option<Arc<Meter>>,
+    /// ... and of the sound.
+    audio: Option<Arc<Meter>>,
+    /// The pictures that have their final number: encoded ones before their encoder, copied ones before the muxer.
+    pictures: Option<Arc<Meter>>,
+}
+
+impl TranscodeBranch {
+    /// The time that was fed into the file.
+    fn fed(&self) -> Fed {
+        let span = |meter: &Option<Arc<Meter>>| meter.as_ref().map(|meter| meter.span()).unwrap_or_default();
+        Fed {
+            video: span(&self.video),
+            audio: span(&self.audio),
+            pictures: self.pictures.as_ref().map_or(0, |meter| meter.buffers()),
+        }
+    }
+}
+
+impl Branch for TranscodeBranch {
+    fn bin(&self) -> &gst::Bin {
+        &self.bin
+    }
+
+    fn reads_to_end(&self) -> bool {
+        self.plan.span.is_whole()
+    }
+
+    fn stopped(&mut self) {
+        let _ = std::fs::remove_file(muxer::spool(&self.plan.file));
+    }
+
+    fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
+        let (fed, file) = (self.fed(), &self.plan.file);
+        let pulse = &mut *ending.pulse;
+        let done = complete_index(&self.plan, ending.media)
+            .and_then(|()| readback::media(file, &fed, &mut |buffers| pulse.beat(None, buffers)));
+        pulse.next_part();
+        match done {
+            Ok((size, report)) => pulse.listener().output(ending.task, file, size, report),
+            Err(failure) => {
+                self.abandon();
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn abandon(self: Box<Self>) {
+        let _ = std::fs::remove_file(&self.plan.file);
+    }
+}
+
+/// The branch of this plan. Its pads take packets where the plan says
+/// that the stream is copied, else decoded frames and sound.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting, or the container cannot hold what is to be copied.
+pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result<TranscodeBranch, Failure> {
+    let (mut film, mut sounds, mut pictures) = (None, None, None);
+    let bin = gst::Bin::builder().name(name).build();
+    let container = plan.settings.container;
+    let writer = muxer::writer(container, &plan.file)?;
+    bin.add_many(&writer).map_err(internal)?;
+    gst::Element::link_many(&writer).map_err(internal)?;
+    let head = writer.first().ok_or_else(|| internal("nothing writes the file"))?;
+
+    // What is encoded beside a copy begins with it.
+    let copies = plan.settings.copies();
+    let streams = &opened.medium.streams;
+    if let Some((index, shown)) = opened.film.zip(opened.media.video()) {
+        let chain = match (&plan.settings.video, plan.picture) {
+            (Track::Encode(spec), Some(picture)) => {
+                let chain = encoder::video(plan, spec, picture, opened.threads)?;
+                Some(("frames".to_owned(), chain))
+            }
+            (Track::Copy, _) => {
+                let chain = copy(container, head, &streams[index], true)?;
+                Some((format!("packets-{index}"), chain))
+            }
+            _ => None,
+        };
+        if let Some((name, chain)) = chain {
+            let sort = if copies { Sort::Packets } else { Sort::Frames };
+            film = Some(watch(&chain, plan.span, sort)?);
+            let last = connect(&bin, &name, &chain)?;
+            pictures = match plan.settings.video {
+                Track::Copy => Some(Meter::on(&last)),
+                _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
+            };
+            last.set_offset(film_offset(plan));
+            let pad = muxer::entry(container, head, true)?;
+            if pad.has_property("trak-timescale") {
+                let timescale = muxer::timescale(plan.settings.video.encoded(), shown);
+                pad.set_property("trak-timescale", timescale);
+            }
+            last.link(&pad).map_err(internal)?;
+        }
+    }
+    if let Some(index) = opened.sound {
+        let chain = match (&plan.settings.audio, plan.channels, plan.rate) {
+            (Track::Encode(spec), Some(channels), Some(rate)) => {
+                let chain = encoder::audio(spec, channels, rate)?;
+                Some((format!("sound-{index}"), chain))
+            }
+            (Track::Copy, ..) => {
+                let chain = copy(container, head, &streams[index], false)?;
+                Some((format!("packets-{index}"), chain))
+            }
+            _ => None,
+        };
+        if let Some((name, chain)) = chain {
+            let sort = if copies { Sort::Packets } else { Sort::Sound };
+            sounds = Some(watch(&chain, plan.span, sort)?);
+            let last = connect(&bin, &name, &chain)?;
+            let pad = muxer::entry(container, head, false)?;
+            lift_cover(&last);
+            last.link(&pad).map_err(internal)?;
+        }
+    }
+    if bin.iterate_sink_pads().next().ok().flatten().is_none() {
+        return Err(Failure::new(
+            ErrorKind::NoSuchStream,
+            "the medium has neither video nor sound that the task wants",
+        ));
+    }
+    Ok(TranscodeBranch {
+        plan: plan.clone(),
+        bin,
+        video: film,
+        audio: sounds,
+        pictures,
+    })
+}
+
+/// By how much the film comes later so that the silence before the sound does not make that late; there are forms whose
+/// index says where the sound begins.
+fn film_offset(plan: &TranscodePlan) -> i64 {
+    let Some((spec, rate)) = plan.settings.audio.encoded().zip(plan.rate) else {
+        return 0;
+    };
+    if plan.settings.container.has_index_in_front() || rate == 0 {
+        return 0;
+    }
+    i64::from(encoder::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
+}
+
+/// Cuts what comes into a chain at its guard, and measures what is left.
+fn watch(chain: &[gst::Element], span: Span, sort: Sort) -> Result<Arc<Meter>, Failure> {
+    let pad = |name| chain.first().and_then(|guard| guard.static_pad(name));
+    let (Some(entry), Some(exit)) = (pad("sink"), pad("src")) else {
+        return Err(internal("a chain without a guard"));
+    };
+    clip(&entry, &exit, span, sort);
+    Ok(Meter::on(&exit))
+}
+
+/// Takes packets over as they are.
+fn copy(
+    container: Container,
+    writer: &gst::Element,
+    stream: &Stream,
+    video: bool,
+) -> Result<Vec<gst::Element>, Failure> {
+    let refused = || {
+        Failure::new(
+            ErrorKind::Unsupported,
+            format!(
+                "{} cannot be copied into {}: encode it, or choose another container",
+                codec_name(&stream.caps),
+                container.extension()
+            ),
+        )
+    };
+    if !muxer::holds(container, writer, &stream.caps, video) {
+        return Err(refused());
+    }
+    let waiting = queue(0)?;
+    // Packets come as fast as the medium is read; what a slow disk does not take at once must not fill the memory.
+    waiting.set_property("max-size-bytes", 128_u32 << 20);
+    let mut chain = vec![guard()?, waiting];
+    let number = |field| {
+        stream
+            .caps
+            .structure(0)
+            .and_then(|fields| fields.get::<i32>(field).ok())
+    };
+    // Muxers want packets wrapped in their own way, and the order of their decoding; parsers change that.
+    match (stream.media_type(), number("mpegversion")) {
+        // The timestamper passes on how packets are wrapped, not how the muxer wants them: that is for a second parser.
+        ("video/x-h264", _) => chain.extend([
+            element("h264parse")?,
+            element("h264timestamper")?,
+            encoder::h264_parser(container)?,
+        ]),
+        ("video/x-h265", _) => chain.extend([
+            element("h265parse")?,
+            element("h265timestamper")?,
+            element("h265parse")?,
+        ]),
+        ("video/x-vp9", _) => chain.push(element("vp9parse")?),
+        ("video/mpeg", Some(4)) => chain.push(element("mpeg4videoparse")?),
+        ("video/mpeg", _) => chain.push(element("mpegvideoparse")?),
+        ("audio/mpeg", Some(1)) => chain.push(element("mpegaudioparse")?),
+        ("audio/mpeg", _) => chain.push(element("aacparse")?),
+        ("audio/x-ac3" | "audio/x-eac3", _) => chain.push(element("ac3parse")?),
+        ("audio/x-dts", _) => chain.push(element("dcaparse")?),
+        ("audio/x-flac", _) => chain.push(element("flacparse")?),
+        // Samples keep their values; only the order of their bytes may be another.
+        ("audio/x-raw", _) => chain.push(element("audioconvert")?),
+        // A muxer that refuses what comes would take the whole run with it.
+        _ if !muxer::takes(container, writer, &stream.caps, video) => return Err(refused()),
+        _ => {}
+    }
+    if let Some(exit) = chain.last().and_then(|last| last.static_pad("src")) {
+        only_timed(&exit);
+    }
+    Ok(chain)
+}
+
+/// Refuses packets of which nobody knows when they are shown: muxers would leave them out without a word.
+fn only_timed(pad: &gst::Pad) {
+    let told = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let timed = |packet: &gst::Buffer| {
+            packet.pts().is_some() || packet.flags().contains(gst::BufferFlags::HEADER)
+        };
+        if info.buffer().is_none_or(timed) {
+            return gst::PadProbeReturn::Ok;
+        }
+        if let Some(parent) = pad.parent_element()
+            && !told.swap(true, Ordering::SeqCst)
+        {
+            gst::element_error!(
+                parent,
+                gst::StreamError::NotImplemented,
+                ("the medium does not say when each of its packets is shown, as AVI files do not, so they cannot be copied: encode them")
+            );
+        }
+        gst::PadProbeReturn::Drop
+    });
+}
+
+/// A cover that came with the only stream is one of the whole result: players look for it there, and some stumble
+/// over a track that has one.
+fn lift_cover(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Tag(tag) = event.view()
+            && (tag.tag().get::<gst::tags::Image>().is_some() || tag.tag().get::<gst::tags::PreviewImage>().is_some())
+        {
+            let mut tags = tag.tag().to_owned();
+            tags.make_mut().set_scope(gst::TagScope::Global);
+            *event = gst::event::Tag::new(tags);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Muxers do not write which way a film that was copied is turned, nor where sound begins.
+fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure> {
+    let settings = &plan.settings;
+    if !settings.container.has_index_in_front() {
+        return Ok(());
+    }
+    let turned = media.video().map_or(0, |video| video.rotation);
+    let turns = turned != 0 && matches!(settings.video, Track::Copy) && settings.container.keeps_rotation();
+    let silent = settings.audio.encoded().map_or(0, |spec| match spec.codec {
+        AudioCodec::Opus => OPUS_SILENCE,
+        codec => encoder::silence(codec),
+    });
+    let complete = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().read(true).write(true).open(&plan.file)?;
+        if turns {
+            boxes::turn(&mut file, turned)?;
+        }
+        if settings.audio.is_some() {
+            boxes::prime(&mut file, silent)?;
+        }
+        Ok(())
+    };
+    match complete() {
+        // A track that a damaged source did not fill is missed when the file is read back, in better words.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(()),
+        done => done.map_err(|error| writing(&plan.file, &error)),
+    }
+}
