@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::protocol::FromWorker;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{AdaptivePlan, MediaInfo, RunPlan, StreamKind, Work};
+use crate::plan::{AdaptivePlan, MOST_FILES, MediaInfo, RunPlan, StreamKind, Work};
 use crate::rule::TaskId;
 
 const LONGEST_TEXT: usize = 500;
@@ -37,6 +37,12 @@ impl Asked {
             asked.tasks.push(task.task.clone());
         }
         asked
+    }
+
+    /// How many files this is at most.
+    pub fn most_files(&self) -> usize {
+        let packages = self.packages.len().saturating_mul(MOST_FILES);
+        self.files.len().saturating_mul(2).saturating_add(packages)
     }
 
     /// The message with bounded, clean texts.
