@@ -20,6 +20,7 @@ mod mp4;
 mod muxer;
 mod pipeline;
 mod probe;
+pub mod provenance;
 mod readback;
 mod report;
 mod run;
@@ -35,7 +36,7 @@ use std::time::Duration;
 pub use run::{describe, run};
 
 use crate::job::{Failure, Finding};
-use crate::plan::OutputReport;
+use crate::plan::{OutputReport, Provenance};
 use crate::rule::TaskId;
 
 /// How far a run is, as seen from inside.
@@ -57,6 +58,8 @@ pub trait Listener {
     fn progress(&mut self, position: Position);
     /// A file is complete and was read back.
     fn output(&mut self, task: &TaskId, file: &str, size: u64, report: OutputReport);
+    /// How the outputs of a task come to be.
+    fn provenance(&mut self, task: &TaskId, provenance: Provenance);
     /// Something was noticed.
     fn finding(&mut self, task: Option<&TaskId>, finding: Finding);
     /// A task is over without success.

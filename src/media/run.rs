@@ -98,7 +98,7 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         let done = match &task.work {
             Work::Probe { file } => write_probe(file, media.as_ref()).map(|()| file),
             Work::Copy { file } => copy(input, file, &mut pulse).map(|()| file),
-            Work::Pipeline(plan) => pipeline::run(input, plan, &mut pulse).map(|()| &plan.file),
+            Work::Pipeline(plan) => pipeline::run(input, &task.task, plan, &mut pulse).map(|()| &plan.file),
             work => {
                 works.push((&task.task, work));
                 continue;

@@ -9,6 +9,7 @@ use super::assembly::video_index;
 use super::decoder::{self, decode, straighten};
 use super::demux::{Demuxer, link};
 use super::failure::{from_message, internal};
+use super::provenance;
 use super::report::{report_damage, report_stills, report_truncation};
 use super::run::Pulse;
 use super::snapshot::{Frame, Stills};
@@ -47,6 +48,8 @@ pub fn run(
             decoder::take_complaints();
         }
         report_damage(0, pulse);
+        let ran = provenance::of(player.medium.pipeline.upcast_ref(), &[]);
+        pulse.listener().provenance(task, ran);
         let told = match made {
             Ok((stills, findings)) => report_stills(task, plan, &stills.written, findings, pulse),
             Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
