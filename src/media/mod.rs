@@ -23,6 +23,7 @@ mod probe;
 mod readback;
 mod report;
 mod run;
+pub mod scale;
 mod seek;
 mod snapshot;
 pub mod source;
