@@ -24,6 +24,7 @@ pub mod provenance;
 mod readback;
 mod report;
 mod run;
+pub mod scale;
 mod seek;
 mod snapshot;
 pub mod source;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::failure::{element, internal, writing};
+use super::scale::draw;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{Draw, Picture};
+use crate::plan::Picture;
 use crate::rule::ImageFormat;
 
 /// How long one image may take.
@@ -135,31 +136,4 @@ impl StillEncoder {
             })
             .unwrap_or_else(|| Failure::new(ErrorKind::Pipeline, "the image encoder gave no image"))
     }
-}
-
-/// What brings a picture into its frame, to be followed by a filter with the size of the frame.
-pub fn draw(picture: Picture) -> Result<Vec<gst::Element>, Failure> {
-    let mut chain = Vec::new();
-    if picture.draw == Draw::Crop {
-        let crop = element("aspectratiocrop")?;
-        let (width, height) = picture.size;
-        let ratio = gst::Fraction::new(
-            i32::try_from(width).map_err(internal)?,
-            i32::try_from(height).map_err(internal)?,
-        );
-        crop.set_property("aspect-ratio", ratio);
-        // It cannot be linked to what does not say yet that its pictures have a size.
-        let sized = element("capsfilter")?;
-        let side = gst::IntRange::new(1, i32::MAX);
-        let caps = gst::Caps::builder("video/x-raw")
-            .field("width", side)
-            .field("height", side);
-        sized.set_property("caps", caps.build());
-        chain.extend([sized, crop]);
-    }
-    // Scales and converts. Without borders it fills the exact size, which was worked out from the ratio already.
-    let scaler = element("videoconvertscale")?;
-    scaler.set_property("add-borders", picture.draw == Draw::Borders);
-    chain.push(scaler);
-    Ok(chain)
 }

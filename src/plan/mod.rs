@@ -346,6 +346,8 @@ pub enum Draw {
     Crop,
     /// Black bars beside it.
     Borders,
+    /// Beside it, itself: blurred, darker, as large as fills the frame.
+    Blurred,
 }
 
 /// What a copy of the source is called in scratch, where a pipeline opens it by its path. Never the name of a result.

@@ -83,6 +83,7 @@ pub fn prepare() -> Result<Option<Ready>, String> {
     gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
     media::allowed::load(&plugins).map_err(|failure| failure.message)?;
     media::allowed::warm_up();
+    media::scale::warm_up();
     media::provenance::look_at_libraries();
     let threads = threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
     if threads != 1 {
