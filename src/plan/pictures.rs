@@ -36,6 +36,8 @@ pub struct SpritePlan {
     pub at: Vec<Duration>,
     /// How much of the medium each picture stands for, from its beginning; the last for all that is left.
     pub step: Duration,
+    /// Where the medium ends, as far as it says; the last picture stands for all up to there.
+    pub end: Option<Duration>,
     /// The frame of one picture.
     pub cell: Picture,
     /// As the rule says.
@@ -196,6 +198,7 @@ pub(super) fn sprite(wanted: &Wanted<'_>, task: &TaskId, settings: &Sprite) -> R
         map: map.file.clone(),
         at,
         step,
+        end: media.duration,
         cell,
         settings: settings.clone(),
     };
