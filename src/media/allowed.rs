@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 40] = [
+const USEFUL: [&str; 41] = [
     "staticelements",
     "matroska",
     "avi",
@@ -53,6 +53,7 @@ const USEFUL: [&str; 40] = [
     "wavpack",
     "jpeg",
     "png",
+    "webp",
     "videorate",
     "videofilter",
     "deinterlace",
@@ -111,7 +112,7 @@ const LIBAV: [&str; 39] = [
 ];
 
 /// Made once before media is read, so that their classes and tables exist.
-const ELEMENTS: [&str; 34] = [
+const ELEMENTS: [&str; 36] = [
     "typefind",
     "parsebin",
     "multiqueue",
@@ -144,6 +145,8 @@ const ELEMENTS: [&str; 34] = [
     "pngenc",
     "jpegdec",
     "pngdec",
+    "webpenc",
+    "webpdec",
     "avdec_h264",
     "avdec_aac",
 ];

@@ -3,9 +3,12 @@
 //! Runs in the worker process alone. It reads the input that it is given and writes files into the current
 //! directory, by names that the plan gives; it opens nothing else. What it finds goes to a [`Listener`].
 
+mod album;
 pub mod allowed;
+mod animation;
 mod assembly;
 mod beginning;
+mod black;
 mod boxes;
 mod branch;
 mod clip;
@@ -18,6 +21,7 @@ mod fused;
 mod meter;
 mod mp4;
 mod muxer;
+mod picker;
 mod pipeline;
 mod probe;
 pub mod provenance;
@@ -28,6 +32,7 @@ pub mod scale;
 mod seek;
 mod snapshot;
 pub mod source;
+mod sprite;
 mod still;
 mod transcode;
 mod vpx;

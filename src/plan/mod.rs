@@ -373,6 +373,10 @@ pub struct SnapshotPlan {
     pub quality: u8,
     /// The frame after rotation.
     pub picture: Picture,
+    /// A frame that is all but black gives way to the next one that is not.
+    pub skip_black: bool,
+    /// The rule names the points, so that one beyond the end is worth a word.
+    pub points: bool,
 }
 
 /// One image to make.
@@ -421,6 +425,26 @@ pub enum Expect {
     Something,
     /// One image of this size in pixels.
     Image(u32, u32),
+    /// One image of rows of small pictures.
+    Sheet {
+        /// In pixels.
+        width: u32,
+        /// Height of a row.
+        row: u32,
+        /// The most rows.
+        rows: u32,
+    },
+    /// Pictures that move.
+    Animation {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// The most pictures.
+        frames: u32,
+        /// All of them together.
+        length: Duration,
+    },
     /// A medium.
     Media {
         /// Its form.
@@ -457,6 +481,21 @@ pub enum OutputReport {
         width: u32,
         /// In pixels.
         height: u32,
+    },
+    /// Pictures that move, every one of which was decoded.
+    Animation {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// Those in the file, where the same one may stand for several.
+        frames: u32,
+        /// Those that there were to be drawn.
+        drawn: u32,
+        /// All of them together.
+        length: Duration,
+        /// They begin again for ever.
+        endless: bool,
     },
     /// A medium, every packet of which was read.
     Media {

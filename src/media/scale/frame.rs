@@ -58,7 +58,9 @@ pub fn leaving() -> impl Iterator<Item = VideoFormat> {
 
 /// The name that libswscale has for this form.
 pub fn name(format: VideoFormat) -> Option<&'static str> {
-    FORMS.into_iter().find_map(|(one, name)| (one == format).then_some(name))
+    FORMS
+        .into_iter()
+        .find_map(|(one, name)| (one == format).then_some(name))
 }
 
 /// How the samples of one component lie in a picture.
@@ -214,7 +216,9 @@ impl Layout {
         let below = above + self.rows(plane, inside.high);
         let all = self.rows(plane, size.1);
         for (number, row) in rows.chunks_mut(stride).take(all).enumerate() {
-            let Some(row) = row.get_mut(..black.len()) else { continue };
+            let Some(row) = row.get_mut(..black.len()) else {
+                continue;
+            };
             if (above..below).contains(&number) {
                 row[..left].copy_from_slice(&black[..left]);
                 row[right..].copy_from_slice(&black[right..]);
