@@ -154,7 +154,10 @@ impl Shoot {
             return;
         }
         let album = &mut self.album;
-        match self.picker.finish(declared, &mut |point, frame| album.take(point, frame)) {
+        match self
+            .picker
+            .finish(declared, &mut |point, frame| album.take(point, frame))
+        {
             Ok(end) => self.end = Some(end),
             Err(failure) => self.failed = Some(failure),
         }
@@ -272,4 +275,3 @@ impl Branch for AlbumBranch {
         }
     }
 }
-

@@ -11,7 +11,9 @@ const STEP: usize = 4;
 
 /// Whether all but a few pixels are black. What cannot be read is not.
 pub fn is_black(sample: &gst::Sample) -> bool {
-    let info = sample.caps().and_then(|caps| gst_video::VideoInfo::from_caps(caps).ok());
+    let info = sample
+        .caps()
+        .and_then(|caps| gst_video::VideoInfo::from_caps(caps).ok());
     let (Some(info), Some(buffer)) = (info, sample.buffer()) else {
         return false;
     };
@@ -25,11 +27,7 @@ pub fn is_black(sample: &gst::Sample) -> bool {
     // Of colours all three must be dark, else the brightness alone.
     let components = if format.is_rgb() { 0..3 } else { 0..1 };
     let parts: Option<Vec<_>> = components.map(|component| black_pixels(&frame, component)).collect();
-    parts.is_some_and(|parts| {
-        parts
-            .iter()
-            .all(|(black, all)| *all > 0 && black * 100 >= all * MOST)
-    })
+    parts.is_some_and(|parts| parts.iter().all(|(black, all)| *all > 0 && black * 100 >= all * MOST))
 }
 
 /// How many pixels of a component are black, and of how many.

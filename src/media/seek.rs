@@ -47,6 +47,7 @@ pub fn run(
         reach: NEAR,
         can_jump: media.seekable,
         rewind: false,
+        jumped_for: None,
         ended: false,
     };
     search.can_jump &= search.player.can_jump();
@@ -61,7 +62,14 @@ pub fn run(
         return Err(failure);
     }
     // Before the pictures: a task may be published as soon as all of it is there.
-    report_truncation(media, Ends { video: end, audio: None }, pulse);
+    report_truncation(
+        media,
+        Ends {
+            video: end,
+            audio: None,
+        },
+        pulse,
+    );
     if player.heard_too_much() {
         decoder::take_complaints();
     }
@@ -91,6 +99,7 @@ struct Search<'a> {
     can_jump: bool,
     /// Frames do not come from the beginning of the medium, nor from a place that is known.
     rewind: bool,
+    jumped_for: Option<Duration>,
     ended: bool,
 }
 
@@ -128,7 +137,9 @@ impl Search<'_> {
             }
             let here = self.here.unwrap_or_default();
             let lost = self.here.is_none() && self.rewind;
-            if self.can_jump && (lost || at > here + self.reach) {
+            // Whoever has jumped for this point is as near to it as a jump leads.
+            let far = at > here + self.reach && self.jumped_for != Some(at);
+            if self.can_jump && (lost || far) {
                 self.rewind = false;
                 self.can_jump = self.approach(at, shoots, pulse)?;
                 continue;
@@ -180,6 +191,7 @@ impl Search<'_> {
         pulse: &mut Pulse<'_>,
     ) -> Result<bool, Failure> {
         let before = self.here.unwrap_or_default();
+        self.jumped_for = Some(at);
         for back in [0, 5, 30] {
             let target = at.saturating_sub(Duration::from_secs(back));
             self.player.aim(at);
@@ -212,7 +224,7 @@ impl Search<'_> {
 
     /// A jump that leads back is a way for nothing: where key frames are far apart, the next ones are fewer.
     fn learn(&mut self, before: Duration, landed: Duration, at: Duration) {
-        self.reach = if landed <= before && !before.is_zero() {
+        self.reach = if landed <= before {
             at.saturating_sub(landed).max(self.reach * 2)
         } else {
             NEAR.max(self.reach * 3 / 4)

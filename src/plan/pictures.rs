@@ -131,7 +131,9 @@ pub(super) fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) 
         }
         Moments::Count(count) => {
             let end = film_end(media).ok_or_else(|| {
-                plan_failure("the medium does not say how long it is, so `count` cannot be spread over it: take `every`")
+                plan_failure(
+                    "the medium does not say how long it is, so `count` cannot be spread over it: take `every`",
+                )
             })?;
             let last = end.saturating_sub(frame(video));
             let share = end.as_secs_f64() / f64::from(*count);
@@ -180,7 +182,11 @@ pub(super) fn sprite(wanted: &Wanted<'_>, task: &TaskId, settings: &Sprite) -> R
     check_sheet(settings, cell.size)?;
     let per_sheet = usize::try_from(cells.max(1)).unwrap_or(usize::MAX);
     let sheets = u32::try_from(at.len().div_ceil(per_sheet)).unwrap_or(u32::MAX);
-    let numbers = if settings.every.is_some() { sheets.max(2) } else { sheets };
+    let numbers = if settings.every.is_some() {
+        sheets.max(2)
+    } else {
+        sheets
+    };
     let mut outputs = Vec::new();
     let expect = Expect::Sheet {
         width: cell.size.0 * columns,
@@ -189,7 +195,13 @@ pub(super) fn sprite(wanted: &Wanted<'_>, task: &TaskId, settings: &Sprite) -> R
     };
     for number in 1..=sheets {
         let extension = settings.format.extension().as_bytes();
-        outputs.push(output(wanted, task, Some((number, numbers)), extension, expect.clone())?);
+        outputs.push(output(
+            wanted,
+            task,
+            Some((number, numbers)),
+            extension,
+            expect.clone(),
+        )?);
     }
     let map = output(wanted, task, None, b"vtt", Expect::Something)?;
     let work = SpritePlan {
@@ -213,8 +225,9 @@ pub(super) fn sprite(wanted: &Wanted<'_>, task: &TaskId, settings: &Sprite) -> R
 
 /// One sheet of so many pictures: each from the middle of its share; fewer where the film has fewer frames.
 fn evenly(cells: u32, media: &MediaInfo, video: &VideoStream) -> Result<(Vec<Duration>, Duration), Failure> {
-    let end = film_end(media)
-        .ok_or_else(|| plan_failure("the medium does not say how long it is, so a sheet cannot be filled evenly: say `every`"))?;
+    let end = film_end(media).ok_or_else(|| {
+        plan_failure("the medium does not say how long it is, so a sheet cannot be filled evenly: say `every`")
+    })?;
     let shown = frame(video);
     let frames = u32::try_from(end.as_nanos() / shown.as_nanos().max(1)).unwrap_or(u32::MAX);
     let count = cells.min(frames).max(1);
@@ -253,7 +266,9 @@ pub(super) fn animation(wanted: &Wanted<'_>, task: &TaskId, settings: &Animation
         )));
     }
     let picture = picture(&settings.size, video);
-    let frames = (length.as_secs_f64() * settings.fps).round().clamp(1.0, f64::from(MOST));
+    let frames = (length.as_secs_f64() * settings.fps)
+        .round()
+        .clamp(1.0, f64::from(MOST));
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

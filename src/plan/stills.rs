@@ -65,10 +65,7 @@ pub fn resolve(
 
 /// Points that the medium has, numbered in their order.
 pub fn numbered(at: impl IntoIterator<Item = Duration>) -> Vec<Resolved> {
-    (1..)
-        .zip(at)
-        .map(|(number, at)| Resolved { number, at })
-        .collect()
+    (1..).zip(at).map(|(number, at)| Resolved { number, at }).collect()
 }
 
 /// Where a point lies; none: before the beginning.

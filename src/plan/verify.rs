@@ -43,7 +43,9 @@ pub fn verify(
         (Expect::Sheet { width: wide, row, rows }, OutputReport::Image { width, height }) => {
             let whole = height.is_multiple_of((*row).max(1)) && (1..=*rows).contains(&(height / row));
             if width != wide || !whole {
-                return bad(format!("is {width}x{height}, not {wide} wide with 1 to {rows} rows of {row}"));
+                return bad(format!(
+                    "is {width}x{height}, not {wide} wide with 1 to {rows} rows of {row}"
+                ));
             }
             Ok(Vec::new())
         }

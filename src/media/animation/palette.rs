@@ -251,7 +251,9 @@ mod tests {
     #[test]
     fn many_colours_become_as_many_as_there_may_be_none_of_them_far_off() {
         let mut histogram = Histogram::new();
-        let ramp: Vec<u8> = (0..=255).flat_map(|value: u8| [value, value / 2, 255 - value]).collect();
+        let ramp: Vec<u8> = (0..=255)
+            .flat_map(|value: u8| [value, value / 2, 255 - value])
+            .collect();
         histogram.count(&ramp);
         let mut palette = histogram.palette(32);
         assert_eq!(palette.len(), 32);

@@ -6,7 +6,9 @@ use super::kinds::{LATER_OF_TASKS, size};
 use super::or_default;
 use super::transcode::part;
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{Animation, AnimationFormat, ImageFormat, Moments, Point, Sides, SizeSpec, Snapshot, Sprite, TaskKind};
+use crate::rule::{
+    Animation, AnimationFormat, ImageFormat, Moments, Point, Sides, SizeSpec, Snapshot, Sprite, TaskKind,
+};
 
 /// The nearest that stills and small pictures may be.
 const NEAREST: Duration = Duration::from_millis(100);
@@ -65,9 +67,7 @@ fn moments(table: &mut Table<'_>) -> Option<Moments> {
             let points: Vec<_> = points.iter().map(Value::point).collect();
             points.into_iter().collect::<Option<_>>().map(Moments::At)
         }
-        (None, Some(value), _) => value
-            .duration(NEAREST..=Duration::from_hours(24))
-            .map(Moments::Every),
+        (None, Some(value), _) => value.duration(NEAREST..=Duration::from_hours(24)).map(Moments::Every),
         (None, None, Some(value)) => value.count(1..=1000).map(Moments::Count),
     };
     moments.filter(|_| !several)
@@ -115,7 +115,10 @@ pub(super) fn sprite(mut table: Table<'_>) -> Option<TaskKind> {
         && down * across > MOST_CELLS
     {
         value.error(
-            format!("a sheet of {down} rows and {across} columns has {} pictures", down * across),
+            format!(
+                "a sheet of {down} rows and {across} columns has {} pictures",
+                down * across
+            ),
             format!("rows times columns are at most {MOST_CELLS}"),
         );
     }
