@@ -131,10 +131,7 @@ mod imp {
             others
         }
 
-        fn decide_allocation(
-            &self,
-            query: &mut gst::query::Allocation,
-        ) -> Result<(), gst::LoggableError> {
+        fn decide_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
             use gst_video::VideoBufferPoolConfig as _;
             let refused = |what: &str| gst::loggable_error!(gst::CAT_RUST, "{what}");
             let (caps, _) = query.get_owned();

@@ -4,7 +4,7 @@
 use gst_video::{VideoFormat, VideoFormatInfo};
 
 use super::place::Rect;
-use super::sws::{MARGIN, Planes, PlanesMut};
+use super::sws::{MARGIN, Planes, PlanesMut, pixels};
 
 /// Forms of pixels by the names that libswscale has for them. The first are preferred.
 const FORMS: [(VideoFormat, &str); 33] = [
@@ -46,19 +46,23 @@ const FORMS: [(VideoFormat, &str); 33] = [
 /// Those that frames may have when they leave: every sample of them can be painted.
 const LEAVING: usize = 22;
 
-/// What frames may be when they come.
+/// What frames may be when they come, as far as the library that was found can read them.
 pub fn entering() -> impl Iterator<Item = VideoFormat> {
-    FORMS.into_iter().map(|(format, _)| format)
+    let reads = |(format, name): (VideoFormat, &str)| pixels(name, true).map(|_| format);
+    FORMS.into_iter().filter_map(reads)
 }
 
 /// What frames may be when they leave.
 pub fn leaving() -> impl Iterator<Item = VideoFormat> {
-    entering().take(LEAVING)
+    let writes = |(format, name): (VideoFormat, &str)| pixels(name, false).map(|_| format);
+    FORMS.into_iter().take(LEAVING).filter_map(writes)
 }
 
 /// The name that libswscale has for this form.
 pub fn name(format: VideoFormat) -> Option<&'static str> {
-    FORMS.into_iter().find_map(|(one, name)| (one == format).then_some(name))
+    FORMS
+        .into_iter()
+        .find_map(|(one, name)| (one == format).then_some(name))
 }
 
 /// How the samples of one component lie in a picture.
@@ -214,7 +218,9 @@ impl Layout {
         let below = above + self.rows(plane, inside.high);
         let all = self.rows(plane, size.1);
         for (number, row) in rows.chunks_mut(stride).take(all).enumerate() {
-            let Some(row) = row.get_mut(..black.len()) else { continue };
+            let Some(row) = row.get_mut(..black.len()) else {
+                continue;
+            };
             if (above..below).contains(&number) {
                 row[..left].copy_from_slice(&black[..left]);
                 row[right..].copy_from_slice(&black[right..]);

@@ -71,7 +71,10 @@ impl Machine {
             let small = (frame.0.div_ceil(BLUR).max(2), frame.1.div_ceil(BLUR).max(2));
             let seen = covering(picture, aspect, frame, step);
             // What comes out of the first is what goes into the second.
-            let reread = Side { pixels: side(to, true)?.pixels, ..exit };
+            let reread = Side {
+                pixels: side(to, true)?.pixels,
+                ..exit
+            };
             Some(Background {
                 seen,
                 down: Scaler::new(&sized(entry, seen.size()), &sized(exit, small), "area+accurate_rnd")?,
@@ -97,11 +100,7 @@ impl Machine {
     }
 
     /// Makes a frame. Answers whether all of it was made.
-    pub fn turn(
-        &mut self,
-        from: &VideoFrameRef<&gst::BufferRef>,
-        to: &mut VideoFrameRef<&mut gst::BufferRef>,
-    ) -> bool {
+    pub fn turn(&mut self, from: &VideoFrameRef<&gst::BufferRef>, to: &mut VideoFrameRef<&mut gst::BufferRef>) -> bool {
         let Some(source) = self.source(from) else {
             return false;
         };
@@ -126,7 +125,14 @@ impl Machine {
         let target = landing(&straight, &mut self.aside, &self.to, self.filled.size());
         // SAFETY: as above.
         let done = unsafe { self.main.scale(&seen, &target) };
-        if !done || !put(&self.to, self.aside.as_ref().filter(|_| straight.is_none()), to, self.filled) {
+        if !done
+            || !put(
+                &self.to,
+                self.aside.as_ref().filter(|_| straight.is_none()),
+                to,
+                self.filled,
+            )
+        {
             return false;
         }
         if self.filled != whole && self.background.is_none() {
@@ -145,7 +151,10 @@ impl Machine {
             let number = u32::try_from(plane).ok()?;
             let data = picture.plane_data(number).ok()?;
             let stride = *picture.plane_stride().get(plane)?;
-            let (rows, row) = (self.from.rows(plane, self.picture.1), self.from.row(plane, self.picture.0));
+            let (rows, row) = (
+                self.from.rows(plane, self.picture.1),
+                self.from.row(plane, self.picture.0),
+            );
             let step = usize::try_from(stride).ok()?;
             let used = step * rows.checked_sub(1)? + row;
             if step < row || data.len() < used {
@@ -156,9 +165,7 @@ impl Machine {
                 planes.strides[plane] = stride;
                 continue;
             }
-            let copies = self
-                .copies
-                .get_or_insert_with(|| Sheet::new(&self.from, self.picture));
+            let copies = self.copies.get_or_insert_with(|| Sheet::new(&self.from, self.picture));
             let (into, own) = copies.rows_mut(plane);
             for (from, to) in data.chunks(step).take(rows).zip(into.chunks_mut(own)) {
                 to[..row].copy_from_slice(from.get(..row)?);
@@ -357,7 +364,8 @@ mod tests {
     }
 
     fn turned(draw: Draw, from: &VideoInfo, picture: &gst::Buffer, to: &VideoInfo) -> gst::Buffer {
-        let mut machine = Machine::new(draw, from, to).unwrap_or_else(|| panic!("{:?} to {:?}", from.format(), to.format()));
+        let mut machine =
+            Machine::new(draw, from, to).unwrap_or_else(|| panic!("{:?} to {:?}", from.format(), to.format()));
         let mut out = gst::Buffer::with_size(to.size()).unwrap();
         let picture = VideoFrameRef::from_buffer_ref_readable(picture, from).unwrap();
         let mut frame = VideoFrameRef::from_buffer_ref_writable(out.get_mut().unwrap(), to).unwrap();
@@ -376,10 +384,18 @@ mod tests {
                 let flat = |component: usize, _, _| {
                     let value = [90, 170, 60, 255][component];
                     let depth = form.depth()[component];
-                    if depth > 8 { value << (depth - 8) } else { value >> (8 - depth) }
+                    if depth > 8 {
+                        value << (depth - 8)
+                    } else {
+                        value >> (8 - depth)
+                    }
                 };
                 let picture = painted(&from, flat);
-                let like = if form.is_rgb() { "bt709".to_owned() } else { from.colorimetry().to_string() };
+                let like = if form.is_rgb() {
+                    "bt709".to_owned()
+                } else {
+                    from.colorimetry().to_string()
+                };
                 for to in [VideoFormat::I420, VideoFormat::I42010le] {
                     let to = info(to, (30, 18), &like, "");
                     let frame = turned(Draw::Whole, &from, &picture, &to);
@@ -445,7 +461,12 @@ mod tests {
 
     #[test]
     fn borders_are_black_and_backgrounds_are_dim_copies() {
-        for format in [VideoFormat::I420, VideoFormat::I42010le, VideoFormat::Nv12, VideoFormat::Rgb] {
+        for format in [
+            VideoFormat::I420,
+            VideoFormat::I42010le,
+            VideoFormat::Nv12,
+            VideoFormat::Rgb,
+        ] {
             let is_rgb = format == VideoFormat::Rgb;
             let colours = if is_rgb { "sRGB" } else { "bt709" };
             let unit = if format == VideoFormat::I42010le { 4 } else { 1 };
@@ -465,7 +486,11 @@ mod tests {
             for part in 0..3 {
                 let own = [200, 90, 140][part] * unit;
                 let [above, middle, below] = colour(&bordered, part);
-                assert_eq!((above, below), (black[part] * unit, black[part] * unit), "{format:?} {part}");
+                assert_eq!(
+                    (above, below),
+                    (black[part] * unit, black[part] * unit),
+                    "{format:?} {part}"
+                );
                 assert!(middle.abs_diff(own) <= 2 * unit, "{format:?} {part}: {middle}");
                 let [above, middle, below] = colour(&blurred, part);
                 assert!(middle.abs_diff(own) <= 2 * unit, "{format:?} {part}: {middle}");
@@ -483,7 +508,12 @@ mod tests {
 
     #[test]
     fn odd_pictures_are_read_to_their_last_row_and_no_further() {
-        for format in [VideoFormat::I420, VideoFormat::Y42b, VideoFormat::Rgb, VideoFormat::Gray8] {
+        for format in [
+            VideoFormat::I420,
+            VideoFormat::Y42b,
+            VideoFormat::Rgb,
+            VideoFormat::Gray8,
+        ] {
             let colours = if format == VideoFormat::Rgb { "sRGB" } else { "bt709" };
             for size in [(853, 481), (17, 3), (1, 1), (2, 65)] {
                 let from = info(format, size, colours, "");

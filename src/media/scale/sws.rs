@@ -23,18 +23,10 @@ type Context = *mut c_void;
 type Allocate = unsafe extern "C" fn() -> Context;
 type Begin = unsafe extern "C" fn(Context, *mut c_void, *mut c_void) -> c_int;
 type Free = unsafe extern "C" fn(Context);
-type Colours =
-    unsafe extern "C" fn(Context, *const c_int, c_int, *const c_int, c_int, c_int, c_int, c_int) -> c_int;
+type Colours = unsafe extern "C" fn(Context, *const c_int, c_int, *const c_int, c_int, c_int, c_int, c_int) -> c_int;
 type Coefficients = unsafe extern "C" fn(c_int) -> *const c_int;
-type Scale = unsafe extern "C" fn(
-    Context,
-    *const *const u8,
-    *const c_int,
-    c_int,
-    c_int,
-    *const *mut u8,
-    *const c_int,
-) -> c_int;
+type Scale =
+    unsafe extern "C" fn(Context, *const *const u8, *const c_int, c_int, c_int, *const *mut u8, *const c_int) -> c_int;
 type Supported = unsafe extern "C" fn(c_int) -> c_int;
 type SetNumber = unsafe extern "C" fn(*mut c_void, *const c_char, i64, c_int) -> c_int;
 type SetText = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char, c_int) -> c_int;

@@ -355,3 +355,20 @@ fn a_task_that_the_rule_does_not_have_fails_alone() {
     assert_eq!(planned.failures[0].1.kind, ErrorKind::Plan);
     assert_eq!(planned.runs[0].outputs[0].key.to_string(), "vod/x_source");
 }
+
+#[test]
+fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
+    let film = TaskPlan {
+        task: "film".parse().unwrap(),
+        work: Work::Probe { file: "x".to_owned() },
+    };
+    let mut plan = RunPlan {
+        media: None,
+        tasks: vec![film],
+        threads: 0,
+    };
+    assert_eq!(share(&plan, 8), 8);
+    let rule = rule("[task.a]\nkind = \"transcode\"\n[task.b]\nkind = \"transcode\"\n[task.c]\nkind = \"transcode\"\n");
+    plan = planned(&rule).runs.remove(0).plan;
+    assert_eq!([0, 1, 2, 4, 8].map(|threads| share(&plan, threads)), [1, 1, 1, 2, 3]);
+}
