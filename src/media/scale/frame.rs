@@ -126,7 +126,7 @@ pub struct Layout {
 
 impl Layout {
     /// Of this form, with black at 0 or above it.
-    pub fn new(info: &VideoFormatInfo, full_range: bool) -> Self {
+    pub fn new(info: VideoFormatInfo, full_range: bool) -> Self {
         let components = (0..info.n_components() as usize).map(|index| {
             let component = Component {
                 plane: info.plane()[index] as usize,

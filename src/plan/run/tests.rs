@@ -358,17 +358,17 @@ fn a_task_that_the_rule_does_not_have_fails_alone() {
 
 #[test]
 fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
-    let film = TaskPlan {
-        task: "film".parse().unwrap(),
-        work: Work::Probe { file: "x".to_owned() },
+    let film = || TaskKind::Transcode(transcode_settings());
+    let medium = media(vec![video(crate::plan::testing::film(1920, 1080)), audio(2, 48_000)]);
+    let given = |tasks: Vec<(&str, TaskKind)>| {
+        let planned = planned_with(&rule(tasks), Ok(&medium), &[]);
+        let plan = &planned.runs[0].plan;
+        [0, 1, 2, 4, 8].map(|threads| share(plan, threads))
     };
-    let mut plan = RunPlan {
-        media: None,
-        tasks: vec![film],
-        threads: 0,
-    };
-    assert_eq!(share(&plan, 8), 8);
-    let rule = rule("[task.a]\nkind = \"transcode\"\n[task.b]\nkind = \"transcode\"\n[task.c]\nkind = \"transcode\"\n");
-    plan = planned(&rule).runs.remove(0).plan;
-    assert_eq!([0, 1, 2, 4, 8].map(|threads| share(&plan, threads)), [1, 1, 1, 2, 3]);
+    assert_eq!(given(vec![("a", film()), ("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
+    assert_eq!(
+        given(vec![("a", film()), ("b", film()), ("c", film())]),
+        [1, 1, 1, 2, 3]
+    );
+    assert_eq!(given(vec![("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
 }
