@@ -1,6 +1,7 @@
 //! Pictures of every form in frames of another size, by the real binary: their colours, ranges and places.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::many_single_char_names, reason = "as in the formulas of the standards")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,8 +38,7 @@ const PATCHES: [[u8; 3]; 8] = [
 /// Raw pictures of 320x176 in planar YUV with its colour halved as told.
 fn patches(coarser: (usize, usize)) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for component in 0..3 {
-        let (across, down) = if component == 0 { (1, 1) } else { coarser };
+    for (component, (across, down)) in [(1, 1), coarser, coarser].into_iter().enumerate() {
         for y in 0..176 / down {
             for x in 0..320 / across {
                 bytes.push(PATCHES[y * down / 88 * 4 + x * across / 80][component]);
@@ -251,15 +251,13 @@ fn frames_of_another_ratio_are_filled_as_told() {
     let mut seen = Vec::new();
     for film in [film, narrow] {
         let stem = film.file_stem().unwrap().to_str().unwrap().to_owned();
-        let tasks: String = ["pad", "cover", "blur-fill", "stretch", "contain"]
-            .iter()
-            .map(|fit| {
-                format!(
-                    "[task.{fit}]\nkind = \"snapshot\"\nat = [\"0s\"]\nformat = \"png\"\nwidth = 200\nheight = 200\n\
-                     upscale = true\nfit = \"{fit}\"\n"
-                )
-            })
-            .collect();
+        let task = |fit: &str| {
+            format!(
+                "[task.{fit}]\nkind = \"snapshot\"\nat = [\"0s\"]\nformat = \"png\"\nwidth = 200\nheight = 200\n\
+                 upscale = true\nfit = \"{fit}\"\n"
+            )
+        };
+        let tasks = ["pad", "cover", "blur-fill", "stretch", "contain"].map(task).concat();
         let out = desk.tried(&film, &tasks);
         let look = |fit: &str| {
             let still = out.join(format!("{stem}_{fit}.png"));

@@ -314,7 +314,7 @@ mod tests {
         for component in 0..form.n_components() as usize {
             let plane = form.plane()[component];
             let stride = usize::try_from(frame.plane_stride()[plane as usize]).unwrap();
-            let step = form.pixel_stride()[component] as usize;
+            let step = usize::try_from(form.pixel_stride()[component]).unwrap();
             let wide = form.depth()[component] + form.shift()[component] > 8;
             // Of P010 it is told in samples.
             let first = (form.poffset()[component] as usize).next_multiple_of(if wide { 2 } else { 1 });
@@ -342,7 +342,8 @@ mod tests {
         let form = info.format_info();
         let plane = form.plane()[component];
         let stride = usize::try_from(frame.plane_stride()[plane as usize]).unwrap();
-        let at = y * stride + x * form.pixel_stride()[component] as usize + form.poffset()[component] as usize;
+        let step = usize::try_from(form.pixel_stride()[component]).unwrap();
+        let at = y * stride + x * step + form.poffset()[component] as usize;
         let data = frame.plane_data(plane).unwrap();
         let wide = form.depth()[component] + form.shift()[component] > 8;
         let high = if wide { u32::from(data[at + 1]) << 8 } else { 0 };
