@@ -102,10 +102,10 @@ fn compare(work: &Work, source: &sources::Source, pairs: usize) {
 /// How near both are to the source.
 fn liken(work: &Work, source: &Path, desk: &Path, theirs: &Path) {
     for (name, size) in work.films() {
-        let ours = likeness::ssim(source, &work.result(&desk.join("ours"), source, name), size);
+        let ours = likeness::ssim(source, &work::result(&desk.join("ours"), source, name), size);
         let bytes = |file: &Path| std::fs::metadata(file).unwrap().len() as f64;
         let (mine, other) = (
-            work.result(&desk.join("ours"), source, name),
+            work::result(&desk.join("ours"), source, name),
             theirs.join(format!("{name}.mp4")),
         );
         let yours = likeness::ssim(source, &other, size);

@@ -36,12 +36,6 @@ impl Work {
         self.films.iter().copied()
     }
 
-    /// Where the program puts a result.
-    pub fn result(&self, folder: &Path, source: &Path, name: &str) -> PathBuf {
-        let stem = source.file_stem().unwrap().to_string_lossy();
-        folder.join("out").join(format!("{stem}_{name}.mp4"))
-    }
-
     /// Points of stills: every so many seconds.
     fn points(&self, every: u32) -> Vec<u32> {
         (0..self.seconds).step_by(every as usize).collect()
@@ -136,4 +130,10 @@ impl Work {
             }
         }
     }
+}
+
+/// Where the program puts a result.
+pub fn result(folder: &Path, source: &Path, name: &str) -> PathBuf {
+    let stem = source.file_stem().unwrap().to_string_lossy();
+    folder.join("out").join(format!("{stem}_{name}.mp4"))
 }
