@@ -357,3 +357,20 @@ fn a_task_that_the_rule_does_not_have_fails_alone() {
     assert_eq!(planned.failures[0].1.kind, ErrorKind::Plan);
     assert_eq!(planned.runs[0].outputs[0].key.to_string(), "vod/x_source");
 }
+
+#[test]
+fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
+    let film = || TaskKind::Transcode(transcode_settings());
+    let medium = media(vec![video(crate::plan::testing::film(1920, 1080)), audio(2, 48_000)]);
+    let given = |tasks: Vec<(&str, TaskKind)>| {
+        let planned = planned_with(&rule(tasks), Ok(&medium), &[]);
+        let plan = &planned.runs[0].plan;
+        [0, 1, 2, 4, 8].map(|threads| share(plan, threads))
+    };
+    assert_eq!(given(vec![("a", film()), ("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
+    assert_eq!(
+        given(vec![("a", film()), ("b", film()), ("c", film())]),
+        [1, 1, 1, 2, 3]
+    );
+    assert_eq!(given(vec![("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
+}
