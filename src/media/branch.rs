@@ -162,5 +162,23 @@ pub fn taker(take: impl FnMut(gst::Sample) -> Result<(), gst::FlowError> + Send 
         )
         .build();
     sink.set_property("enable-last-sample", false);
+    if let Some(pad) = sink.static_pad("sink") {
+        takes_any_layout(&pad);
+    }
     sink
+}
+
+/// Says of a sink that it reads how a frame lies in memory. Where one of several takers of a frame does not say so, the
+/// decoder copies every frame for all of them.
+pub fn takes_any_layout(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        let Some(query) = info.query_mut() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
+            allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
+    });
 }

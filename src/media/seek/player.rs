@@ -8,6 +8,7 @@ use gst::prelude::*;
 
 use crate::job::Failure;
 use crate::media::assembly::video_index;
+use crate::media::branch::takes_any_layout;
 use crate::media::decoder::{self, decode, straighten};
 use crate::media::demux::{Demuxer, link};
 use crate::media::failure::{from_message, internal};
@@ -126,6 +127,9 @@ impl Player {
         let skip = decoded.parent_element().and_then(|decoder| Skip::on(&decoder));
         let upright = straighten(&medium, decoded, video)?;
         let sink = gst_app::AppSink::builder().sync(false).max_buffers(2).build();
+        if let Some(pad) = sink.static_pad("sink") {
+            takes_any_layout(&pad);
+        }
         medium.pipeline.add(&sink).map_err(internal)?;
         sink.sync_state_with_parent().map_err(internal)?;
         link(&upright, sink.upcast_ref())?;
