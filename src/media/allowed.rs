@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 40] = [
+const USEFUL: [&str; 43] = [
     "staticelements",
     "matroska",
     "avi",
@@ -45,6 +45,9 @@ const USEFUL: [&str; 40] = [
     "jpegformat",
     "ivfparse",
     "x264",
+    "x265",
+    "mpeg2enc",
+    "mxf",
     "vpx",
     "aom",
     "opus",
@@ -68,7 +71,7 @@ const USEFUL: [&str; 40] = [
 ];
 
 /// Of libav's hundreds, those for media that people bring.
-const LIBAV: [&str; 39] = [
+const LIBAV: [&str; 41] = [
     "avdec_h264",
     "avdec_h265",
     "avdec_mpeg2video",
@@ -108,6 +111,8 @@ const LIBAV: [&str; 39] = [
     "avdec_wmav1",
     "avdec_wmav2",
     "avenc_aac",
+    "avenc_prores_ks",
+    "avenc_dnxhd",
 ];
 
 /// Made once before media is read, so that their classes and tables exist.

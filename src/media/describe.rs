@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gst::tags::Tag;
 
+use super::colour;
 use super::demux::{Demuxer, Stream};
 use super::failure::plain;
 use crate::plan::{AudioStream, Chapter, StreamInfo, StreamKind, VideoStream};
@@ -106,6 +107,7 @@ pub fn video(fields: &gst::StructureRef, rotation: u32) -> VideoStream {
             .is_ok_and(|mode| mode != "progressive"),
         rotation,
         is_image: name.starts_with("image/") && fps.is_none(),
+        colour: colour::of(fields),
     }
 }
 

@@ -5,10 +5,12 @@
 
 pub mod allowed;
 mod assembly;
+mod av1;
 mod beginning;
 mod boxes;
 mod branch;
 mod clip;
+mod colour;
 mod decoder;
 mod demux;
 mod describe;
@@ -27,7 +29,9 @@ mod seek;
 mod snapshot;
 pub mod source;
 mod still;
+mod tone;
 mod transcode;
+mod twice;
 mod vpx;
 
 use std::time::Duration;

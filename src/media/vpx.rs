@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 
+use super::encoder::Pass;
 use super::failure::{element, internal};
 use crate::job::Failure;
 use crate::plan::Picture;
-use crate::rule::{VideoCodec, VideoRate, VideoSpec};
+use crate::rule::{RateMode, VideoCodec, VideoRate, VideoSpec};
 
 /// What libvpx may spend at most where quality decides; no picture needs it.
 const NO_CEILING: i32 = 200_000_000;
@@ -22,7 +23,7 @@ const STEP: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 ///
 /// # Errors
 /// Where it is missing or refuses a setting.
-pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32) -> Result<gst::Element, Failure> {
+pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32, pass: Pass<'_>) -> Result<gst::Element, Failure> {
     let vp9 = spec.codec == VideoCodec::Vp9;
     let encoder = element(if vp9 { "vp9enc" } else { "vp8enc" })?;
     let (deadline, speed) = effort(&spec.preset);
@@ -45,10 +46,19 @@ pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32) -> Result<gst::
             encoder.set_property("target-bitrate", NO_CEILING);
         }
         VideoRate::Bitrate(bits) => {
-            encoder.set_property_from_str("end-usage", "vbr");
+            let usage = if spec.mode == RateMode::Cbr { "cbr" } else { "vbr" };
+            encoder.set_property_from_str("end-usage", usage);
             encoder.set_property("target-bitrate", i32::try_from(bits).map_err(internal)?);
         }
+        VideoRate::Profile => {}
     }
+    let (mode, file) = match pass {
+        Pass::Only => return Ok(encoder),
+        Pass::First(file) => ("first-pass", file),
+        Pass::Second(file) => ("last-pass", file),
+    };
+    encoder.set_property_from_str("multipass-mode", mode);
+    encoder.set_property("multipass-cache-file", file);
     Ok(encoder)
 }
 

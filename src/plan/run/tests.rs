@@ -8,7 +8,7 @@ use crate::plan::testing::{audio, film, media, stream, video};
 use crate::plan::transcode::{channels, gop_frames, rate};
 use crate::rule::{
     AudioCodec, AudioSpec, Container, Existing, Formats, Globs, Gop, ImageFormat, Moments, OnFailure, OutputSpec, Part,
-    Point, RetryPolicy, RuleVersion, SizeSpec, Task, Track, Transcode, Trigger, VideoCodec, VideoRate, VideoSpec, When,
+    Point, RetryPolicy, RuleVersion, SizeSpec, Task, Track, Transcode, Treatment, Trigger, VideoCodec, VideoSpec, When,
 };
 
 fn no_globs() -> Globs {
@@ -69,13 +69,8 @@ fn transcode_settings() -> Transcode {
             ..SizeSpec::default()
         },
         part: Part::default(),
-        video: Track::Encode(VideoSpec {
-            codec: VideoCodec::H264,
-            rate: VideoRate::Crf(23.0),
-            preset: "veryfast".to_owned(),
-            gop: None,
-            fps: None,
-        }),
+        video: Track::Encode(VideoSpec::usual(VideoCodec::H264)),
+        treatment: Treatment::default(),
         audio: Track::Encode(AudioSpec {
             codec: AudioCodec::Aac,
             bitrate: 128_000,
