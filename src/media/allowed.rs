@@ -115,6 +115,9 @@ const LIBAV: [&str; 41] = [
     "avenc_dnxhd",
 ];
 
+/// The demuxer beside it ends the process over files that it does not understand.
+const MXF: [&str; 1] = ["mxfmux"];
+
 /// Made once before media is read, so that their classes and tables exist.
 const ELEMENTS: [&str; 34] = [
     "typefind",
@@ -192,9 +195,12 @@ pub fn load(changes: &Plugins) -> Result<(), Failure> {
             let _ = gst::Plugin::load_by_name(name);
         }
     }
-    for feature in registry.features_by_plugin("libav") {
-        if !LIBAV.contains(&feature.name().as_str()) {
-            registry.remove_feature(&feature);
+    let part = [("libav", &LIBAV[..]), ("mxf", &MXF[..])];
+    for (plugin, wanted) in part {
+        for feature in registry.features_by_plugin(plugin) {
+            if !wanted.contains(&feature.name().as_str()) {
+                registry.remove_feature(&feature);
+            }
         }
     }
     for name in ELEMENTS {

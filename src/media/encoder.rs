@@ -136,7 +136,10 @@ fn pack(spec: &VideoSpec, container: Container, exit: &gst::Pad) -> Result<Vec<g
             chain
         }
         VideoCodec::H265 => vec![h265_parser(container)?],
-        VideoCodec::Vp9 => vec![element("vp9parse")?],
+        VideoCodec::Vp9 => {
+            vpx::tell_colours(exit);
+            vec![element("vp9parse")?]
+        }
         VideoCodec::Av1 => {
             let parser = element("av1parse")?;
             if let Some(pad) = parser.static_pad("src") {
@@ -144,7 +147,10 @@ fn pack(spec: &VideoSpec, container: Container, exit: &gst::Pad) -> Result<Vec<g
             }
             vec![parser]
         }
-        VideoCodec::Mpeg2 => vec![element("mpegvideoparse")?],
+        VideoCodec::Mpeg2 => {
+            studio::tell_colours_of_mpeg2(exit);
+            vec![element("mpegvideoparse")?]
+        }
         VideoCodec::Prores => {
             studio::tell_colours(exit);
             Vec::new()

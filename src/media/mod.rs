@@ -20,6 +20,7 @@ mod fused;
 mod meter;
 mod mp4;
 mod muxer;
+mod mxf;
 mod pipeline;
 mod probe;
 mod readback;

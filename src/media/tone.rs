@@ -93,25 +93,24 @@ fn map(form: HdrForm, peak: f64, [y, cb, cr]: [f64; 3]) -> [f64; 3] {
     } else {
         [r, g, b].map(from_pq)
     };
-    let strongest = light[0].max(light[1]).max(light[2]);
-    let gain = if strongest > 1e-6 {
-        roll_off(strongest, peak) / strongest / WHITE
-    } else {
-        0.0
-    };
-    let [r, g, b] = light.map(|light| light * gain);
+    let [r, g, b] = light;
     let narrow = [
         1.660_491 * r - 0.587_641 * g - 0.072_850 * b,
         -0.124_550 * r + 1.132_900 * g - 0.008_349 * b,
         -0.018_151 * r - 0.100_579 * g + 1.118_730 * b,
     ];
-    let grey = (0.2126 * narrow[0] + 0.7152 * narrow[1] + 0.0722 * narrow[2]).clamp(0.0, 1.0);
-    let saturation = narrow.iter().fold(1.0_f64, |least, colour| {
-        let far = colour - grey;
-        let room = if far < 0.0 { -grey } else { 1.0 - grey };
-        if far.abs() > 1e-9 { least.min(room / far) } else { least }
-    });
-    let [r, g, b] = narrow.map(|colour| (grey + saturation * (colour - grey)).clamp(0.0, 1.0).powf(1.0 / 2.4));
+    // What BT.709 cannot mix is mixed with grey of its own brightness until it can.
+    let grey = 0.2126 * narrow[0] + 0.7152 * narrow[1] + 0.0722 * narrow[2];
+    let least = narrow[0].min(narrow[1]).min(narrow[2]);
+    let saturation = if least < 0.0 { grey / (grey - least) } else { 1.0 };
+    let mixed = narrow.map(|colour| grey + saturation * (colour - grey));
+    let strongest = mixed[0].max(mixed[1]).max(mixed[2]);
+    let gain = if strongest > 1e-6 {
+        roll_off(strongest, peak) / strongest / WHITE
+    } else {
+        0.0
+    };
+    let [r, g, b] = mixed.map(|colour| (colour * gain).clamp(0.0, 1.0).powf(1.0 / 2.4));
     let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
     [
         16.0 + 219.0 * luma,
@@ -246,10 +245,11 @@ struct Lines<'a> {
 }
 
 /// Maps a whole frame, on so many threads.
-fn frame(lattice: &Lattice, from: [Plane<'_>; 3], size: (usize, usize), to: Lines<'_>, threads: usize) {
+fn frame(lattice: &Lattice, from: [Plane<'_>; 3], size: (usize, usize), to: &mut Lines<'_>, threads: usize) {
     let rows = size.1.div_ceil(2);
     let part = rows.div_ceil(threads.max(1)).max(1);
-    let [luma, blue, red] = to.strides;
+    let strides = to.strides;
+    let [luma, blue, red] = strides;
     let parts = to
         .luma
         .chunks_mut(part * 2 * luma)
@@ -261,7 +261,7 @@ fn frame(lattice: &Lattice, from: [Plane<'_>; 3], size: (usize, usize), to: Line
                 luma,
                 blue,
                 red,
-                strides: to.strides,
+                strides,
             };
             let mut work = move || lines(lattice, from, number * part, size, &mut out);
             // The last part, or the only one, is for this thread.
@@ -379,13 +379,13 @@ mod imp {
             if strides.contains(&0) {
                 return Err(gst::FlowError::Error);
             }
-            let lines = Lines {
+            let mut lines = Lines {
                 luma,
                 blue,
                 red,
                 strides,
             };
-            frame(&lattice, planes, size, lines, threads);
+            frame(&lattice, planes, size, &mut lines, threads);
             Ok(gst::FlowSuccess::Ok)
         }
     }
@@ -441,6 +441,25 @@ mod tests {
         // Three quarters of the signal are paper in HLG.
         let same = grey(HdrForm::Hlg, 1000.0, 0.75);
         assert!((same - paper).abs() < 0.02, "{same} {paper}");
+    }
+
+    #[test]
+    fn a_pure_colour_stays_pure_however_bright_it_is() {
+        // The red of BT.709 in BT.2020, up to a thousand candela.
+        for light in [50.0, 203.0, 1000.0] {
+            let [r, g, b] = [0.627_404, 0.069_097, 0.016_391].map(|part| to_pq(part * light));
+            let luma = 0.2627 * r + 0.6780 * g + 0.0593 * b;
+            let film = [
+                luma * 876.0 + 64.0,
+                (b - luma) / 1.8814 * 896.0 + 512.0,
+                (r - luma) / 1.4746 * 896.0 + 512.0,
+            ];
+            let [y, cb, cr] = map(HdrForm::Pq, 1000.0, film);
+            let (y, cb, cr) = ((y - 16.0) / 219.0, (cb - 128.0) / 224.0, (cr - 128.0) / 224.0);
+            let red = y + 1.5748 * cr;
+            let green = y - 0.1873 * cb - 0.4681 * cr;
+            assert!(red > 0.4 && green < red / 10.0, "{light}: {red} {green}");
+        }
     }
 
     #[test]

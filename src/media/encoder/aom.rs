@@ -54,9 +54,10 @@ pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32) -> Result<gst::
 fn effort(preset: &str) -> (bool, i32) {
     match preset {
         "ultrafast" => (true, 10),
-        "superfast" => (true, 8),
-        "veryfast" => (false, 6),
-        "faster" | "fast" => (false, 5),
+        "superfast" => (true, 9),
+        "veryfast" => (true, 7),
+        "faster" => (false, 6),
+        "fast" => (false, 5),
         "slow" => (false, 3),
         "slower" => (false, 2),
         "veryslow" => (false, 1),

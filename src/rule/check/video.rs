@@ -146,7 +146,7 @@ pub(super) fn video_table(mut table: Table<'_>, container: Option<Container>, hd
     let (rate, shape) = (rate?, shape?);
     Some(Track::Encode(VideoSpec {
         codec: codec?,
-        rate: rate.rate,
+        rate: rate.bits,
         mode: rate.mode,
         max_bitrate: rate.bound,
         two_pass: rate.two_pass,
@@ -179,7 +179,7 @@ fn usable<'p>(table: &mut Table<'p>, key: &str, vain: bool, codec: VideoCodec) -
 }
 
 struct Rate {
-    rate: VideoRate,
+    bits: VideoRate,
     mode: RateMode,
     bound: Option<u64>,
     two_pass: bool,
@@ -275,7 +275,7 @@ fn rate(table: &mut Table<'_>, of: VideoCodec, known: bool) -> Option<Rate> {
         Some(two)
     });
     Some(Rate {
-        rate: rate?,
+        bits: rate?,
         mode: mode?,
         bound: bound?,
         two_pass: two_pass?,

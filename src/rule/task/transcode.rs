@@ -135,7 +135,6 @@ impl Container {
                 VideoCodec::Vp9,
                 VideoCodec::Vp8,
                 VideoCodec::Mpeg2,
-                VideoCodec::Prores,
             ],
             Self::Webm => &[VideoCodec::Vp9, VideoCodec::Vp8, VideoCodec::Av1],
             Self::Ts => &[VideoCodec::H264, VideoCodec::H265, VideoCodec::Mpeg2],

@@ -176,7 +176,6 @@ impl VideoCodec {
     pub fn most_bframes(self) -> Option<u32> {
         match self {
             Self::H264 | Self::H265 => Some(16),
-            Self::Mpeg2 => Some(2),
             _ => None,
         }
     }
