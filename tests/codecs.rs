@@ -301,12 +301,12 @@ fn what_is_made_for_studios_and_old_players_plays() {
         ),
         (
             "container = 'mxf'; width = 1280; height = 720; fit = 'pad'; upscale = true; video = { codec = 'dnxhd' }",
-            "dnxhd DNXHR HQ yuv422p bt709 50 frames, pcm_s16le, 2.0 s",
+            "dnxhd DNXHR HQ yuv422p -/-/bt709 50 frames, pcm_s16le, 2.0 s",
         ),
         (
             "container = 'mxf'; width = 1280; height = 720; fit = 'pad'; upscale = true; \
              video = { codec = 'dnxhd', depth = 10 }",
-            "dnxhd DNXHR HQX yuv422p10le bt709 50 frames, pcm_s16le, 2.0 s",
+            "dnxhd DNXHR HQX yuv422p10le -/-/bt709 50 frames, pcm_s16le, 2.0 s",
         ),
         (
             "container = 'mov'; video = { codec = 'prores' }; audio = { codec = 'pcm' }",
@@ -314,13 +314,9 @@ fn what_is_made_for_studios_and_old_players_plays() {
         ),
         (
             "container = 'mov'; video = { codec = 'prores', profile = '4444' }",
-            "prores/ap4h 4444 yuv444p10le bt709 50 frames, aac, 2.0 s",
+            "prores/ap4h 4444 yuv444p12le bt709 50 frames, aac, 2.0 s",
         ),
         ("container = 'flv'", "h264 High yuv420p bt709 50 frames, aac, 2.0 s"),
-        (
-            "container = 'flv'; audio = { codec = 'mp3' }",
-            "h264 High yuv420p bt709 50 frames, mp3, 2.0 s",
-        ),
     ]);
 }
 
@@ -368,7 +364,8 @@ fn two_passes_meet_the_bitrate_and_leave_nothing_behind() {
             "container = '{container}'; height = 180; audio = 'none'; \
              video = {{ codec = '{codec}', preset = 'ultrafast', bitrate = '250k', passes = 2 }}"
         );
-        let file = Made::of(&media("plain.mp4"), &task).file();
+        let made = Made::of(&media("plain.mp4"), &task);
+        let file = made.file();
         let found = probed(&file);
         assert_eq!(stream(&found, "video")["nb_read_frames"], "150", "{codec}");
         assert_eq!(complaints(&file), "", "{codec}");
@@ -380,7 +377,8 @@ fn two_passes_meet_the_bitrate_and_leave_nothing_behind() {
 #[test]
 fn frames_are_turned_and_made_whole_as_the_task_says() {
     let size = |source: &str, task: &str| {
-        let found = probed(&Made::of(&media(source), task).file());
+        let made = Made::of(&media(source), task);
+        let found = probed(&made.file());
         let film = stream(&found, "video");
         (film["width"].as_i64().unwrap(), film["height"].as_i64().unwrap())
     };
@@ -393,7 +391,8 @@ fn frames_are_turned_and_made_whole_as_the_task_says() {
 
     // How many frames look as if they were made of two fields.
     let combed = |task: &str| {
-        let file = Made::of(&media("interlaced.ts"), task).file();
+        let made = Made::of(&media("interlaced.ts"), task);
+        let file = made.file();
         let seen = command("ffmpeg")
             .args(["-nostdin", "-v", "info", "-i"])
             .arg(file)
@@ -422,7 +421,8 @@ fn a_high_range_is_mapped_to_what_screens_show_or_kept() {
     // The bars of SMPTE: grey of three quarters, then yellow.
     for transfer in ["smpte2084", "arib-std-b67"] {
         let film = high(transfer);
-        let made = Made::of(&film, "video = { preset = 'ultrafast', crf = 5 }").file();
+        let mapped = Made::of(&film, "video = { preset = 'ultrafast', crf = 5 }");
+        let made = mapped.file();
         let found = described(&probed(&made));
         assert_eq!(
             found, "h264/avc1 Constrained Baseline yuv420p bt709 15 frames, -, 0.6 s",
@@ -440,16 +440,15 @@ fn a_high_range_is_mapped_to_what_screens_show_or_kept() {
             "{transfer}: {red} {green} {blue}"
         );
 
-        let kept = Made::of(&film, "hdr = 'keep'; video = { codec = 'h265', preset = 'ultrafast' }").file();
-        let found = described(&probed(&kept));
+        let kept = Made::of(&film, "hdr = 'keep'; video = { codec = 'h265', preset = 'ultrafast' }");
+        let found = described(&probed(&kept.file()));
         let wanted = format!("hevc/hvc1 Main 10 yuv420p10le bt2020/{transfer}/bt2020nc 15 frames, -, 0.6 s");
         assert_eq!(found, wanted);
         let kept = Made::of(
             &film,
             "hdr = 'keep'; container = 'webm'; video = { preset = 'ultrafast' }",
-        )
-        .file();
-        let found = described(&probed(&kept));
+        );
+        let found = described(&probed(&kept.file()));
         let wanted = format!("vp9 Profile 2 yuv420p10le bt2020/{transfer}/bt2020nc 15 frames, -, 0.6 s");
         assert_eq!(found, wanted);
     }
@@ -460,9 +459,10 @@ fn what_a_codec_cannot_is_told_at_once_with_what_it_can() {
     let folder = tempfile::tempdir().unwrap();
     let rule = folder.path().join("rule.toml");
     let text = "[trigger]\nbucket = \"inbox\"\n\
-        [task.a]\nkind = \"transcode\"\nrotate = 45\nhdr = \"keep\"\n\
+        [task.a]\nkind = \"transcode\"\nrotate = 45\n\
         video = { codec = \"h264\", profile = \"main\", depth = 10, mode = \"cbr\", passes = 2 }\n\
         [task.b]\nkind = \"transcode\"\ncontainer = \"mov\"\nvideo = { codec = \"prores\", crf = 20, preset = \"fast\", tune = \"film\" }\n\
+        [task.e]\nkind = \"transcode\"\nhdr = \"keep\"\n\
         [task.c]\nkind = \"transcode\"\ncontainer = \"flv\"\nvideo = { codec = \"h265\" }\n\
         [task.d]\nkind = \"transcode\"\nvideo = { codec = \"av1\", depth = 10, bitrate = \"1M\", passes = 2, max_bitrate = \"2M\" }\n";
     std::fs::write(&rule, text).unwrap();

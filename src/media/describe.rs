@@ -7,7 +7,7 @@ use gst::tags::Tag;
 use super::colour;
 use super::demux::{Demuxer, Stream};
 use super::failure::plain;
-use crate::plan::{AudioStream, Chapter, StreamInfo, StreamKind, VideoStream};
+use crate::plan::{AudioStream, Chapter, HdrForm, StreamInfo, StreamKind, VideoStream};
 
 /// The codec or container in words.
 pub fn codec_name(caps: &gst::CapsRef) -> String {
@@ -34,7 +34,15 @@ pub fn stream(index: usize, stream: &Stream, medium: &Demuxer) -> StreamInfo {
             .filter(|rate| *rate > 0),
         language: first_text(tags, gst::tags::LanguageCode::TAG_NAME)
             .map(|code| plain(&code).chars().take(16).collect()),
-        kind: kind(stream),
+        kind: match kind(stream) {
+            StreamKind::Video(mut film) => {
+                if medium.is_dolby() && !film.is_image {
+                    film.colour.hdr = Some(HdrForm::DolbyVision);
+                }
+                StreamKind::Video(film)
+            }
+            other => other,
+        },
     }
 }
 
