@@ -66,7 +66,9 @@ pub fn run(
         let done = match (branch, failed) {
             (Some(branch), None) => branch.finish(&mut Ending { task, media, pulse }),
             (branch, Some(failure)) => {
-                branch.into_iter().for_each(|branch| branch.abandon());
+                if let Some(branch) = branch {
+                    branch.abandon();
+                }
                 Err(failure)
             }
             (None, None) => Err(internal("a task without a branch")),

@@ -109,12 +109,12 @@ impl Index {
         let correction = (longest > duration)
             .then(|| correction(clock, longest, at, wide))
             .flatten();
-        let films = parts.iter().filter(|part| &part.name == b"trak");
+        let mut films = parts.iter().filter(|part| &part.name == b"trak");
         Some(Self {
             duration,
             tracks,
             correction,
-            is_dolby: films.filter_map(|track| dolby(input, *track)).next() == Some(DOLBY_ALONE),
+            is_dolby: films.find_map(|track| dolby(input, *track)) == Some(DOLBY_ALONE),
         })
     }
 }
