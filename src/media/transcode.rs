@@ -193,7 +193,7 @@ pub fn film_chain(
     let keeps_range = treatment.hdr == Hdr::Keep && shown.colour.hdr.is_some();
     let own = fields || keeps_range;
     let (feed, how) = if own {
-        let turn = (shown.rotation + treatment.rotate) % 360;
+        let turn = (shown.rotation % 360 + treatment.rotate) % 360;
         let how = Straightening {
             deinterlace: treatment.deinterlace,
             turn,

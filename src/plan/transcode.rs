@@ -23,7 +23,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     let film = if settings.video.is_some() { film(media)? } else { None };
     // As it stands once it is turned.
     let film = film.map(|film| {
-        let turned = (film.rotation + settings.treatment.rotate) % 360;
+        let turned = (film.rotation % 360 + settings.treatment.rotate) % 360;
         VideoStream {
             rotation: turned,
             ..film.clone()

@@ -62,8 +62,8 @@ pub(super) fn possible(spec: &VideoSpec, film: &VideoStream, size: (u32, u32)) -
         ));
     }
     if let Some(level) = &spec.level {
-        let pixels = |side: u32| u64::from(side.next_multiple_of(16));
-        let frame = pixels(width) * pixels(height);
+        let pixels = |side: u32| u64::from(side).next_multiple_of(16);
+        let frame = pixels(width).saturating_mul(pixels(height));
         let fps = spec.fps.or(match film.fps {
             (0, _) | (_, 0) => None,
             (num, den) => Some(f64::from(num) / f64::from(den)),
