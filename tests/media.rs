@@ -14,8 +14,8 @@ use reelmill::plan::{
     Work,
 };
 use reelmill::rule::{
-    AudioCodec, AudioSpec, Container, Gop, Grants, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, VideoCodec,
-    VideoRate, VideoSpec,
+    AudioCodec, AudioSpec, Container, Gop, Grants, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, Treatment,
+    VideoCodec, VideoSpec,
 };
 use reelmill::worker::protocol::FromWorker;
 use reelmill::worker::registry;
@@ -136,12 +136,12 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
             container: Container::Mp4,
             size: SizeSpec::default(),
             part: Part::default(),
+            treatment: Treatment::default(),
             video: track(info.video().map(|_| VideoSpec {
-                codec: VideoCodec::H264,
-                rate: VideoRate::Crf(23.0),
                 preset: "ultrafast".to_owned(),
                 gop: Some(Gop::Time(Duration::from_secs(1))),
                 fps,
+                ..VideoSpec::usual(VideoCodec::H264)
             })),
             audio: track(info.audio().map(|_| AudioSpec {
                 codec: AudioCodec::Aac,

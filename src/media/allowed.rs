@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 41] = [
+const USEFUL: [&str; 44] = [
     "staticelements",
     "matroska",
     "avi",
@@ -45,6 +45,9 @@ const USEFUL: [&str; 41] = [
     "jpegformat",
     "ivfparse",
     "x264",
+    "x265",
+    "mpeg2enc",
+    "mxf",
     "vpx",
     "aom",
     "opus",
@@ -69,7 +72,7 @@ const USEFUL: [&str; 41] = [
 ];
 
 /// Of libav's hundreds, those for media that people bring.
-const LIBAV: [&str; 39] = [
+const LIBAV: [&str; 41] = [
     "avdec_h264",
     "avdec_h265",
     "avdec_mpeg2video",
@@ -109,7 +112,12 @@ const LIBAV: [&str; 39] = [
     "avdec_wmav1",
     "avdec_wmav2",
     "avenc_aac",
+    "avenc_prores_ks",
+    "avenc_dnxhd",
 ];
+
+/// The demuxer beside it ends the process over files that it does not understand.
+const MXF: [&str; 1] = ["mxfmux"];
 
 /// Made once before media is read, so that their classes and tables exist.
 const ELEMENTS: [&str; 36] = [
@@ -190,9 +198,12 @@ pub fn load(changes: &Plugins) -> Result<(), Failure> {
             let _ = gst::Plugin::load_by_name(name);
         }
     }
-    for feature in registry.features_by_plugin("libav") {
-        if !LIBAV.contains(&feature.name().as_str()) {
-            registry.remove_feature(&feature);
+    let part = [("libav", &LIBAV[..]), ("mxf", &MXF[..])];
+    for (plugin, wanted) in part {
+        for feature in registry.features_by_plugin(plugin) {
+            if !wanted.contains(&feature.name().as_str()) {
+                registry.remove_feature(&feature);
+            }
         }
     }
     for name in ELEMENTS {

@@ -16,6 +16,7 @@ use super::meter::{Meter, running_time};
 use super::run::Pulse;
 use super::source::Input;
 use super::transcode::transcode;
+use super::twice::analysis;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, StreamKind, Work};
 use crate::rule::TaskId;
@@ -28,6 +29,17 @@ pub const BRANCH: &str = "branch-";
 pub struct Tasks<'a> {
     /// What each is to do; all of them read streams.
     pub works: &'a [(&'a TaskId, &'a Work)],
+    /// Which of the two pipelines of a run this is, where some tasks have two passes.
+    pub turn: Turn,
+}
+
+/// A run is one pipeline, or two where tasks look at all frames before they encode the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// All is done, but for tasks of two passes, which only look.
+    First,
+    /// Tasks of two passes encode.
+    Second,
 }
 
 impl Tasks<'_> {
@@ -102,7 +114,7 @@ impl Mill {
                 sound,
                 threads,
             };
-            let made = branch(&name, work, opened).and_then(|branch| has_all(branch, opened));
+            let made = branch(&name, work, opened, tasks.turn).and_then(|branch| has_all(branch, opened));
             match made {
                 Ok(branch) => {
                     mill.medium.pipeline.add(branch.bin()).map_err(internal)?;
@@ -143,30 +155,49 @@ impl Mill {
         }
         let mut take = |feed| wanted.remove(&feed).unwrap_or_default();
         let mut fed = BTreeSet::new();
-        let frames = take(Feed::Frames);
+        let (frames, stored) = (take(Feed::Frames), take(Feed::Stored));
         for index in 0..self.medium.streams.len() {
             let (packets, sounds) = (take(Feed::Packets(index)), take(Feed::Sound(index)));
-            let frames: &[gst::Pad] = if film == Some(index) { &frames } else { &[] };
-            let decoded: &[gst::Pad] = if frames.is_empty() { &sounds } else { frames };
-            if packets.is_empty() && decoded.is_empty() {
+            let none: &[gst::Pad] = &[];
+            let (frames, stored) = if film == Some(index) {
+                (&frames[..], &stored[..])
+            } else {
+                (none, none)
+            };
+            let pictures = frames.len() + stored.len();
+            let decoded = if pictures == 0 { &sounds } else { frames };
+            let decodes = pictures > 0 || !decoded.is_empty();
+            if packets.is_empty() && !decodes {
                 continue;
             }
             fed.insert(index);
-            let from = self.tap(index, &packets, !decoded.is_empty())?;
+            let from = self.tap(index, &packets, decodes)?;
             let stream = &self.medium.streams[index];
             let meter = if let Some(from) = from {
-                let mut pad = decode(&self.medium, stream, &from, frames.len() > 1)?;
-                let film = media.video().filter(|_| !frames.is_empty());
+                let mut pad = decode(&self.medium, stream, &from, pictures > 1)?;
+                let film = media.video().filter(|_| pictures > 0);
                 if film.is_some() {
                     only_forward(&pad);
                 }
                 let meter = Meter::on(&pad);
-                if let Some(film) = film {
-                    pad = straighten(&self.medium, pad, film)?;
+                if !stored.is_empty() {
+                    let tee = self.split(&pad)?;
+                    for pad in stored {
+                        feed(&tee, pad)?;
+                    }
+                    if !decoded.is_empty() {
+                        let further = tee.request_pad_simple("src_%u");
+                        pad = further.ok_or_else(|| internal("a tee without pads"))?;
+                    }
                 }
-                let tee = self.split(&pad)?;
-                for pad in decoded {
-                    feed(&tee, pad)?;
+                if !decoded.is_empty() {
+                    if let Some(film) = film {
+                        pad = straighten(&self.medium, pad, film)?;
+                    }
+                    let tee = self.split(&pad)?;
+                    for pad in decoded {
+                        feed(&tee, pad)?;
+                    }
                 }
                 meter
             } else {
@@ -238,8 +269,9 @@ impl Mill {
 }
 
 /// The branch of a task.
-fn branch(name: &str, work: &Work, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
+fn branch(name: &str, work: &Work, opened: Opened<'_>, turn: Turn) -> Result<Box<dyn Branch>, Failure> {
     Ok(match work {
+        Work::Transcode(plan) if plan.is_two_pass() && turn == Turn::First => Box::new(analysis(name, plan, opened)?),
         Work::Transcode(plan) => Box::new(transcode(name, plan, opened)?),
         Work::Snapshot(_) | Work::Sprite(_) | Work::Animation(_) => Box::new(AlbumBranch::new(name, work)?),
         Work::Probe { .. } | Work::Copy { .. } | Work::Pipeline(_) => {
@@ -253,7 +285,7 @@ fn branch(name: &str, work: &Work, opened: Opened<'_>) -> Result<Box<dyn Branch>
 fn has_all(branch: Box<dyn Branch>, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
     for pad in branch.bin().sink_pads() {
         let missing = match Feed::of(&pad)? {
-            Feed::Frames if opened.film.is_none() => "the medium has no video",
+            Feed::Frames | Feed::Stored if opened.film.is_none() => "the medium has no video",
             Feed::Sound(index) | Feed::Packets(index) if index >= opened.medium.streams.len() => {
                 "the medium has fewer streams than its probe said"
             }

@@ -151,6 +151,21 @@ pub fn prime(file: &mut (impl Read + Write + Seek), silent: u32) -> io::Result<(
     file.write_all(&index)
 }
 
+/// A box within the film's entry of this codec: where it begins in the file, and all of it. A file without one is none.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn description(file: &mut (impl Read + Seek), codec: [u8; 4], name: [u8; 4]) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let (place, index) = whole_index(file)?;
+    let media = track(&index, *b"vide").and_then(|film| find(&index, film, *b"mdia"));
+    let found = table(&index, media)
+        .and_then(|table| find(&index, table, *b"stsd"))
+        .and_then(|entries| find(&index, entries.start + 8..entries.end, codec))
+        .and_then(|entry| find(&index, entry.start + 78..entry.end, name))
+        .and_then(|content| Some((content.start - 8, index.get(content.start - 8..content.end)?.to_vec())));
+    Ok(found.map(|(at, whole)| (place + at as u64, whole)))
+}
+
 /// Where `moov`'s content begins in the file, and all of it.
 fn whole_index(file: &mut (impl Read + Seek)) -> io::Result<(u64, Vec<u8>)> {
     let place = index(file, |_| ())?;

@@ -63,8 +63,11 @@ pub struct Opened<'a> {
 /// What a pad of a branch is fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feed {
-    /// Decoded frames of the film, upright and progressive: `frames`, or `frames-2` where a branch takes them twice.
+    /// Decoded frames of the film, upright, progressive and of a usual range: `frames`, or `frames-2` where a branch
+    /// takes them twice.
     Frames,
+    /// Decoded frames of the film as they are stored: `stored`.
+    Stored,
     /// Decoded sound of the stream with this number: `sound-1`.
     Sound(usize),
     /// Packets of the stream with this number: `packets-0`.
@@ -81,6 +84,7 @@ impl Feed {
         let (sort, number) = name.split_once('-').unwrap_or((&name, "0"));
         match (sort, number.parse()) {
             ("frames", Ok(_)) => Ok(Self::Frames),
+            ("stored", Ok(_)) => Ok(Self::Stored),
             ("sound", Ok(index)) => Ok(Self::Sound(index)),
             ("packets", Ok(index)) => Ok(Self::Packets(index)),
             _ => Err(internal(format!("nobody knows what {name} is fed"))),

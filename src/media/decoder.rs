@@ -7,8 +7,10 @@ use gst::prelude::*;
 use super::demux::{Demuxer, Stream, link};
 use super::describe::codec_name;
 use super::failure::{element, internal, plain};
+use super::tone::Tone;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::VideoStream;
+use crate::plan::{HdrForm, VideoStream};
+use crate::rule::Deinterlace;
 
 /// Preferred over others of a higher rank: the same pictures in less time.
 const PREFERRED: [&str; 2] = ["avdec_vp9", "avdec_vp8"];
@@ -61,57 +63,147 @@ pub fn decode(medium: &Demuxer, stream: &Stream, from: &gst::Pad, single_threade
         .ok_or_else(|| internal("a decoder without a source pad"))
 }
 
-/// Adds what makes frames progressive and upright, where they are not.
+/// What is done to decoded frames before anybody sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Straightening {
+    /// Frames of two fields.
+    pub deinterlace: Deinterlace,
+    /// Clockwise degrees.
+    pub turn: u32,
+    /// A high dynamic range is kept.
+    pub keeps_range: bool,
+}
+
+impl Straightening {
+    /// What makes frames of this film progressive, upright, and such that every screen shows them.
+    pub fn usual(video: &VideoStream) -> Self {
+        Self {
+            deinterlace: Deinterlace::Auto,
+            turn: video.rotation,
+            keeps_range: false,
+        }
+    }
+}
+
+/// Adds what makes frames progressive, upright and of a usual range, where they are not.
 ///
 /// # Errors
 /// Where elements are missing.
 pub fn straighten(medium: &Demuxer, mut pad: gst::Pad, video: &VideoStream) -> Result<gst::Pad, Failure> {
-    if video.rotation != 0 {
-        name_colours(&pad);
-    }
-    let mut append = |make: gst::Element| -> Result<(), Failure> {
+    for make in straight(video, Straightening::usual(video))? {
         medium.pipeline.add(&make).map_err(internal)?;
         make.sync_state_with_parent().map_err(internal)?;
         link(&pad, &make)?;
         pad = make
             .static_pad("src")
             .ok_or_else(|| internal("a filter without a source pad"))?;
-        Ok(())
-    };
-    if video.interlaced || video.rotation != 0 {
-        append(element("videoconvert")?)?;
     }
-    if video.interlaced {
+    Ok(pad)
+}
+
+/// The elements that do this to frames of the film, to be linked in this order; none where nothing is to be done.
+///
+/// # Errors
+/// Where elements are missing.
+pub fn straight(video: &VideoStream, how: Straightening) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = Vec::new();
+    let deinterlaces = match how.deinterlace {
+        Deinterlace::Auto => video.interlaced,
+        Deinterlace::Always => true,
+        Deinterlace::Off => false,
+    };
+    let form = video.colour.hdr.filter(|_| !how.keeps_range);
+    let form = form.filter(|form| *form != HdrForm::DolbyVision);
+    if how.deinterlace == Deinterlace::Off && video.interlaced {
+        let whole = element("identity")?;
+        if let Some(pad) = whole.static_pad("src") {
+            call_progressive(&pad);
+        }
+        chain.push(whole);
+    }
+    if deinterlaces || how.turn != 0 || form.is_some() {
+        chain.push(element("videoconvert")?);
+    }
+    if deinterlaces {
         let deinterlace = element("deinterlace")?;
         // One frame for each two fields: the frame rate stays.
         deinterlace.set_property_from_str("fields", "top");
-        append(deinterlace)?;
+        if how.deinterlace == Deinterlace::Always {
+            deinterlace.set_property_from_str("mode", "interlaced");
+        }
+        chain.push(deinterlace);
     }
-    if video.rotation != 0 {
+    if let Some(form) = form {
+        let fine = element("capsfilter")?;
+        let caps = gst::Caps::builder("video/x-raw").field("format", "I420_10LE");
+        fine.set_property("caps", caps.build());
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        chain.extend([fine, Tone::new(form, video.colour.peak, threads.min(4)).upcast()]);
+    }
+    if how.turn != 0 {
         let flip = element("videoflip")?;
         flip.set_property_from_str(
             "video-direction",
-            match video.rotation {
+            match how.turn {
                 90 => "90r",
                 180 => "180",
                 _ => "90l",
             },
         );
-        append(flip)?;
-        // Turned once; a muxer must not say so again.
-        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
-            if let Some(gst::PadProbeData::Event(event)) = &mut info.data
-                && let gst::EventView::Tag(tag) = event.view()
-                && tag.tag().get::<gst::tags::ImageOrientation>().is_some()
-            {
-                let mut tags = tag.tag().to_owned();
-                tags.make_mut().remove::<gst::tags::ImageOrientation>();
-                *event = gst::event::Tag::new(tags);
+        if let Some(pad) = flip.static_pad("src") {
+            call_upright(&pad);
+        }
+        chain.push(flip);
+        if let Some(pad) = chain.first().and_then(|first| first.static_pad("sink")) {
+            name_colours(&pad);
+        }
+    }
+    Ok(chain)
+}
+
+/// Turned once; a muxer must not say so again.
+fn call_upright(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Tag(tag) = event.view()
+            && tag.tag().get::<gst::tags::ImageOrientation>().is_some()
+        {
+            let mut tags = tag.tag().to_owned();
+            tags.make_mut().remove::<gst::tags::ImageOrientation>();
+            *event = gst::event::Tag::new(tags);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Takes frames as whole ones, whatever was said of them.
+fn call_progressive(pad: &gst::Pad) {
+    pad.add_probe(
+        gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER,
+        |_, info| {
+            match &mut info.data {
+                Some(gst::PadProbeData::Event(event)) => {
+                    if let gst::EventView::Caps(caps) = event.view() {
+                        let mut whole = caps.caps_owned();
+                        let fields = whole.make_mut();
+                        fields.set("interlace-mode", "progressive");
+                        if let Some(fields) = fields.structure_mut(0) {
+                            fields.remove_field("field-order");
+                        }
+                        *event = gst::event::Caps::new(&whole);
+                    }
+                }
+                Some(gst::PadProbeData::Buffer(frame)) => {
+                    let fields = gst_video::VideoBufferFlags::INTERLACED | gst_video::VideoBufferFlags::TFF;
+                    frame
+                        .make_mut()
+                        .unset_flags(gst::BufferFlags::from_bits_truncate(fields.bits()));
+                }
+                _ => {}
             }
             gst::PadProbeReturn::Ok
-        });
-    }
-    Ok(pad)
+        },
+    );
 }
 
 /// Says in words which colours frames have that do not say so. What is assumed of them depends on their height, and a

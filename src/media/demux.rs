@@ -255,6 +255,11 @@ impl Demuxer {
             .filter(|length| !length.is_zero())
     }
 
+    /// The film is Dolby Vision that no other decoder shows in its colours.
+    pub fn is_dolby(&self) -> bool {
+        self.index.as_ref().is_some_and(|index| index.is_dolby)
+    }
+
     /// When a stream is declared to end, where the container says so of each stream.
     pub fn declared_end(&self, stream: &Stream) -> Option<Duration> {
         if let Some(index) = &self.index {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use gst::tags::Tag;
 
+use super::colour;
 use super::demux::{Demuxer, Stream};
 use super::failure::plain;
-use crate::plan::{AudioStream, Chapter, StreamInfo, StreamKind, VideoStream};
+use crate::plan::{AudioStream, Chapter, HdrForm, StreamInfo, StreamKind, VideoStream};
 
 /// The codec or container in words.
 pub fn codec_name(caps: &gst::CapsRef) -> String {
@@ -33,7 +34,15 @@ pub fn stream(index: usize, stream: &Stream, medium: &Demuxer) -> StreamInfo {
             .filter(|rate| *rate > 0),
         language: first_text(tags, gst::tags::LanguageCode::TAG_NAME)
             .map(|code| plain(&code).chars().take(16).collect()),
-        kind: kind(stream),
+        kind: match kind(stream) {
+            StreamKind::Video(mut film) => {
+                if medium.is_dolby() && !film.is_image {
+                    film.colour.hdr = Some(HdrForm::DolbyVision);
+                }
+                StreamKind::Video(film)
+            }
+            other => other,
+        },
     }
 }
 
@@ -106,6 +115,7 @@ pub fn video(fields: &gst::StructureRef, rotation: u32) -> VideoStream {
             .is_ok_and(|mode| mode != "progressive"),
         rotation,
         is_image: name.starts_with("image/") && fps.is_none(),
+        colour: colour::of(fields),
     }
 }
 

@@ -1,5 +1,9 @@
 //! From decoded frames or sound to packets of a codec: chains of elements for every encoder.
 
+mod aom;
+mod h26x;
+mod studio;
+
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -7,13 +11,24 @@ use gst::prelude::*;
 use super::branch::{guard, queue};
 use super::failure::{element, internal};
 use super::scale::draw;
-use super::vpx;
+use super::{av1, vpx};
 use crate::job::Failure;
 use crate::plan::{Picture, TranscodePlan};
-use crate::rule::{AudioCodec, AudioSpec, Container, Gop, VideoCodec, VideoRate, VideoSpec};
+use crate::rule::{AudioCodec, AudioSpec, Container, Gop, VideoCodec, VideoSpec};
 
 /// Key frames come this often where the rule says nothing.
 const DEFAULT_GOP: Duration = Duration::from_secs(2);
+
+/// Which of the passes over a film this is, with the file in scratch that the first leaves to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass<'a> {
+    /// The only one.
+    Only,
+    /// Looks at all frames.
+    First(&'a str),
+    /// Encodes them.
+    Second(&'a str),
+}
 
 /// From decoded frames to packets.
 ///
@@ -24,11 +39,12 @@ pub fn video(
     spec: &VideoSpec,
     picture: Picture,
     threads: u32,
+    pass: Pass<'_>,
 ) -> Result<Vec<gst::Element>, Failure> {
     let mut chain = vec![guard()?, queue(4)?];
     let (width, height) = picture.size;
     let wanted = gst::Caps::builder("video/x-raw")
-        .field("format", "I420")
+        .field("format", format(spec))
         .field("width", i32::try_from(width).map_err(internal)?)
         .field("height", i32::try_from(height).map_err(internal)?)
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1));
@@ -41,22 +57,59 @@ pub fn video(
     chain.extend(draw(picture)?);
     let last = filter(&wanted.build())?;
     let encoder = match spec.codec {
-        VideoCodec::H264 => x264(spec, threads)?,
-        VideoCodec::Vp8 | VideoCodec::Vp9 => vpx::encoder(spec, picture, threads)?,
+        VideoCodec::H264 => h26x::x264(spec, threads, pass)?,
+        VideoCodec::H265 => h26x::x265(spec, threads, pass)?,
+        VideoCodec::Vp8 | VideoCodec::Vp9 => vpx::encoder(spec, picture, threads, pass)?,
+        VideoCodec::Av1 => aom::encoder(spec, picture, threads)?,
+        VideoCodec::Mpeg2 => studio::mpeg2(spec)?,
+        VideoCodec::Prores => studio::prores(spec)?,
+        VideoCodec::Dnxhd => studio::dnxhd(spec)?,
     };
-    let distance = match spec.codec {
-        VideoCodec::H264 => "key-int-max",
-        VideoCodec::Vp8 | VideoCodec::Vp9 => "keyframe-max-dist",
+    key_frames(&encoder, plan.gop_frames, spec);
+    let exit = encoder
+        .static_pad("src")
+        .ok_or_else(|| internal("an encoder without an exit"))?;
+    if let (VideoCodec::Vp8 | VideoCodec::Vp9, Some(entry)) = (spec.codec, encoder.static_pad("sink")) {
+        vpx::flush(&entry, &exit);
+    }
+    chain.extend([last, encoder]);
+    if pass == Pass::Only || matches!(pass, Pass::Second(_)) {
+        chain.extend(pack(spec, plan.settings.container, &exit)?);
+    }
+    Ok(chain)
+}
+
+/// How samples lie in the frames that the encoder gets.
+fn format(spec: &VideoSpec) -> &'static str {
+    match (spec.codec, spec.profile.as_deref(), spec.depth) {
+        (VideoCodec::Prores, Some("4444"), _) => "Y444_10LE",
+        (VideoCodec::Prores, ..) | (VideoCodec::Dnxhd, _, 10) => "I422_10LE",
+        (VideoCodec::Dnxhd, ..) => "Y42B",
+        (_, _, 10) => "I420_10LE",
+        _ => "I420",
+    }
+}
+
+/// Has key frames come as often as the rule says.
+fn key_frames(encoder: &gst::Element, frames: Option<u32>, spec: &VideoSpec) {
+    let distances: &[&str] = match spec.codec {
+        VideoCodec::H264 | VideoCodec::H265 => &["key-int-max"],
+        VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Av1 => &["keyframe-max-dist"],
+        VideoCodec::Mpeg2 => &["min-gop-size", "max-gop-size"],
+        VideoCodec::Prores | VideoCodec::Dnxhd => return,
+    };
+    let most = if spec.codec == VideoCodec::Mpeg2 {
+        studio::LONGEST_GOP
+    } else {
+        u32::MAX >> 1
     };
     let set_distance = |frames: u32| {
-        if spec.codec == VideoCodec::H264 {
-            encoder.set_property(distance, frames);
-        } else {
-            encoder.set_property(distance, i32::try_from(frames).unwrap_or(i32::MAX));
+        for distance in distances {
+            encoder.set_property_from_str(distance, &frames.clamp(1, most).to_string());
         }
     };
-    match (plan.gop_frames, spec.gop) {
-        (Some(frames), _) | (None, Some(Gop::Frames(frames))) => set_distance(frames.max(1)),
+    match (frames, spec.gop) {
+        (Some(frames), _) | (None, Some(Gop::Frames(frames))) => set_distance(frames),
         (None, gop) => {
             let every = match gop {
                 Some(Gop::Time(time)) => time,
@@ -68,18 +121,42 @@ pub fn video(
             }
         }
     }
-    if spec.codec != VideoCodec::H264
-        && let (Some(entry), Some(exit)) = (encoder.static_pad("sink"), encoder.static_pad("src"))
-    {
-        vpx::flush(&entry, &exit);
-    }
-    chain.extend([last, encoder]);
-    match spec.codec {
-        VideoCodec::H264 => chain.push(h264_parser(plan.settings.container)?),
-        VideoCodec::Vp9 => chain.push(element("vp9parse")?),
-        VideoCodec::Vp8 => {}
-    }
-    Ok(chain)
+}
+
+/// What comes after the encoder with this exit: packets as the container wants them.
+fn pack(spec: &VideoSpec, container: Container, exit: &gst::Pad) -> Result<Vec<gst::Element>, Failure> {
+    Ok(match spec.codec {
+        VideoCodec::H264 => {
+            let mut chain = Vec::new();
+            if let Some(profile) = h26x::profile(spec) {
+                let caps = gst::Caps::builder("video/x-h264").field("profile", profile);
+                chain.push(filter(&caps.build())?);
+            }
+            chain.push(h264_parser(container)?);
+            chain
+        }
+        VideoCodec::H265 => vec![h265_parser(container)?],
+        VideoCodec::Vp9 => {
+            vpx::tell_colours(exit);
+            vec![element("vp9parse")?]
+        }
+        VideoCodec::Av1 => {
+            let parser = element("av1parse")?;
+            if let Some(pad) = parser.static_pad("src") {
+                av1::complete(exit, &pad, container);
+            }
+            vec![parser]
+        }
+        VideoCodec::Mpeg2 => {
+            studio::tell_colours_of_mpeg2(exit);
+            vec![element("mpegvideoparse")?]
+        }
+        VideoCodec::Prores => {
+            studio::tell_colours(exit);
+            Vec::new()
+        }
+        VideoCodec::Vp8 | VideoCodec::Dnxhd => Vec::new(),
+    })
 }
 
 /// Where frames go in that are encoded one by one, in a chain of [`video`]: after frames were left out or doubled.
@@ -104,43 +181,16 @@ pub fn h264_parser(container: Container) -> Result<gst::Element, Failure> {
     Ok(parser)
 }
 
-fn x264(spec: &VideoSpec, threads: u32) -> Result<gst::Element, Failure> {
-    let encoder = element("x264enc")?;
-    encoder.set_property_from_str("speed-preset", &spec.preset);
-    encoder.set_property("threads", threads);
-    match spec.rate {
-        VideoRate::Crf(crf) => {
-            encoder.set_property_from_str("pass", "qual");
-            set_quality(&encoder, crf);
-            // Else the default bitrate would bound the quality.
-            encoder.set_property("vbv-buf-capacity", 0_u32);
-        }
-        VideoRate::Bitrate(bits) => {
-            encoder.set_property_from_str("pass", "cbr");
-            encoder.set_property(
-                "bitrate",
-                u32::try_from(bits.div_ceil(1000))
-                    .map_err(internal)?
-                    .clamp(1, 2_048_000),
-            );
-            encoder.set_property("vbv-buf-capacity", 2_000_u32);
-        }
+/// As [`h264_parser`], of H.265.
+///
+/// # Errors
+/// Where the element is missing.
+pub fn h265_parser(container: Container) -> Result<gst::Element, Failure> {
+    let parser = element("h265parse")?;
+    if container == Container::Ts {
+        parser.set_property("config-interval", -1_i32);
     }
-    encoder.set_property("qp-min", 0_u32);
-    Ok(encoder)
-}
-
-/// The element takes whole numbers. What lies between two is reached by a zone over the whole film in which frames
-/// may have that many more bits: six steps are twice as many.
-fn set_quality(encoder: &gst::Element, crf: f64) {
-    let whole = crf.clamp(0.0, 50.0).ceil();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    encoder.set_property("quantizer", whole as u32);
-    let between = whole - crf;
-    if between > 0.01 && between < 1.0 {
-        let more = (between / 6.0).exp2();
-        encoder.set_property("option-string", format!("zones=0,{},b={more:.4}", i32::MAX));
-    }
+    Ok(parser)
 }
 
 /// Asks the encoder for a key frame at least this often, whatever the distance of frames.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 
-use super::assembly::{BRANCH, Mill, Tasks};
+use super::assembly::{BRANCH, Mill, Tasks, Turn};
 use super::branch::Ending;
 use super::decoder;
 use super::failure::{from_message, internal};
@@ -16,7 +16,7 @@ use crate::job::Failure;
 use crate::plan::{Ends, MediaInfo};
 use crate::rule::TaskId;
 
-/// Carries out these tasks over one decode.
+/// Carries out these tasks over one decode; answers which of them came to no good end.
 ///
 /// # Errors
 /// What ends the whole run.
@@ -26,7 +26,7 @@ pub fn run(
     tasks: Tasks<'_>,
     threads: u32,
     pulse: &mut Pulse<'_>,
-) -> Result<(), Failure> {
+) -> Result<Vec<TaskId>, Failure> {
     decoder::listen();
     decoder::take_complaints();
     let mut mill = Mill::build(input, media, tasks, threads, pulse)?;
@@ -43,34 +43,44 @@ pub fn run(
     }
     outcome?;
     let damaged = mill.video.iter().chain(&mill.audio).map(|meter| meter.damaged()).sum();
+    let again = tasks.turn == Turn::Second;
     // Before the results: a task may be published as soon as all of it is there. A part of a medium says nothing about
     // its end.
     let went_on = |task: &TaskId| !mill.failed.contains_key(task);
     let mut branches = mill.branches.iter();
-    if branches.any(|(task, branch)| went_on(task) && branch.reads_to_end()) {
+    if !again && branches.any(|(task, branch)| went_on(task) && branch.reads_to_end()) {
         let ends = Ends {
             video: mill.video.as_ref().and_then(|meter| meter.span().end),
             audio: mill.audio.as_ref().and_then(|meter| meter.span().end),
         };
         report_truncation(media, ends, pulse);
     }
-    report_damage(damaged, pulse);
+    // What the second look at a medium meets, the first has told of.
+    if again {
+        decoder::take_complaints();
+    } else {
+        report_damage(damaged, pulse);
+    }
+    let mut lost = Vec::new();
     for (task, _) in tasks.works {
         let branch = mill.branches.remove(*task);
         let failed = mill.failed.remove(*task);
         let done = match (branch, failed) {
             (Some(branch), None) => branch.finish(&mut Ending { task, media, pulse }),
             (branch, Some(failure)) => {
-                branch.into_iter().for_each(|branch| branch.abandon());
+                if let Some(branch) = branch {
+                    branch.abandon();
+                }
                 Err(failure)
             }
             (None, None) => Err(internal("a task without a branch")),
         };
         if let Err(failure) = done {
             pulse.listener().task_failed(task, failure);
+            lost.push((*task).clone());
         }
     }
-    Ok(())
+    Ok(lost)
 }
 
 impl Mill {

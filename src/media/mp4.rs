@@ -22,6 +22,8 @@ pub struct Index {
     pub tracks: Vec<Track>,
     /// Bytes to be read in place of those of the file, and where, so that no track loses its end.
     pub correction: Option<Correction>,
+    /// The first film is Dolby Vision of profile 5, which has colours of its own.
+    pub is_dolby: bool,
 }
 
 /// One track.
@@ -107,10 +109,12 @@ impl Index {
         let correction = (longest > duration)
             .then(|| correction(clock, longest, at, wide))
             .flatten();
+        let mut films = parts.iter().filter(|part| &part.name == b"trak");
         Some(Self {
             duration,
             tracks,
             correction,
+            is_dolby: films.find_map(|track| dolby(input, *track)) == Some(DOLBY_ALONE),
         })
     }
 }
@@ -224,6 +228,38 @@ fn track(input: &Input, part: Part, film: Clock) -> Option<Track> {
     Some(Track { kind, end, own_end })
 }
 
+/// The profile of Dolby Vision that nothing else can show.
+const DOLBY_ALONE: u64 = 5;
+
+/// The profile of Dolby Vision that a film has, 0 where it has none; nothing of what is no film.
+fn dolby(input: &Input, track: Part) -> Option<u64> {
+    let within = |part: Part, name: &[u8; 4]| children(input, part)?.into_iter().find(|part| &part.name == name);
+    let media = within(track, b"mdia")?;
+    let mut kind = [0; 4];
+    read(input, within(media, b"hdlr")?.from + 8, &mut kind)?;
+    if &kind != b"vide" {
+        return None;
+    }
+    let told = || {
+        let table = within(within(media, b"minf")?, b"stbl")?;
+        let entries = within(table, b"stsd")?;
+        let entries = Part {
+            from: entries.from + 8,
+            ..entries
+        };
+        let entry = *children(input, entries)?.first()?;
+        let boxes = Part {
+            from: entry.from + 78,
+            ..entry
+        };
+        let told = children(input, boxes)?;
+        let told = told.iter().find(|part| matches!(&part.name, b"dvcC" | b"dvvC"))?;
+        // After two bytes of a version, seven bits.
+        number(input, told.from + 2, 1).map(|byte| byte >> 1)
+    };
+    Some(told().unwrap_or(0))
+}
+
 fn number(input: &Input, at: u64, bytes: u64) -> Option<u64> {
     let mut buffer = [0_u8; 8];
     let from = 8 - usize::try_from(bytes).ok()?;
@@ -335,5 +371,29 @@ mod tests {
             }
             told(whole[..at].to_vec());
         }
+    }
+
+    #[test]
+    fn dolby_vision_of_its_own_colours_is_known() {
+        let film = |told: &[u8]| {
+            let entry = part(b"dvh1", &[&[0; 78][..], told].concat());
+            let table = part(b"stbl", &part(b"stsd", &[words(&[0, 1]), entry].concat()));
+            let media = [
+                part(b"mdhd", &words(&[0, 0, 0, 48_000, 48_000, 0])),
+                part(b"hdlr", &[words(&[0, 0]), b"vide".to_vec()].concat()),
+                part(b"minf", &table),
+            ]
+            .concat();
+            let parts = [
+                part(b"mvhd", &words(&[0, 0, 0, 1000, 1000, 0])),
+                part(b"trak", &part(b"mdia", &media)),
+            ]
+            .concat();
+            let file = part(b"moov", &parts);
+            Index::read(&Input::new(Bytes(file))).expect("an index").is_dolby
+        };
+        assert!(film(&part(b"dvcC", &[1, 0, 5 << 1, 0x35, 0])));
+        assert!(!film(&part(b"dvcC", &[1, 0, 8 << 1, 0x35, 0x10])));
+        assert!(!film(&[]));
     }
 }

@@ -6,7 +6,7 @@ use super::encoder::rate;
 use super::failure::{element, internal};
 use crate::job::Failure;
 use crate::plan::VideoStream;
-use crate::rule::{Container, VideoSpec};
+use crate::rule::{Container, VideoCodec, VideoSpec};
 
 /// What writes a file; linked in this order, the first takes packets.
 pub fn writer(container: Container, file: &str) -> Result<Vec<gst::Element>, Failure> {
@@ -24,6 +24,8 @@ pub fn writer(container: Container, file: &str) -> Result<Vec<gst::Element>, Fai
         Container::Mkv => vec![element("matroskamux")?],
         Container::Webm => vec![element("webmmux")?],
         Container::Ts => vec![element("mpegtsmux")?],
+        Container::Flv => vec![element("flvmux")?],
+        Container::Mxf => vec![element("mxfmux")?],
         Container::Ogg => vec![element("oggmux")?],
         Container::Mp3 => vec![element("xingmux")?, element("id3v2mux")?],
         Container::Wav => vec![element("wavenc")?],
@@ -49,10 +51,23 @@ pub fn entry(container: Container, writer: &gst::Element, video: bool) -> Result
     .ok_or_else(|| internal(format!("the muxer takes no {sort}")))
 }
 
+/// As [`entry`], for a film of this codec where it is encoded.
+pub fn film_entry(container: Container, writer: &gst::Element, codec: Option<VideoCodec>) -> Result<gst::Pad, Failure> {
+    match (container, codec) {
+        (Container::Mxf, Some(VideoCodec::Dnxhd)) => writer.request_pad_simple("vc3_video_sink_%u"),
+        _ => return entry(container, writer, true),
+    }
+    .ok_or_else(|| internal("the muxer takes no such video"))
+}
+
 fn request_name(container: Container, video: bool) -> Option<&'static str> {
     match container {
         Container::Ts => Some("sink_%d"),
         Container::Mp3 | Container::Wav | Container::Flac => None,
+        Container::Flv if video => Some("video"),
+        Container::Flv => Some("audio"),
+        Container::Mxf if video => Some("mpeg_video_sink_%u"),
+        Container::Mxf => Some("bwf_audio_sink_%u"),
         _ if video => Some("video_%u"),
         _ => Some("audio_%u"),
     }
@@ -66,7 +81,7 @@ pub fn holds(container: Container, writer: &gst::Element, packets: &gst::CapsRef
     if video && container.is_audio_only() {
         return false;
     }
-    // GStreamer 1.22 writes no true description of it (`av1C`) into any container; players refuse or stumble.
+    // Its description is not in every form of packets, and without one players refuse the file.
     if fields.name() == "video/x-av1" {
         return false;
     }

@@ -1,6 +1,7 @@
 //! Reads a finished file back, every packet of it, and says what is in it.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::demux::{Demuxer, Stream};
 use super::describe;
 use super::failure::{element, internal, writing};
 use super::meter::{Meter, Span};
+use super::mxf;
 use super::source::{FileReader, Input};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{OutputReport, TrackReport};
@@ -51,6 +53,9 @@ pub fn size(file: &str) -> Result<u64, Failure> {
 /// # Errors
 /// Where it cannot be read to its end: `BadOutput`.
 pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, OutputReport), Failure> {
+    if Path::new(file).extension().is_some_and(|ending| ending == "mxf") {
+        return exchange(file, fed, tick);
+    }
     let (input, size) = open(file)?;
     let mut medium = Demuxer::open(&input, &mut || tick(0)).map_err(|failure| bad(file, &failure))?;
     let mut meters = Vec::new();
@@ -164,6 +169,34 @@ impl Images {
         }
         None
     }
+}
+
+/// As [`media`], for MXF.
+fn exchange(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, OutputReport), Failure> {
+    let opened = File::open(file).map_err(|error| writing(file, &error))?;
+    let found =
+        mxf::read(opened, tick).map_err(|error| bad(file, &Failure::new(ErrorKind::BadOutput, error.to_string())))?;
+    let time = |at: Option<Duration>| at.unwrap_or_default();
+    let track = |video: bool, source: Span| TrackReport {
+        video,
+        width: if video { found.size.0 } else { 0 },
+        height: if video { found.size.1 } else { 0 },
+        channels: if video { 0 } else { found.channels },
+        rate: if video { 0 } else { found.rate },
+        packets: if video { found.pictures } else { found.sounds },
+        start: Duration::ZERO,
+        end: if video { found.film } else { found.sound },
+        source_start: time(source.start),
+        source_end: time(source.end),
+        pictures: if video { fed.pictures } else { 0 },
+    };
+    let film = (found.size.0 > 0).then(|| track(true, fed.video));
+    let sound = (found.channels > 0).then(|| track(false, fed.audio));
+    let report = OutputReport::Media {
+        tracks: film.into_iter().chain(sound).collect(),
+        index_in_front: None,
+    };
+    Ok((size(file)?, report))
 }
 
 fn play(medium: &mut Demuxer, file: &str, tick: &mut dyn FnMut()) -> Result<(), Failure> {

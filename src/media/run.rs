@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::album::Shoot;
-use super::assembly::Tasks;
+use super::assembly::{Tasks, Turn};
 use super::failure::{internal, writing};
 use super::fused;
 use super::pipeline;
 use super::readback;
 use super::seek;
 use super::source::Input;
+use super::twice;
 use super::{Listener, Position, probe};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, OutputReport, RunPlan, Work};
@@ -28,6 +29,10 @@ pub struct Pulse<'a> {
     position: Position,
     before: u64,
     told: Instant,
+    /// How often the medium is gone through.
+    laps: u32,
+    /// What former laps came to.
+    behind: Duration,
 }
 
 impl<'a> Pulse<'a> {
@@ -41,6 +46,8 @@ impl<'a> Pulse<'a> {
             },
             before: 0,
             told: Instant::now(),
+            laps: 1,
+            behind: Duration::ZERO,
         }
     }
 
@@ -48,16 +55,24 @@ impl<'a> Pulse<'a> {
     pub fn beat(&mut self, at: Option<Duration>, buffers: u64) {
         if self.told.elapsed() >= BEAT {
             self.told = Instant::now();
-            self.position.at = self.position.at.max(at.unwrap_or_default());
+            self.position.at = self.position.at.max(self.behind + at.unwrap_or_default());
             self.position.buffers = self.position.buffers.max(self.before + buffers);
             self.position.bytes_read = self.input.bytes_read();
-            self.listener.progress(self.position);
+            let mut position = self.position;
+            position.of = position.of.map(|of| of * self.laps);
+            self.listener.progress(position);
         }
     }
 
     /// What is worked on is this long, not the whole medium.
     pub fn set_length(&mut self, length: Duration) {
         self.position.of = Some(length);
+    }
+
+    /// The medium is gone through once more.
+    fn next_lap(&mut self) {
+        self.behind = self.position.of.unwrap_or(self.position.at);
+        self.next_part();
     }
 
     /// The next part counts its buffers from zero.
@@ -115,8 +130,41 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         [] => Ok(()),
         // Where nothing else is decoded, a few frames are reached by jumps.
         all if all.iter().all(|(_, work)| Shoot::is_of(work)) => seek::run(input, &media, all, &mut pulse),
-        all => fused::run(input, &media, Tasks { works: all }, plan.threads, &mut pulse),
+        all => fuse(input, &media, all, plan.threads, &mut pulse),
     }
+}
+
+/// One decode for all tasks, and a second for those that look at all frames first.
+fn fuse(
+    input: &Arc<Input>,
+    media: &MediaInfo,
+    works: &[(&TaskId, &Work)],
+    threads: u32,
+    pulse: &mut Pulse<'_>,
+) -> Result<(), Failure> {
+    let is_twice = |work: &Work| matches!(work, Work::Transcode(plan) if plan.is_two_pass());
+    let mut twice: Vec<_> = works.iter().copied().filter(|(_, work)| is_twice(work)).collect();
+    let first = Tasks {
+        works,
+        turn: Turn::First,
+    };
+    pulse.laps = if twice.is_empty() { 1 } else { 2 };
+    let done = fused::run(input, media, first, threads, pulse).and_then(|lost| {
+        twice.retain(|(task, _)| !lost.contains(task));
+        if twice.is_empty() {
+            return Ok(());
+        }
+        pulse.next_lap();
+        let second = Tasks {
+            works: &twice,
+            turn: Turn::Second,
+        };
+        fused::run(input, media, second, threads, pulse).map(drop)
+    });
+    for (_, work) in works.iter().filter(|(_, work)| is_twice(work)) {
+        work.files().into_iter().for_each(twice::forget);
+    }
+    done
 }
 
 fn write_probe(file: &str, media: Option<&MediaInfo>) -> Result<(), Failure> {

@@ -6,19 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::prelude::*;
 
+use super::av1;
 use super::boxes;
 use super::branch::{Branch, Ending, Opened, connect, guard, queue};
 use super::clip::{Sort, clip};
+use super::decoder::{Straightening, straight};
 use super::demux::Stream;
 use super::describe::codec_name;
-use super::encoder;
+use super::encoder::{self, Pass};
 use super::failure::{element, internal, writing};
 use super::meter::Meter;
 use super::muxer;
 use super::readback::{self, Fed};
+use super::twice::notes;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, Span, TranscodePlan};
-use crate::rule::{AudioCodec, Container, Track};
+use crate::plan::{MediaInfo, Span, TranscodePlan, VideoStream};
+use crate::rule::{AudioCodec, Container, Deinterlace, Hdr, Track, VideoCodec};
 
 /// What the encoder puts before sound in Opus. Other forms have a place of their own for it.
 const OPUS_SILENCE: u32 = 312;
@@ -99,19 +102,19 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     let copies = plan.settings.copies();
     let streams = &opened.medium.streams;
     if let Some((index, shown)) = opened.film.zip(opened.media.video()) {
-        let chain = match (&plan.settings.video, plan.picture) {
-            (Track::Encode(spec), Some(picture)) => {
-                let chain = encoder::video(plan, spec, picture, opened.threads)?;
-                Some(("frames".to_owned(), chain))
-            }
-            (Track::Copy, _) => {
-                let chain = copy(container, head, &streams[index], true)?;
-                Some((format!("packets-{index}"), chain))
-            }
-            _ => None,
+        let notes = notes(&plan.file);
+        let pass = if plan.is_two_pass() {
+            Pass::Second(&notes)
+        } else {
+            Pass::Only
         };
-        if let Some((name, chain)) = chain {
-            let sort = if copies { Sort::Packets } else { Sort::Frames };
+        let chain = if matches!(plan.settings.video, Track::Copy) {
+            let chain = copy(container, head, &streams[index], true)?;
+            Some((format!("packets-{index}"), chain, Sort::Packets))
+        } else {
+            film_chain(plan, opened, pass)?
+        };
+        if let Some((name, chain, sort)) = chain {
             film = Some(watch(&chain, plan.span, sort)?);
             let last = connect(&bin, &name, &chain)?;
             pictures = match plan.settings.video {
@@ -119,7 +122,8 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
                 _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
             };
             last.set_offset(film_offset(plan));
-            let pad = muxer::entry(container, head, true)?;
+            let codec = plan.settings.video.encoded().map(|spec| spec.codec);
+            let pad = muxer::film_entry(container, head, codec)?;
             if pad.has_property("trak-timescale") {
                 let timescale = muxer::timescale(plan.settings.video.encoded(), shown);
                 pad.set_property("trak-timescale", timescale);
@@ -163,6 +167,63 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     })
 }
 
+/// What encodes the film: what its pad is fed, its elements, and what passes them; none where no film is encoded.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn film_chain(
+    plan: &TranscodePlan,
+    opened: Opened<'_>,
+    pass: Pass<'_>,
+) -> Result<Option<(String, Vec<gst::Element>, Sort)>, Failure> {
+    let (Track::Encode(spec), Some(picture), Some(shown)) = (&plan.settings.video, plan.picture, opened.media.video())
+    else {
+        return Ok(None);
+    };
+    if opened.film.is_none() {
+        return Ok(None);
+    }
+    let mut chain = encoder::video(plan, spec, picture, opened.threads, pass)?;
+    let treatment = plan.settings.treatment;
+    let fields = match treatment.deinterlace {
+        Deinterlace::Auto => false,
+        Deinterlace::Always => !shown.interlaced,
+        Deinterlace::Off => shown.interlaced,
+    };
+    let keeps_range = treatment.hdr == Hdr::Keep && shown.colour.hdr.is_some();
+    let own = fields || keeps_range;
+    let (feed, how) = if own {
+        let turn = (shown.rotation % 360 + treatment.rotate) % 360;
+        let how = Straightening {
+            deinterlace: treatment.deinterlace,
+            turn,
+            keeps_range,
+        };
+        ("stored", how)
+    } else {
+        // What is fed is straight already, but for what the task wants besides.
+        let how = Straightening {
+            deinterlace: Deinterlace::Auto,
+            turn: treatment.rotate,
+            keeps_range: true,
+        };
+        ("frames", how)
+    };
+    let source = VideoStream {
+        interlaced: own && shown.interlaced,
+        ..shown.clone()
+    };
+    // After the queue, so that it is not the decoder's thread that does it.
+    chain.splice(2..2, straight(&source, how)?);
+    // What is encoded beside a copy begins with it.
+    let sort = if plan.settings.copies() {
+        Sort::Packets
+    } else {
+        Sort::Frames
+    };
+    Ok(Some((feed.to_owned(), chain, sort)))
+}
+
 /// By how much the film comes later so that the silence before the sound does not make that late; there are forms whose
 /// index says where the sound begins.
 fn film_offset(plan: &TranscodePlan) -> i64 {
@@ -176,7 +237,10 @@ fn film_offset(plan: &TranscodePlan) -> i64 {
 }
 
 /// Cuts what comes into a chain at its guard, and measures what is left.
-fn watch(chain: &[gst::Element], span: Span, sort: Sort) -> Result<Arc<Meter>, Failure> {
+///
+/// # Errors
+/// Where the chain has no guard.
+pub fn watch(chain: &[gst::Element], span: Span, sort: Sort) -> Result<Arc<Meter>, Failure> {
     let pad = |name| chain.first().and_then(|guard| guard.static_pad(name));
     let (Some(entry), Some(exit)) = (pad("sink"), pad("src")) else {
         return Err(internal("a chain without a guard"));
@@ -226,7 +290,7 @@ fn copy(
         ("video/x-h265", _) => chain.extend([
             element("h265parse")?,
             element("h265timestamper")?,
-            element("h265parse")?,
+            encoder::h265_parser(container)?,
         ]),
         ("video/x-vp9", _) => chain.push(element("vp9parse")?),
         ("video/mpeg", Some(4)) => chain.push(element("mpeg4videoparse")?),
@@ -306,6 +370,13 @@ fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure
         }
         if settings.audio.is_some() {
             boxes::prime(&mut file, silent)?;
+        }
+        if settings
+            .video
+            .encoded()
+            .is_some_and(|spec| spec.codec == VideoCodec::Av1)
+        {
+            av1::correct(&mut file)?;
         }
         Ok(())
     };

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 
+use super::colour;
+use super::encoder::Pass;
 use super::failure::{element, internal};
 use crate::job::Failure;
 use crate::plan::Picture;
-use crate::rule::{VideoCodec, VideoRate, VideoSpec};
+use crate::rule::{RateMode, VideoCodec, VideoRate, VideoSpec};
 
 /// What libvpx may spend at most where quality decides; no picture needs it.
 const NO_CEILING: i32 = 200_000_000;
@@ -22,10 +24,14 @@ const STEP: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 ///
 /// # Errors
 /// Where it is missing or refuses a setting.
-pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32) -> Result<gst::Element, Failure> {
+pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32, pass: Pass<'_>) -> Result<gst::Element, Failure> {
     let vp9 = spec.codec == VideoCodec::Vp9;
     let encoder = element(if vp9 { "vp9enc" } else { "vp8enc" })?;
-    let (deadline, speed) = effort(&spec.preset);
+    let (deadline, speed) = match effort(&spec.preset) {
+        // Who is in such a hurry takes no notes.
+        (REALTIME, _) if pass != Pass::Only => (GOOD, 5),
+        effort => effort,
+    };
     encoder.set_property("deadline", deadline);
     encoder.set_property("cpu-used", speed);
     encoder.set_property("threads", i32::try_from(threads).map_err(internal)?.min(16));
@@ -45,10 +51,19 @@ pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32) -> Result<gst::
             encoder.set_property("target-bitrate", NO_CEILING);
         }
         VideoRate::Bitrate(bits) => {
-            encoder.set_property_from_str("end-usage", "vbr");
+            let usage = if spec.mode == RateMode::Cbr { "cbr" } else { "vbr" };
+            encoder.set_property_from_str("end-usage", usage);
             encoder.set_property("target-bitrate", i32::try_from(bits).map_err(internal)?);
         }
+        VideoRate::Profile => {}
     }
+    let (mode, file) = match pass {
+        Pass::Only => return Ok(encoder),
+        Pass::First(file) => ("first-pass", file),
+        Pass::Second(file) => ("last-pass", file),
+    };
+    encoder.set_property_from_str("multipass-mode", mode);
+    encoder.set_property("multipass-cache-file", file);
     Ok(encoder)
 }
 
@@ -70,6 +85,47 @@ fn effort(preset: &str) -> (i64, i32) {
         "placebo" => (BEST, 0),
         _ => (GOOD, 3),
     }
+}
+
+/// Has key frames of VP9 that leave here say which matrix their colours have: decoders believe them and no container.
+pub fn tell_colours(exit: &gst::Pad) {
+    exit.add_probe(gst::PadProbeType::BUFFER, |pad, info| {
+        let numbers = pad.current_caps().and_then(|caps| colour::numbers(&caps));
+        if let (Some(numbers), Some(gst::PadProbeData::Buffer(packet))) = (numbers, &mut info.data)
+            && !packet.flags().contains(gst::BufferFlags::DELTA_UNIT)
+            && let Ok(mut bytes) = packet.make_mut().map_writable()
+        {
+            tell_matrix(&mut bytes, numbers.matrix, numbers.full_range);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Writes into the head of a key frame which matrix (a number of ISO/IEC 23091-2) and range it has.
+fn tell_matrix(frame: &mut [u8], matrix: u8, full_range: bool) {
+    let code: u8 = match matrix {
+        1 => 2,
+        5 => 1,
+        6 => 3,
+        7 => 4,
+        9 => 5,
+        _ => return,
+    };
+    // A frame marker, a profile of two bits, not shown before, a key frame; then what marks one.
+    let Some([head, 0x49, 0x83, 0x42, first, second]) = frame.first_chunk_mut::<6>() else {
+        return;
+    };
+    let deep = match (*head >> 4 & 3, *head & 0b1100_1100) {
+        (0, 0b1000_0000) => 0,
+        // The second bit of the profile comes first; more than 8 bits have one more in front of the colours.
+        (1, 0b1000_0000) => 1,
+        _ => return,
+    };
+    // Four bits: matrix and range.
+    let bits = u16::from(code << 1 | u8::from(full_range)) << (12 - deep);
+    let mask = 0b1111_u16 << (12 - deep);
+    let both = u16::from_be_bytes([*first, *second]) & !mask | bits;
+    [*first, *second] = both.to_be_bytes();
 }
 
 #[derive(Default)]
@@ -144,5 +200,26 @@ fn repeat(pad: &gst::Pad, frame: &gst::Buffer) {
         if pad.chain(again).is_err() {
             break;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_frame_says_its_matrix_and_nothing_else_changes() {
+        // Profile 0: four bits after the mark.
+        let mut frame = [0x82, 0x49, 0x83, 0x42, 0x00, 0x27, 0xf0];
+        tell_matrix(&mut frame, 1, false);
+        assert_eq!(frame, [0x82, 0x49, 0x83, 0x42, 0x40, 0x27, 0xf0]);
+        // Profile 2: the first bit says that it has 10 bits a sample.
+        let mut frame = [0x92, 0x49, 0x83, 0x42, 0x07, 0xff, 0xf0];
+        tell_matrix(&mut frame, 9, false);
+        assert_eq!(frame, [0x92, 0x49, 0x83, 0x42, 0x57, 0xff, 0xf0]);
+        // Not a key frame.
+        let mut other = [0x86, 0x49, 0x83, 0x42, 0x00, 0x27];
+        tell_matrix(&mut other, 1, false);
+        assert_eq!(other[4], 0);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::pictures::bytes_a_pixel;
 use super::{MediaInfo, PlannedRun, TranscodePlan, Work};
-use crate::rule::{AnimationFormat, Track, VideoRate};
+use crate::rule::{AnimationFormat, Track, VideoCodec, VideoRate};
 
 /// What a PNG or a JPEG takes for each pixel, in bytes, at the worst.
 const BYTES_A_PIXEL: u64 = 3;
@@ -89,8 +89,16 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
                 VideoRate::Bitrate(rate) => rate as f64,
                 VideoRate::Crf(crf) => {
                     // What the codec calls its usual quality is about as large as that of others.
-                    let usual = crf - spec.codec.crf().1 + CRF_USUAL;
-                    by_quality(usual, picture.size, spec.fps, media, whole)
+                    let (most, usual) = spec.codec.crf().unwrap_or((51.0, CRF_USUAL));
+                    // Where there are fewer steps, each is larger.
+                    let steps = (crf - usual) * 51.0 / most.max(1.0);
+                    let free = by_quality(CRF_USUAL + steps, picture.size, spec.fps, media, whole);
+                    let times = if spec.codec == VideoCodec::Mpeg2 { 2.0 } else { 1.0 };
+                    spec.max_bitrate.map_or(free * times, |most| free.min(most as f64))
+                }
+                VideoRate::Profile => {
+                    let a_pixel = bits_of_profile(spec.profile.as_deref());
+                    f64::from(picture.size.0) * f64::from(picture.size.1) * frames(spec.fps, media) * a_pixel
                 }
             };
         }
@@ -128,12 +136,27 @@ fn by_quality(crf: f64, picture: (u32, u32), fps: Option<f64>, media: &MediaInfo
         .map_or(whole, |rate| rate as f64);
     let (width, height) = video.display_size();
     let scale = pixels / (f64::from(width) * f64::from(height)).max(1.0);
-    let fps = fps.unwrap_or(match video.fps {
+    let easy = pixels * frames(fps, media) * BITS_A_PIXEL;
+    (spent * scale).max(easy) * 2f64.powf((CRF_USUAL - crf) / CRF_STEP)
+}
+
+/// Frames a second of the result.
+fn frames(fps: Option<f64>, media: &MediaInfo) -> f64 {
+    fps.unwrap_or(match media.video().map_or((0, 1), |video| video.fps) {
         (0, _) | (_, 0) => 30.0,
         (num, den) => f64::from(num) / f64::from(den),
-    });
-    let easy = pixels * fps * BITS_A_PIXEL;
-    (spent * scale).max(easy) * 2f64.powf((CRF_USUAL - crf) / CRF_STEP)
+    })
+}
+
+/// Bits for each pixel that a profile for editing takes.
+fn bits_of_profile(profile: Option<&str>) -> f64 {
+    match profile {
+        Some("proxy" | "lb") => 0.8,
+        Some("lt") => 1.8,
+        Some("standard" | "sq") => 2.6,
+        Some("4444") => 5.6,
+        _ => 3.9,
+    }
 }
 
 #[allow(
@@ -279,6 +302,11 @@ mod tests {
         assert!((120..180).contains(&whole), "{whole}");
         let small = web("height = 540\nvideo = { codec = \"h264\", crf = 23 }");
         assert!(small < whole / 2, "{small}");
+        let bound = web("video = { codec = \"h264\", crf = 17, max_bitrate = \"1M\" }\naudio = \"none\"");
+        assert!(bound < 20, "{bound}");
+        // Two minutes of this take a gigabyte each.
+        let editing = web("container = \"mov\"\nvideo = { codec = \"prores\", profile = \"hq\" }");
+        assert!((2000..3500).contains(&editing), "{editing}");
         let fine = web("video = { codec = \"h264\", crf = 17 }");
         assert!(fine > whole * 3 / 2, "{fine}");
         let both =

@@ -19,6 +19,7 @@ mod testing;
 mod transcode;
 mod truncation;
 mod verify;
+mod video;
 
 use std::time::Duration;
 
@@ -151,6 +152,38 @@ pub struct VideoStream {
     pub rotation: u32,
     /// A cover picture, not a film.
     pub is_image: bool,
+    /// What its samples mean.
+    #[serde(default)]
+    pub colour: Colour,
+}
+
+/// What the samples of a film mean, as far as the medium says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Colour {
+    /// How samples become light: `bt709`, `smpte2084`, `arib-std-b67` ...
+    pub transfer: Option<String>,
+    /// The three colours that all others are mixed of: `bt709`, `bt2020` ...
+    pub primaries: Option<String>,
+    /// How red, green and blue become samples: `bt709`, `bt2020` ...
+    pub matrix: Option<String>,
+    /// Samples reach from 0 to the largest number.
+    pub full_range: bool,
+    /// A high dynamic range.
+    pub hdr: Option<HdrForm>,
+    /// The brightest light that it was made for, in candela a square metre, where it says so.
+    pub peak: Option<u32>,
+}
+
+/// Forms of a high dynamic range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HdrForm {
+    /// Perceptual quantizer (SMPTE ST 2084), as HDR10 has it.
+    Pq,
+    /// Hybrid log-gamma (ARIB STD-B67).
+    Hlg,
+    /// Dolby Vision in colours that nothing else can show (profile 5).
+    DolbyVision,
 }
 
 impl VideoStream {
@@ -308,6 +341,14 @@ pub struct TranscodePlan {
     pub rate: Option<u32>,
     /// Only this part of the medium.
     pub span: Span,
+}
+
+impl TranscodePlan {
+    /// All frames are looked at before the first is encoded.
+    #[must_use]
+    pub fn is_two_pass(&self) -> bool {
+        self.settings.video.encoded().is_some_and(|spec| spec.two_pass)
+    }
 }
 
 /// A part of a medium.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AudioStream, MediaInfo, StreamInfo, StreamKind, VideoStream};
+use super::{AudioStream, Colour, MediaInfo, StreamInfo, StreamKind, VideoStream};
 
 /// A film of this size at 25 frames a second.
 pub fn film(width: u32, height: u32) -> VideoStream {
@@ -15,6 +15,7 @@ pub fn film(width: u32, height: u32) -> VideoStream {
         interlaced: false,
         rotation: 0,
         is_image: false,
+        colour: Colour::default(),
     }
 }
 

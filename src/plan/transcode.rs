@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::run::{PlannedTask, Wanted, film, known, of_one, output};
 use super::stills::{place, seconds};
+use super::video;
 use super::{Expect, Form, MediaInfo, Span, StreamKind, TranscodePlan, VideoStream, Work, picture};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::rule::{AudioSpec, Gop, Part, TaskId, Track, Transcode, VideoSpec};
@@ -20,6 +21,15 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         (false, _) => "the medium has no sound",
     };
     let film = if settings.video.is_some() { film(media)? } else { None };
+    // As it stands once it is turned.
+    let film = film.map(|film| {
+        let turned = (film.rotation % 360 + settings.treatment.rotate) % 360;
+        VideoStream {
+            rotation: turned,
+            ..film.clone()
+        }
+    });
+    let film = film.as_ref();
     if film.is_none() {
         settings.video = Track::None;
     }
@@ -27,8 +37,14 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     if sound.is_none() {
         settings.audio = Track::None;
     }
+    if let (Track::Encode(spec), Some(film)) = (&mut settings.video, film) {
+        spec.fps = video::fps(settings.container, spec, film);
+    }
     let encoded = settings.video.encoded().zip(film);
     let picture = encoded.map(|(_, film)| picture(&settings.size, film));
+    if let Some(((spec, film), picture)) = encoded.zip(picture) {
+        video::possible(spec, film, picture.size)?;
+    }
     let gop_frames = encoded.and_then(|(spec, film)| gop_frames(spec, film));
     let form = settings.audio.encoded().zip(sound);
     let form = form.map(|(spec, audio)| (channels(spec, audio.channels), rate(spec, audio.rate)));

@@ -275,6 +275,7 @@ fn monster() -> MediaInfo {
             interlaced: true,
             rotation: u32::MAX,
             is_image: false,
+            colour: reelmill::plan::Colour::default(),
         })
     };
     let kinds = vec![

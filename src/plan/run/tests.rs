@@ -8,7 +8,7 @@ use crate::plan::testing::{audio, film, media, stream, video};
 use crate::plan::transcode::{channels, gop_frames, rate};
 use crate::rule::{
     AudioCodec, AudioSpec, Container, Existing, Formats, Globs, Gop, ImageFormat, Moments, OnFailure, OutputSpec, Part,
-    Point, RetryPolicy, RuleVersion, SizeSpec, Snapshot, Task, Track, Transcode, Trigger, VideoCodec, VideoRate,
+    Point, RetryPolicy, RuleVersion, SizeSpec, Snapshot, Task, Track, Transcode, Treatment, Trigger, VideoCodec,
     VideoSpec, When,
 };
 
@@ -70,13 +70,8 @@ fn transcode_settings() -> Transcode {
             ..SizeSpec::default()
         },
         part: Part::default(),
-        video: Track::Encode(VideoSpec {
-            codec: VideoCodec::H264,
-            rate: VideoRate::Crf(23.0),
-            preset: "veryfast".to_owned(),
-            gop: None,
-            fps: None,
-        }),
+        video: Track::Encode(VideoSpec::usual(VideoCodec::H264)),
+        treatment: Treatment::default(),
         audio: Track::Encode(AudioSpec {
             codec: AudioCodec::Aac,
             bitrate: 128_000,
@@ -164,8 +159,8 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
-      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole }, skip_black: false, points: true })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
+      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole } })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
       web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), audio: Made(2, 44100), span: Span { start: 0ns, end: None } }

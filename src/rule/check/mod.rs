@@ -17,6 +17,7 @@ mod stored;
 mod tasks;
 mod together;
 mod transcode;
+mod video;
 
 use std::time::Duration;
 

@@ -4,40 +4,16 @@ use std::time::Duration;
 
 use super::kinds::{LATER_OF_TASKS, size};
 use super::or_default;
+use super::video::{treatment, video};
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{
-    AudioCodec, AudioSpec, Container, Gop, Part, Point, TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec,
-};
+use crate::rule::{AudioCodec, AudioSpec, Container, Part, Point, TaskKind, Track, Transcode};
 
-const LATER_CONTAINERS: [&str; 2] = ["flv", "mxf"];
-const LATER_VIDEO: [&str; 5] = ["h265", "av1", "mpeg2", "prores", "dnxhd"];
-const LATER_KEYS: [&str; 8] = [
-    "overlay",
-    "mosaic",
-    "head",
-    "tail",
-    "deinterlace",
-    "audio_tracks",
-    "subtitles",
-    "rotate",
-];
-const PRESETS: [&str; 10] = [
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
-];
+const LATER_KEYS: [&str; 6] = ["overlay", "mosaic", "head", "tail", "audio_tracks", "subtitles"];
 
 /// A `transcode` task.
 pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     let container = or_default(table.get("container"), Container::Mp4, |value| {
-        value.one_of(&Container::ALL, &LATER_CONTAINERS)
+        value.one_of(&Container::ALL, &[])
     });
     let sides = ["width", "height", "long_side", "short_side"];
     let sized: Vec<_> = sides
@@ -48,7 +24,9 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     let size = size(&mut table);
     let part = part(&mut table);
     let (video_value, audio_value) = (table.get("video"), table.get("audio"));
-    let video = video(video_value.as_ref(), container);
+    let hdr = table.get("hdr").is_some_and(|value| value.is_word("keep"));
+    let video = video(video_value.as_ref(), container, hdr);
+    let treatment = treatment(&mut table, video.as_ref());
     let audio = audio(audio_value.as_ref(), container);
     if let (Some(Track::None), Some(Track::None), Some(value)) = (&video, &audio, &audio_value) {
         value.error(
@@ -71,6 +49,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
         video: video?,
         audio: audio?,
         part: part?,
+        treatment: treatment?,
     }))
 }
 
@@ -99,43 +78,8 @@ pub(super) fn part(table: &mut Table<'_>) -> Option<Part> {
 }
 
 /// What a text in place of a table of settings says.
-fn word<T: Copy>(value: &Value<'_>, none: T, copy: T) -> Option<T> {
+pub(super) fn word<T: Copy>(value: &Value<'_>, none: T, copy: T) -> Option<T> {
     value.one_of(&[("none", none), ("copy", copy)], &[])
-}
-
-fn video(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<VideoSpec>> {
-    let default = |container: Container| match container.video_codecs().first() {
-        Some(codec) => Track::Encode(usual_video(*codec)),
-        None => Track::None,
-    };
-    let Some(value) = value else {
-        return container.map(default);
-    };
-    let none = value.is_word("none");
-    if let Some(container) = container.filter(|one| one.is_audio_only() && !none) {
-        value.key_error(
-            format!("\"{}\" holds no video", container.extension()),
-            "take `video` out, or choose another container",
-        );
-        return None;
-    }
-    if value.is_text() {
-        return match word(value, 'n', 'c')? {
-            'n' => Some(Track::None),
-            _ => Some(Track::Copy),
-        };
-    }
-    video_table(value.table()?, container)
-}
-
-fn usual_video(codec: VideoCodec) -> VideoSpec {
-    VideoSpec {
-        codec,
-        rate: VideoRate::Crf(codec.crf().1),
-        preset: "veryfast".to_owned(),
-        gop: None,
-        fps: None,
-    }
 }
 
 fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<AudioSpec>> {
@@ -160,7 +104,7 @@ fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Trac
 
 /// The codec that a table names, or the container's usual one; the outer none is a fault, the inner one `"copy"`.
 #[expect(clippy::option_option, reason = "a fault is not a copy")]
-fn codec<T: Copy + PartialEq>(
+pub(super) fn codec<T: Copy + PartialEq>(
     value: Option<&Value<'_>>,
     all: &[(&'static str, T)],
     later: &[&str],
@@ -189,63 +133,6 @@ fn codec<T: Copy + PartialEq>(
         return None;
     }
     Some(codec)
-}
-
-fn video_table(mut table: Table<'_>, container: Option<Container>) -> Option<Track<VideoSpec>> {
-    let held = container.map(|container| (container, container.video_codecs()));
-    let named = codec(table.get("codec").as_ref(), &VideoCodec::ALL, &LATER_VIDEO, held);
-    if named == Some(None) {
-        table.finish(&[]);
-        return Some(Track::Copy);
-    }
-    let codec = named.flatten();
-    let (most, usual) = codec.unwrap_or(VideoCodec::H264).crf();
-    let (crf, bitrate) = (table.get("crf"), table.get("bitrate"));
-    if let (Some(_), Some(value)) = (&crf, &bitrate) {
-        value.key_error("`crf` and `bitrate` exclude each other", "keep the one that matters");
-    }
-    let rate = match bitrate {
-        Some(value) => value.rate(10_000..=400_000_000).map(VideoRate::Bitrate),
-        None => or_default(crf, VideoRate::Crf(usual), |value| {
-            value.float(0.0..=most).map(VideoRate::Crf)
-        }),
-    };
-    let preset = or_default(table.get("preset"), "veryfast", |value| {
-        value.one_of(&PRESETS.map(|preset| (preset, preset)), &[])
-    });
-    let gop = or_default(table.get("gop"), None, |value| {
-        let gop = if value.is_text() {
-            Gop::Time(value.duration(Duration::from_millis(100)..=Duration::from_mins(1))?)
-        } else {
-            Gop::Frames(value.count(1..=9999)?)
-        };
-        Some(Some(gop))
-    });
-    let fps = or_default(table.get("fps"), None, |value| {
-        if value.is_zero() {
-            Some(None)
-        } else {
-            value.float(1.0..=240.0).map(Some)
-        }
-    });
-    table.finish(&[
-        "profile",
-        "level",
-        "bframes",
-        "b_frames",
-        "depth",
-        "mode",
-        "passes",
-        "tune",
-        "max_bitrate",
-    ]);
-    Some(Track::Encode(VideoSpec {
-        codec: codec?,
-        rate: rate?,
-        preset: preset?.to_owned(),
-        gop: gop?,
-        fps: fps?,
-    }))
 }
 
 fn audio_table(mut table: Table<'_>, container: Option<Container>) -> Option<Track<AudioSpec>> {

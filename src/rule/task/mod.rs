@@ -5,6 +5,7 @@ mod extract;
 mod listening;
 mod pictures;
 mod transcode;
+mod video;
 
 use std::time::Duration;
 
@@ -15,10 +16,8 @@ pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, SegmentForm};
 pub use extract::Extract;
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
-pub use transcode::{
-    AudioCodec, AudioSpec, Container, Fit, Gop, Part, Sides, SizeSpec, Track, Transcode, VideoCodec, VideoRate,
-    VideoSpec,
-};
+pub use transcode::{AudioCodec, AudioSpec, Container, Fit, Part, Sides, SizeSpec, Track, Transcode};
+pub use video::{Deinterlace, Gop, Hdr, RateMode, Treatment, VideoCodec, VideoRate, VideoSpec};
 
 /// What a task does, with its settings.
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! Settings of a `transcode`: container, codecs, rates, size.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::Point;
+use super::video::{Treatment, VideoCodec, VideoSpec};
 
 /// Settings of a `transcode` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +18,8 @@ pub struct Transcode {
     pub audio: Track<AudioSpec>,
     /// Of the medium.
     pub part: Part,
+    /// What is done to its pictures before anything else.
+    pub treatment: Treatment,
 }
 
 impl Transcode {
@@ -79,6 +80,10 @@ pub enum Container {
     Webm,
     /// MPEG transport stream.
     Ts,
+    /// Flash video.
+    Flv,
+    /// Material exchange format, one film and one sound interleaved.
+    Mxf,
     /// MP4 with sound alone.
     M4a,
     /// MPEG audio with a header that tells its length.
@@ -93,12 +98,14 @@ pub enum Container {
 
 impl Container {
     /// Every form, as rules write it.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("mp4", Self::Mp4),
         ("mov", Self::Mov),
         ("mkv", Self::Mkv),
         ("webm", Self::Webm),
         ("ts", Self::Ts),
+        ("flv", Self::Flv),
+        ("mxf", Self::Mxf),
         ("m4a", Self::M4a),
         ("mp3", Self::Mp3),
         ("ogg", Self::Ogg),
@@ -119,10 +126,20 @@ impl Container {
     #[must_use]
     pub fn video_codecs(self) -> &'static [VideoCodec] {
         match self {
-            Self::Mp4 => &[VideoCodec::H264, VideoCodec::Vp9],
-            Self::Mov | Self::Ts => &[VideoCodec::H264],
-            Self::Mkv => &[VideoCodec::H264, VideoCodec::Vp9, VideoCodec::Vp8],
-            Self::Webm => &[VideoCodec::Vp9, VideoCodec::Vp8],
+            Self::Mp4 => &[VideoCodec::H264, VideoCodec::H265, VideoCodec::Av1, VideoCodec::Vp9],
+            Self::Mov => &[VideoCodec::H264, VideoCodec::H265, VideoCodec::Prores],
+            Self::Mkv => &[
+                VideoCodec::H264,
+                VideoCodec::H265,
+                VideoCodec::Av1,
+                VideoCodec::Vp9,
+                VideoCodec::Vp8,
+                VideoCodec::Mpeg2,
+            ],
+            Self::Webm => &[VideoCodec::Vp9, VideoCodec::Vp8, VideoCodec::Av1],
+            Self::Ts => &[VideoCodec::H264, VideoCodec::H265, VideoCodec::Mpeg2],
+            Self::Flv => &[VideoCodec::H264],
+            Self::Mxf => &[VideoCodec::Mpeg2, VideoCodec::Dnxhd],
             Self::M4a | Self::Mp3 | Self::Ogg | Self::Flac | Self::Wav => &[],
         }
     }
@@ -142,10 +159,10 @@ impl Container {
             ],
             Self::Webm | Self::Ogg => &[AudioCodec::Opus],
             Self::Ts => &[AudioCodec::Aac, AudioCodec::Mp3],
-            Self::M4a => &[AudioCodec::Aac],
+            Self::M4a | Self::Flv => &[AudioCodec::Aac],
             Self::Mp3 => &[AudioCodec::Mp3],
             Self::Flac => &[AudioCodec::Flac],
-            Self::Wav => &[AudioCodec::Pcm],
+            Self::Wav | Self::Mxf => &[AudioCodec::Pcm],
         }
     }
 
@@ -209,79 +226,6 @@ pub enum Fit {
     Cover,
     /// Fills the frame; the ratio is lost.
     Stretch,
-}
-
-/// `video = { ... }` of a transcode.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VideoSpec {
-    /// Which encoder.
-    pub codec: VideoCodec,
-    /// How many bits to spend.
-    pub rate: VideoRate,
-    /// How much work for each bit, in x264's words: `ultrafast` ... `placebo`.
-    pub preset: String,
-    /// Distance of key frames; none: 2 s.
-    pub gop: Option<Gop>,
-    /// Frames a second, 1 ..= 240; none keeps the source's timing. Only ever lowered by dropping frames
-    /// or raised by repeating them.
-    pub fps: Option<f64>,
-}
-
-/// Video encoders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VideoCodec {
-    /// H.264 by x264.
-    H264,
-    /// VP8 by libvpx.
-    Vp8,
-    /// VP9 by libvpx.
-    Vp9,
-}
-
-impl VideoCodec {
-    /// Every encoder, as rules write it.
-    pub const ALL: [(&'static str, Self); 3] = [("h264", Self::H264), ("vp8", Self::Vp8), ("vp9", Self::Vp9)];
-
-    /// The word that rules use.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::H264 => "h264",
-            Self::Vp8 => "vp8",
-            Self::Vp9 => "vp9",
-        }
-    }
-
-    /// The largest constant rate factor, and the one that is taken where nobody says.
-    #[must_use]
-    pub fn crf(self) -> (f64, f64) {
-        match self {
-            Self::H264 => (51.0, 23.0),
-            Self::Vp8 => (63.0, 10.0),
-            Self::Vp9 => (63.0, 31.0),
-        }
-    }
-}
-
-/// Quality or bitrate of a video encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VideoRate {
-    /// Constant rate factor; less is better. See [`VideoCodec::crf`].
-    Crf(f64),
-    /// Average bits a second.
-    Bitrate(u64),
-}
-
-/// Distance between key frames.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gop {
-    /// In frames.
-    Frames(u32),
-    /// In time.
-    Time(Duration),
 }
 
 /// `audio = { ... }` of a transcode.
@@ -375,9 +319,6 @@ mod tests {
         for (word, container) in Container::ALL {
             assert_eq!(container.extension(), word);
             assert!(!container.audio_codecs().is_empty(), "{word}");
-        }
-        for (word, codec) in VideoCodec::ALL {
-            assert_eq!(codec.word(), word);
         }
         for (word, codec) in AudioCodec::ALL {
             assert_eq!(codec.word(), word);
