@@ -18,8 +18,6 @@ const BITS_A_PIXEL: f64 = 0.07;
 const CRF_STEP: f64 = 6.0;
 /// The usual `crf`, from which others are reckoned.
 const CRF_USUAL: f64 = 23.0;
-/// Of sound that is not compressed, in every channel.
-const BITS_A_SAMPLE: f64 = 16.0;
 /// What a file gets for safety.
 const MARGIN: f64 = 1.1;
 
@@ -74,7 +72,7 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
     }
     match (&plan.settings.audio, plan.channels, plan.rate) {
         (Track::Encode(spec), Some(channels), Some(rate)) => {
-            let lossless = f64::from(channels) * f64::from(rate) * BITS_A_SAMPLE;
+            let lossless = f64::from(channels) * f64::from(rate) * f64::from(spec.depth);
             bits += if spec.bitrate == 0 {
                 lossless
             } else {

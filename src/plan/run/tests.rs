@@ -81,6 +81,8 @@ fn transcode_settings() -> Transcode {
             bitrate: 128_000,
             channels: None,
             rate: None,
+            depth: 16,
+            loudness: None,
         }),
     }
 }

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Grants;
 pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, SegmentForm};
-pub use extract::Extract;
+pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
 pub use transcode::{
-    AudioCodec, AudioSpec, Container, Fit, Gop, Part, Sides, SizeSpec, Track, Transcode, VideoCodec, VideoRate,
+    AudioCodec, AudioSpec, Container, Fit, Gop, Loudness, Part, Sides, SizeSpec, Track, Transcode, VideoCodec, VideoRate,
     VideoSpec,
 };
 

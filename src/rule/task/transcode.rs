@@ -289,10 +289,23 @@ pub struct AudioSpec {
     pub codec: AudioCodec,
     /// Bits a second; 0 where the codec is lossless.
     pub bitrate: u64,
-    /// 1, 2 or 6; none keeps the source's, as far as the codec can.
+    /// 1, 2, 6 or 8; none keeps the source's, as far as the codec can.
     pub channels: Option<u32>,
     /// Samples a second; none keeps the source's where the codec can, else 48,000.
     pub rate: Option<u32>,
+    /// Bits a sample where the codec is lossless: 16 or 24.
+    pub depth: u32,
+    /// How loud it is made; none leaves it as it is.
+    pub loudness: Option<Loudness>,
+}
+
+/// How loud sound is made, as EBU R 128 measures it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Loudness {
+    /// Of the whole, in LUFS: -70.0 ..= -5.0.
+    pub target: f64,
+    /// No peak goes beyond this, in dB true peak: -9.0 ..= 0.0.
+    pub true_peak: f64,
 }
 
 /// Audio encoders.
@@ -307,7 +320,7 @@ pub enum AudioCodec {
     Mp3,
     /// FLAC.
     Flac,
-    /// Samples of 16 bits as they are.
+    /// Samples as they are.
     Pcm,
 }
 
@@ -350,7 +363,17 @@ impl AudioCodec {
     /// The most channels that it can have.
     #[must_use]
     pub fn most_channels(self) -> u32 {
-        if matches!(self, Self::Mp3) { 2 } else { 6 }
+        match self {
+            Self::Mp3 => 2,
+            Self::Aac => 6,
+            Self::Opus | Self::Flac | Self::Pcm => 8,
+        }
+    }
+
+    /// Keeps every bit.
+    #[must_use]
+    pub fn is_lossless(self) -> bool {
+        self.usual_bitrate().is_none()
     }
 
     /// Bits a second that are taken where nobody says; none where it is lossless.
