@@ -10,12 +10,15 @@ use gst::prelude::*;
 use super::branch::{Branch, Feed, Opened};
 use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
+use super::extract::ExtractBranch;
 use super::failure::{element, from_message, internal};
+use super::inspect::InspectBranch;
 use super::meter::{Meter, running_time};
 use super::run::Pulse;
 use super::snapshot::StillsBranch;
 use super::source::Input;
 use super::transcode::transcode;
+use super::waveform::WaveformBranch;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, StreamKind, Work};
 use crate::rule::TaskId;
@@ -28,7 +31,15 @@ pub const BRANCH: &str = "branch-";
 pub struct Tasks<'a> {
     /// What each is to do; all of them read streams.
     pub works: &'a [(&'a TaskId, &'a Work)],
+    /// What was measured before, in dB.
+    pub gains: &'a Gains,
 }
+
+/// What brings the sound of tasks to their loudness, in dB.
+pub type Gains = BTreeMap<TaskId, f64>;
+
+/// Makes the branch of a task by this name.
+pub type Make<'a> = dyn Fn(&str, &TaskId, &Work, Opened<'_>) -> Result<Box<dyn Branch>, Failure> + 'a;
 
 impl Tasks<'_> {
     /// Where all of them start, where that is not the beginning.
@@ -76,6 +87,7 @@ impl Mill {
         media: &MediaInfo,
         tasks: Tasks<'_>,
         threads: u32,
+        make: &Make<'_>,
         pulse: &mut Pulse<'_>,
     ) -> Result<Self, Failure> {
         let medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
@@ -101,8 +113,9 @@ impl Mill {
                 film,
                 sound,
                 threads,
+                gain: tasks.gains.get(task).copied(),
             };
-            let made = branch(&name, work, opened).and_then(|branch| has_all(branch, opened));
+            let made = make(&name, task, work, opened).and_then(|branch| has_all(branch, opened));
             match made {
                 Ok(branch) => {
                     mill.medium.pipeline.add(branch.bin()).map_err(internal)?;
@@ -237,11 +250,17 @@ impl Mill {
     }
 }
 
-/// The branch of a task.
-fn branch(name: &str, work: &Work, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
+/// The branch that carries a task out.
+///
+/// # Errors
+/// What ends the task.
+pub fn branch(name: &str, work: &Work, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
     Ok(match work {
         Work::Transcode(plan) => Box::new(transcode(name, plan, opened)?),
         Work::Snapshot(plan) => Box::new(StillsBranch::new(name, plan)?),
+        Work::Waveform(plan) => Box::new(WaveformBranch::new(name, plan, opened)?),
+        Work::Inspect(plan) => Box::new(InspectBranch::new(name, plan, opened)?),
+        Work::Extract(plan) => Box::new(ExtractBranch::new(name, plan, opened)?),
         Work::Probe { .. } | Work::Copy { .. } | Work::Pipeline(_) => {
             return Err(internal("a task that shares no decode"));
         }

@@ -13,8 +13,10 @@ mod decoder;
 mod demux;
 mod describe;
 mod encoder;
+mod extract;
 mod failure;
 mod fused;
+mod inspect;
 mod meter;
 mod mp4;
 mod muxer;
@@ -25,10 +27,12 @@ mod report;
 mod run;
 mod seek;
 mod snapshot;
+mod sound;
 pub mod source;
 mod still;
 mod transcode;
 mod vpx;
+mod waveform;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use super::fused;
 use super::pipeline;
 use super::readback;
 use super::seek;
+use super::sound::measure::measure;
 use super::source::Input;
 use super::{Listener, Position, probe};
 use crate::job::{ErrorKind, Failure};
@@ -26,6 +27,7 @@ pub struct Pulse<'a> {
     input: &'a Input,
     position: Position,
     before: u64,
+    share: f64,
     told: Instant,
 }
 
@@ -39,6 +41,7 @@ impl<'a> Pulse<'a> {
                 ..Position::default()
             },
             before: 0,
+            share: 1.0,
             told: Instant::now(),
         }
     }
@@ -47,7 +50,7 @@ impl<'a> Pulse<'a> {
     pub fn beat(&mut self, at: Option<Duration>, buffers: u64) {
         if self.told.elapsed() >= BEAT {
             self.told = Instant::now();
-            self.position.at = self.position.at.max(at.unwrap_or_default());
+            self.position.at = self.position.at.max(at.unwrap_or_default().mul_f64(self.share));
             self.position.buffers = self.position.buffers.max(self.before + buffers);
             self.position.bytes_read = self.input.bytes_read();
             self.listener.progress(self.position);
@@ -57,6 +60,11 @@ impl<'a> Pulse<'a> {
     /// What is worked on is this long, not the whole medium.
     pub fn set_length(&mut self, length: Duration) {
         self.position.of = Some(length);
+    }
+
+    /// What is worked on now is this share of the whole, 0.0 ..= 1.0.
+    pub fn set_share(&mut self, share: f64) {
+        self.share = share;
     }
 
     /// The next part counts its buffers from zero.
@@ -121,7 +129,14 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         _ if works.is_empty() => Ok(()),
         // Where nothing else is decoded, a few frames are reached by jumps.
         Some(stills) => seek::run(input, &media, &stills, &mut pulse),
-        None => fused::run(input, &media, Tasks { works: &works }, plan.threads, &mut pulse),
+        None => {
+            let gains = measure(input, &media, &works, &mut pulse)?;
+            let tasks = Tasks {
+                works: &works,
+                gains: &gains,
+            };
+            fused::run(input, &media, tasks, plan.threads, &mut pulse)
+        }
     }
 }
 

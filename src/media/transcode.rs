@@ -16,6 +16,7 @@ use super::failure::{element, internal, writing};
 use super::meter::Meter;
 use super::muxer;
 use super::readback::{self, Fed};
+use super::sound::{self, Source};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, Span, TranscodePlan};
 use crate::rule::{AudioCodec, Container, Track};
@@ -130,7 +131,15 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     if let Some(index) = opened.sound {
         let chain = match (&plan.settings.audio, plan.channels, plan.rate) {
             (Track::Encode(spec), Some(channels), Some(rate)) => {
-                let chain = encoder::audio(spec, channels, rate)?;
+                let chain = sound::encode(
+                    spec,
+                    channels,
+                    rate,
+                    Source {
+                        stream: opened.media.audio(),
+                        gain: opened.gain,
+                    },
+                )?;
                 Some((format!("sound-{index}"), chain))
             }
             (Track::Copy, ..) => {
@@ -172,7 +181,7 @@ fn film_offset(plan: &TranscodePlan) -> i64 {
     if plan.settings.container.has_index_in_front() || rate == 0 {
         return 0;
     }
-    i64::from(encoder::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
+    i64::from(sound::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
 }
 
 /// Cuts what comes into a chain at its guard, and measures what is left.
@@ -186,7 +195,10 @@ fn watch(chain: &[gst::Element], span: Span, sort: Sort) -> Result<Arc<Meter>, F
 }
 
 /// Takes packets over as they are.
-fn copy(
+///
+/// # Errors
+/// Where the container cannot hold them.
+pub fn copy(
     container: Container,
     writer: &gst::Element,
     stream: &Stream,
@@ -236,6 +248,8 @@ fn copy(
         ("audio/x-ac3" | "audio/x-eac3", _) => chain.push(element("ac3parse")?),
         ("audio/x-dts", _) => chain.push(element("dcaparse")?),
         ("audio/x-flac", _) => chain.push(element("flacparse")?),
+        // Its headers have no time, and only it says that they are headers.
+        ("audio/x-vorbis", _) => chain.push(element("vorbisparse")?),
         // Samples keep their values; only the order of their bytes may be another.
         ("audio/x-raw", _) => chain.push(element("audioconvert")?),
         // A muxer that refuses what comes would take the whole run with it.
@@ -297,7 +311,7 @@ fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure
     let turns = turned != 0 && matches!(settings.video, Track::Copy) && settings.container.keeps_rotation();
     let silent = settings.audio.encoded().map_or(0, |spec| match spec.codec {
         AudioCodec::Opus => OPUS_SILENCE,
-        codec => encoder::silence(codec),
+        codec => sound::silence(codec),
     });
     let complete = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().read(true).write(true).open(&plan.file)?;

@@ -10,6 +10,8 @@ use crate::rule::{Track, VideoRate};
 const BYTES_A_PIXEL: u64 = 3;
 /// What JSON of a probe takes.
 const JSON: u64 = 64 << 10;
+/// What JSON of an inspection takes, with all that it may find.
+const INSPECTION: u64 = 1 << 20;
 /// What every container takes beside its streams.
 const CONTAINER: u64 = 256 << 10;
 /// Bits for each pixel that even an easy film takes at `crf = 23`.
@@ -42,7 +44,15 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
             Work::Transcode(plan) => transcode(plan, media, source),
             // What a pipeline makes nobody can know; most make something smaller.
             Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) | Work::Adaptive(_) => source,
-            Work::Sprite(_) | Work::Animation(_) | Work::Waveform(_) | Work::Inspect(_) => CONTAINER,
+            Work::Waveform(plan) => {
+                let (width, height) = (plan.settings.width, plan.settings.height);
+                let picture = u64::from(width) * u64::from(height);
+                // Flat colours take little of it; each point is a pair of numbers, in up to eight waves.
+                let waves = if plan.settings.split { 8 } else { 1 };
+                picture.saturating_add(u64::from(plan.settings.points) * 10 * waves)
+            }
+            Work::Inspect(_) => INSPECTION,
+            Work::Sprite(_) | Work::Animation(_) => CONTAINER,
         })
         .fold(0, u64::saturating_add)
 }

@@ -170,7 +170,9 @@ fn may_start(from: &Rule, to: &Rule) -> bool {
 const MANY: u32 = 3;
 
 /// Extensions of streams that are taken out as they are.
-const EXTRACTED: [&str; 10] = ["m4a", "mp3", "ogg", "flac", "wav", "mka", "srt", "vtt", "ass", "bin"];
+const EXTRACTED: [&str; 16] = [
+    "m4a", "mp3", "ogg", "flac", "wav", "mka", "ac3", "eac3", "dts", "mp2", "srt", "vtt", "ass", "ssa", "klv", "bin",
+];
 
 /// Extensions that a task's outputs may have. A copy has any that its rule takes.
 fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
@@ -252,7 +254,13 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
                 let message = match output_key(rule, &wanted) {
                     Err(_) => format!("task \"{}\" would take the name of its source", task.id),
                     Ok(key) if !own.insert(key.clone()) => {
-                        format!("task \"{}\" would give all its images the same name", task.id)
+                        {
+                        let files = match &task.kind {
+                            TaskKind::Extract(_) => "files",
+                            _ => "images",
+                        };
+                        format!("task \"{}\" would give all its {files} the same name", task.id)
+                    }
                     }
                     Ok(key) => match taken.insert(key, task) {
                         Some(other) if other.id != task.id => {
