@@ -102,7 +102,7 @@ fn borders_blur_and_what_is_missing_are_found() {
 
     let arguments = [
         "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=12",
-        "-vf", "gblur=sigma=12:enable='between(t,4,9)'", "-c:v", "libx264", "-preset", "veryfast",
+        "-vf", "gblur=sigma=12:enable='between(t,4,8.9)'", "-c:v", "libx264", "-preset", "veryfast",
     ];
     let (report, _) = inspected("soft.mp4", &arguments, "no_audio = false");
     assert_eq!(found(&report), ["blurred 4.00-9.00"], "{report}");

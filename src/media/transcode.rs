@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gst::prelude::*;
 
@@ -257,17 +257,28 @@ pub fn copy(
         _ => {}
     }
     if let Some(exit) = chain.last().and_then(|last| last.static_pad("src")) {
-        only_timed(&exit);
+        only_timed(&exit, if video { 0 } else { HEADERS });
     }
     Ok(chain)
 }
 
-/// Refuses packets of which nobody knows when they are shown: muxers would leave them out without a word.
-fn only_timed(pad: &gst::Pad) {
+/// So many packets of sound may come before the first that has a time: they are headers, which do not always say so.
+const HEADERS: usize = 8;
+
+/// Refuses packets of which nobody knows when they are shown: muxers would leave them out without a word. At the beginning
+/// there may be so many.
+fn only_timed(pad: &gst::Pad, headers: usize) {
     let told = AtomicBool::new(false);
+    let left = AtomicUsize::new(headers);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let timed = |packet: &gst::Buffer| {
-            packet.pts().is_some() || packet.flags().contains(gst::BufferFlags::HEADER)
+            if packet.pts().is_some() {
+                left.store(0, Ordering::Relaxed);
+                return true;
+            }
+            let one_less = |left: usize| left.checked_sub(1);
+            packet.flags().contains(gst::BufferFlags::HEADER)
+                || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
         };
         if info.buffer().is_none_or(timed) {
             return gst::PadProbeReturn::Ok;

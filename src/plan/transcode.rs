@@ -158,14 +158,13 @@ fn left_out(media: &MediaInfo, settings: &Transcode) -> Vec<Finding> {
         .collect()
 }
 
-/// Channels of the result. Those of the source are kept as far as the codec can: three to six become 5.1, in which
-/// nothing is lost, more become 7.1.
+/// Channels of the result. Those of the source are kept as far as the codec can: three to five become 5.1, in which
+/// nothing is lost.
 pub(super) fn channels(spec: &AudioSpec, source: u32) -> u32 {
     let kept = match source {
         1 => 1,
         0 | 2 => 2,
-        3..=6 => 6,
-        _ => 8,
+        _ => 6,
     };
     spec.channels.unwrap_or(kept).min(spec.codec.most_channels())
 }

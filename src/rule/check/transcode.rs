@@ -21,7 +21,7 @@ const LATER_KEYS: [&str; 8] = [
     "subtitles",
     "rotate",
 ];
-const CHANNELS: [(u32, &str); 4] = [(1, "mono"), (2, "stereo"), (6, "5.1"), (8, "7.1")];
+const CHANNELS: [(u32, &str); 3] = [(1, "mono"), (2, "stereo"), (6, "5.1")];
 const PRESETS: [&str; 10] = [
     "ultrafast",
     "superfast",
@@ -275,7 +275,7 @@ fn audio_table(mut table: Table<'_>, container: Option<Container>) -> Option<Tra
             .filter(|(count, _)| *count <= of.most_channels())
             .map(|(count, word)| format!("{count} ({word})"))
             .collect();
-        let count = value.count(1..=8)?;
+        let count = value.count(1..=6)?;
         if CHANNELS.iter().all(|(known, _)| *known != count) {
             value.error(format!("`{}` is out of range", value.path), can.join(", "));
             return None;

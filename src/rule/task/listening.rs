@@ -58,7 +58,7 @@ impl Inspect {
             quiet: Some(-30.0),
             loud: Some(-8.0),
             borders: true,
-            blur: Some(0.7),
+            blur: Some(0.6),
             no_audio: true,
             no_video: true,
         }

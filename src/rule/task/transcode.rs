@@ -289,7 +289,7 @@ pub struct AudioSpec {
     pub codec: AudioCodec,
     /// Bits a second; 0 where the codec is lossless.
     pub bitrate: u64,
-    /// 1, 2, 6 or 8; none keeps the source's, as far as the codec can.
+    /// 1, 2 or 6; none keeps the source's, as far as the codec can.
     pub channels: Option<u32>,
     /// Samples a second; none keeps the source's where the codec can, else 48,000.
     pub rate: Option<u32>,
@@ -363,11 +363,8 @@ impl AudioCodec {
     /// The most channels that it can have.
     #[must_use]
     pub fn most_channels(self) -> u32 {
-        match self {
-            Self::Mp3 => 2,
-            Self::Aac => 6,
-            Self::Opus | Self::Flac | Self::Pcm => 8,
-        }
+        // GStreamer has a wrong order for FLAC and Opus of more, and WAVE files of more do not say theirs.
+        if matches!(self, Self::Mp3) { 2 } else { 6 }
     }
 
     /// Keeps every bit.
