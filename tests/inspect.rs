@@ -64,23 +64,56 @@ fn known_faults_are_found_where_they_are() {
     let sound = "aevalsrc='if(between(t,4,12),0.2*sin(880*t),0)':s=48000:d=21";
     let still = "mandelbrot=s=320x180:r=25,loop=loop=-1:size=1:start=30";
     let arguments = [
-        "-f", "lavfi", "-i", "color=black:s=320x180:r=25:d=3",
-        "-f", "lavfi", "-i", "mandelbrot=s=320x180:r=25",
-        "-f", "lavfi", "-i", "mandelbrot=s=320x180:r=25:start_scale=0.5",
-        "-f", "lavfi", "-i", still,
-        "-f", "lavfi", "-i", sound,
-        "-filter_complex", &film, "-map", "[v]", "-map", "4:a",
-        "-c:v", "libx264", "-preset", "veryfast", "-c:a", "flac",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=black:s=320x180:r=25:d=3",
+        "-f",
+        "lavfi",
+        "-i",
+        "mandelbrot=s=320x180:r=25",
+        "-f",
+        "lavfi",
+        "-i",
+        "mandelbrot=s=320x180:r=25:start_scale=0.5",
+        "-f",
+        "lavfi",
+        "-i",
+        still,
+        "-f",
+        "lavfi",
+        "-i",
+        sound,
+        "-filter_complex",
+        &film,
+        "-map",
+        "[v]",
+        "-map",
+        "4:a",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-c:a",
+        "flac",
     ];
     let (report, said) = inspected("film.mkv", &arguments, "");
     assert_eq!(
         found(&report),
-        ["black 0.00-3.00", "frozen 9.00-16.00", "silent 0.00-4.00", "silent 12.00-21.00"]
+        [
+            "black 0.00-3.00",
+            "frozen 9.00-16.00",
+            "silent 0.00-4.00",
+            "silent 12.00-21.00"
+        ]
     );
     assert!((report["duration"].as_f64().unwrap() - 21.0).abs() < 0.05);
     let loud = report["loudness"]["integrated"].as_f64().unwrap();
     assert!((-25.0..-12.0).contains(&loud), "{report}");
-    for words in ["the picture is black from 0.00 s to 3.00 s", "the picture does not move from 9.00 s to 16.00 s"] {
+    for words in [
+        "the picture is black from 0.00 s to 3.00 s",
+        "the picture does not move from 9.00 s to 16.00 s",
+    ] {
         assert!(said.contains(words), "{said}");
     }
     let keys = "black = \"4s\"\nfrozen = \"none\"\nsilent = \"5s\"\nloud = \"-40 LUFS\"\nquiet = \"none\"";
@@ -91,18 +124,37 @@ fn known_faults_are_found_where_they_are() {
 #[test]
 fn borders_blur_and_what_is_missing_are_found() {
     let arguments = [
-        "-f", "lavfi", "-i", "testsrc2=s=320x132:r=25:d=5",
-        "-vf", "pad=320:180:0:24", "-c:v", "libx264", "-preset", "veryfast",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=320x132:r=25:d=5",
+        "-vf",
+        "pad=320:180:0:24",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
     ];
     let (report, said) = inspected("wide.mp4", &arguments, "");
     assert_eq!(found(&report), ["black_borders 0.00-5.00", "no_audio 0.00-5.00"]);
     let crop = &report["findings"][0]["crop"];
-    assert_eq!(crop, &serde_json::json!({ "x": 0, "y": 24, "width": 320, "height": 132 }));
+    assert_eq!(
+        crop,
+        &serde_json::json!({ "x": 0, "y": 24, "width": 320, "height": 132 })
+    );
     assert!(said.contains("inside are 320x132 pixels at 0,24"), "{said}");
 
     let arguments = [
-        "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=12",
-        "-vf", "gblur=sigma=12:enable='between(t,4,8.9)'", "-c:v", "libx264", "-preset", "veryfast",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=640x360:r=25:d=12",
+        "-vf",
+        "gblur=sigma=12:enable='between(t,4,8.9)'",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
     ];
     let (report, _) = inspected("soft.mp4", &arguments, "no_audio = false");
     assert_eq!(found(&report), ["blurred 4.00-9.00"], "{report}");
@@ -114,13 +166,33 @@ fn borders_blur_and_what_is_missing_are_found() {
 #[test]
 fn what_is_turned_has_ten_bits_or_begins_late_is_seen_and_heard_as_it_is_shown() {
     let arguments = [
-        "-f", "lavfi", "-i", "testsrc2=s=160x264:r=25:d=4",
-        "-itsoffset", "3", "-f", "lavfi", "-i", "sine=1000:d=3,volume=4",
-        "-vf", "pad=192:264:16:0", "-pix_fmt", "yuv420p10le", "-c:v", "libx264", "-preset", "veryfast", "-c:a", "flac",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=160x264:r=25:d=4",
+        "-itsoffset",
+        "3",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=1000:d=3,volume=4",
+        "-vf",
+        "pad=192:264:16:0",
+        "-pix_fmt",
+        "yuv420p10le",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-c:a",
+        "flac",
     ];
     let (report, _) = inspected("late.mkv", &arguments, "silent = \"1s\"");
     let all = found(&report);
     assert_eq!(all, ["silent 0.00-3.00", "black_borders 0.00-6.00"], "{report}");
     let crop = &report["findings"][1]["crop"];
-    assert_eq!(crop, &serde_json::json!({ "x": 16, "y": 0, "width": 160, "height": 264 }));
+    assert_eq!(
+        crop,
+        &serde_json::json!({ "x": 16, "y": 0, "width": 160, "height": 264 })
+    );
 }

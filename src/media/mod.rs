@@ -15,6 +15,7 @@ mod describe;
 mod encoder;
 mod extract;
 mod failure;
+mod flac;
 mod fused;
 mod inspect;
 mod meter;

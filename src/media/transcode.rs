@@ -13,6 +13,7 @@ use super::demux::Stream;
 use super::describe::codec_name;
 use super::encoder;
 use super::failure::{element, internal, writing};
+use super::flac;
 use super::meter::Meter;
 use super::muxer;
 use super::readback::{self, Fed};
@@ -315,6 +316,9 @@ fn lift_cover(pad: &gst::Pad) {
 /// Muxers do not write which way a film that was copied is turned, nor where sound begins.
 fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure> {
     let settings = &plan.settings;
+    if settings.container == Container::Flac {
+        return flac::mend(&plan.file).map_err(|error| writing(&plan.file, &error));
+    }
     if !settings.container.has_index_in_front() {
         return Ok(());
     }

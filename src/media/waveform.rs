@@ -217,7 +217,10 @@ impl WaveformBranch {
     fn write(&self) -> Result<(), Failure> {
         let hearing = self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((peaks, rate)) = &hearing.heard else {
-            return Err(Failure::new(ErrorKind::Corrupt, "no sound of the medium could be decoded"));
+            return Err(Failure::new(
+                ErrorKind::Corrupt,
+                "no sound of the medium could be decoded",
+            ));
         };
         let settings = &self.plan.settings;
         let json = json(peaks, *rate, settings.points as usize);
@@ -281,7 +284,10 @@ fn json(peaks: &Peaks, rate: u32, most: usize) -> Json {
         samples_per_pixel: length,
         bits: 8,
         length: pairs.len() / peaks.waves,
-        data: pairs.iter().flat_map(|(low, high)| [number(*low), number(*high)]).collect(),
+        data: pairs
+            .iter()
+            .flat_map(|(low, high)| [number(*low), number(*high)])
+            .collect(),
     }
 }
 

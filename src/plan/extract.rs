@@ -112,7 +112,13 @@ pub(super) fn extract(wanted: &Wanted<'_>, task: &TaskId, settings: &Extract) ->
     let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
     let (mut streams, mut outputs) = (Vec::new(), Vec::new());
     for (number, (index, (taken, extension))) in (1..).zip(taken) {
-        let output = output(wanted, task, Some((number, count)), extension.as_bytes(), taken.expect())?;
+        let output = output(
+            wanted,
+            task,
+            Some((number, count)),
+            extension.as_bytes(),
+            taken.expect(),
+        )?;
         let file = output.file.clone();
         streams.push(ExtractedStream { file, index, taken });
         outputs.push(output);
@@ -230,7 +236,13 @@ mod tests {
 
     #[test]
     fn languages_are_the_same_in_two_and_three_letters() {
-        for (wanted, spoken) in [("de", "ger"), ("deu", "ger"), ("en", "en-us"), ("pt-br", "por"), ("xx", "xx")] {
+        for (wanted, spoken) in [
+            ("de", "ger"),
+            ("deu", "ger"),
+            ("en", "en-us"),
+            ("pt-br", "por"),
+            ("xx", "xx"),
+        ] {
             assert!(same_language(wanted, spoken), "{wanted} {spoken}");
         }
         assert!(!same_language("de", "den"));

@@ -29,8 +29,8 @@ use crate::object::{BucketName, Directory, InvalidName};
 pub use grants::Grants;
 pub use task::{
     Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Container, Encryption, Extract, Fit, Gop, ImageFormat,
-    Inspect, Loudness, Moments, Part, Pipeline, Point, Rendition, Renditions, SegmentForm, Sides, SizeSpec, Snapshot, Sprite,
-    TaskKind, TextForm, Track, Transcode, VideoCodec, VideoRate, VideoSpec, Waveform,
+    Inspect, Loudness, Moments, Part, Pipeline, Point, Rendition, Renditions, SegmentForm, Sides, SizeSpec, Snapshot,
+    Sprite, TaskKind, TextForm, Track, Transcode, VideoCodec, VideoRate, VideoSpec, Waveform,
 };
 
 /// The name of a rule: 1 to 128 characters, none of them a control character or `/`.

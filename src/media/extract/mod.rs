@@ -9,7 +9,8 @@ use gst::prelude::*;
 use self::text::TextFile;
 use super::branch::{Branch, Ending, Opened, connect, guard, hang, queue};
 use super::demux::Stream;
-use super::failure::{element, internal};
+use super::failure::{element, internal, writing};
+use super::flac;
 use super::meter::Meter;
 use super::muxer;
 use super::readback::{self, Fed};
@@ -51,7 +52,10 @@ impl ExtractBranch {
         let mut taken = Vec::new();
         for one in &plan.streams {
             let stream = opened.medium.streams.get(one.index as usize).ok_or_else(|| {
-                Failure::new(ErrorKind::NoSuchStream, "the medium has fewer streams than its probe said")
+                Failure::new(
+                    ErrorKind::NoSuchStream,
+                    "the medium has fewer streams than its probe said",
+                )
             })?;
             taken.push(take(&bin, one, stream)?);
         }
@@ -103,13 +107,7 @@ fn take(bin: &gst::Bin, one: &ExtractedStream, stream: &Stream) -> Result<Taken,
 }
 
 /// Packets as they are in a container.
-fn mux(
-    bin: &gst::Bin,
-    pad: &str,
-    container: Container,
-    file: &str,
-    stream: &Stream,
-) -> Result<Arc<Meter>, Failure> {
+fn mux(bin: &gst::Bin, pad: &str, container: Container, file: &str, stream: &Stream) -> Result<Arc<Meter>, Failure> {
     let writer = muxer::writer(container, file)?;
     bin.add_many(&writer).map_err(internal)?;
     gst::Element::link_many(&writer).map_err(internal)?;
@@ -184,6 +182,7 @@ impl Taken {
         }
         let (size, report) = match self.how {
             How::Medium => {
+                flac::mend(&self.file).map_err(|error| writing(&self.file, &error))?;
                 let fed = Fed {
                     audio: self.packets.span(),
                     ..Fed::default()

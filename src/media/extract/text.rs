@@ -92,7 +92,11 @@ impl Lines {
                 }
             }
             TakenAs::Text(TextForm::Vtt) => {
-                let text = without_gaps(&if self.markup { tidied(&text, true) } else { escaped(&text) });
+                let text = without_gaps(&if self.markup {
+                    tidied(&text, true)
+                } else {
+                    escaped(&text)
+                });
                 let (start, end) = (clock(start, '.'), clock(end, '.'));
                 write!(self.out, "{start} --> {end}\n{text}\n\n")?;
             }
@@ -134,7 +138,11 @@ fn clock(at: Duration, point: char) -> String {
 
 /// Neither form may have an empty line within a text.
 fn without_gaps(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect();
     lines.join("\n")
 }
 
@@ -159,7 +167,11 @@ fn tidied(text: &str, stay_escaped: bool) -> String {
         rest = &rest[at + end + 1..];
     }
     out.push_str(rest);
-    let out = out.replace("&apos;", "'").replace("&quot;", "\"").replace("&#39;", "'").replace("&#34;", "\"");
+    let out = out
+        .replace("&apos;", "'")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#34;", "\"");
     if stay_escaped {
         out
     } else {
@@ -173,9 +185,7 @@ fn styles(header: Option<&gst::BufferRef>) -> Vec<u8> {
     let text = map.map_or_else(String::new, |map| String::from_utf8_lossy(map.as_slice()).into_owned());
     let mut text = text.trim_end_matches(['\0', '\r', '\n']).replace("\r\n", "\n");
     if !text.contains("[Events]") {
-        text.push_str(
-            "\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text",
-        );
+        text.push_str("\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text");
     }
     text.push('\n');
     text.into_bytes()
@@ -188,7 +198,11 @@ fn dialogue(packet: &str, start: Duration, end: Duration) -> Option<String> {
     let time = |at: Duration| {
         let hundredths = at.as_millis().div_ceil(5) / 2;
         let (hours, minutes) = (hundredths / 360_000, hundredths / 6000 % 60);
-        format!("{hours}:{minutes:02}:{:02}.{:02}", hundredths / 100 % 60, hundredths % 100)
+        format!(
+            "{hours}:{minutes:02}:{:02}.{:02}",
+            hundredths / 100 % 60,
+            hundredths % 100
+        )
     };
     let text = rest.trim_end().replace('\n', "\\N");
     Some(format!("Dialogue: {layer},{},{},{text}\n", time(start), time(end)))

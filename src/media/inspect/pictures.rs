@@ -152,7 +152,10 @@ impl Eye {
     /// The film is over; what is still open ends with it. A black picture does not move either: that is told once.
     pub fn finish(&mut self) {
         let Some(end) = self.end() else { return };
-        for spans in [&mut self.black, &mut self.frozen, &mut self.blurred].into_iter().flatten() {
+        for spans in [&mut self.black, &mut self.frozen, &mut self.blurred]
+            .into_iter()
+            .flatten()
+        {
             spans.finish(end);
         }
         if let (Some(black), Some(frozen)) = (&self.black, &mut self.frozen) {
@@ -163,7 +166,13 @@ impl Eye {
     /// The picture inside of its borders, and how much of the frame those are; none where there are none.
     pub fn crop(&self) -> Option<(Crop, f64)> {
         let (margins, (width, height)) = self.margins?;
-        let wide = |margin: usize, side: usize| if margin < (side / NARROW.0).max(NARROW.1) { 0 } else { margin };
+        let wide = |margin: usize, side: usize| {
+            if margin < (side / NARROW.0).max(NARROW.1) {
+                0
+            } else {
+                margin
+            }
+        };
         let (left, right) = (wide(margins.left, width), wide(margins.right, width));
         let (top, bottom) = (wide(margins.top, height), wide(margins.bottom, height));
         if left + right + top + bottom == 0 || left + right >= width || top + bottom >= height {
@@ -242,7 +251,11 @@ fn blur(picture: &Luma<'_>) -> Option<f64> {
         for number in (0..lines).step_by(STEP) {
             line.clear();
             line.extend((0..length).map(|at| {
-                let point = if across { picture.at(at, number) } else { picture.at(number, at) };
+                let point = if across {
+                    picture.at(at, number)
+                } else {
+                    picture.at(number, at)
+                };
                 i32::from(point)
             }));
             let (more, left) = softened(&line);
@@ -305,7 +318,9 @@ mod tests {
 
     fn found(spans: Option<&Spans>) -> Vec<(f64, f64)> {
         let spans = spans.unwrap().found.iter();
-        spans.map(|one| (one.start.as_secs_f64(), one.end.as_secs_f64())).collect()
+        spans
+            .map(|one| (one.start.as_secs_f64(), one.end.as_secs_f64()))
+            .collect()
     }
 
     #[test]

@@ -70,7 +70,11 @@ impl Ear {
     }
 
     fn listen(&mut self, samples: &[f32], channels: usize, rate: u32, at: Duration) {
-        if let Some(meter) = self.meter.as_mut().filter(|meter| meter.channels() as usize == channels) {
+        if let Some(meter) = self
+            .meter
+            .as_mut()
+            .filter(|meter| meter.channels() as usize == channels)
+        {
             let _ = meter.add_frames_f32(samples);
         }
         let Some(silent) = &mut self.silent else { return };

@@ -35,8 +35,8 @@ mod imp {
     use gst::prelude::*;
 
     use super::{
-        ElementImpl, ElementImplExt, GstObjectImpl, Limiter, Mix, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass, ObjectSubclassExt,
-        PoisonError, VecDeque, glib, mix,
+        ElementImpl, ElementImplExt, GstObjectImpl, Limiter, Mix, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass,
+        ObjectSubclassExt, PoisonError, VecDeque, glib, mix,
     };
 
     #[derive(Default)]
@@ -64,7 +64,11 @@ mod imp {
         type ParentType = gst::Element;
 
         fn with_class(class: &Self::Class) -> Self {
-            let template = |name| class.pad_template(name).unwrap_or_else(|| unreachable!("declared below"));
+            let template = |name| {
+                class
+                    .pad_template(name)
+                    .unwrap_or_else(|| unreachable!("declared below"))
+            };
             let entry = gst::Pad::builder_from_template(&template("sink"))
                 .chain_function(|_, parent, buffer| {
                     Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |this| this.take(&buffer))
@@ -106,9 +110,7 @@ mod imp {
                 let caps = super::super::samples().build();
                 [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
                     .into_iter()
-                    .filter_map(|(name, way)| {
-                        gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).ok()
-                    })
+                    .filter_map(|(name, way)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).ok())
                     .collect()
             });
             TEMPLATES.as_ref()

@@ -224,7 +224,11 @@ mod tests {
         let out = limited(&quiet, 1, 6.0, -1.0, 333);
         assert_eq!(out.len(), quiet.len());
         let gain = ratio(6.0);
-        assert!(out.iter().zip(&quiet).all(|(out, quiet)| (out - quiet * gain).abs() < 1e-5));
+        assert!(
+            out.iter()
+                .zip(&quiet)
+                .all(|(out, quiet)| (out - quiet * gain).abs() < 1e-5)
+        );
     }
 
     #[test]

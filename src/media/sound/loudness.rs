@@ -221,9 +221,7 @@ impl ListenBranch {
         opened: Opened<'_>,
         found: Arc<Mutex<Option<Level>>>,
     ) -> Result<Self, Failure> {
-        let index = opened
-            .sound
-            .ok_or_else(|| internal("nothing to listen to"))?;
+        let index = opened.sound.ok_or_else(|| internal("nothing to listen to"))?;
         let bin = gst::Bin::builder().name(name).build();
         let heard = Arc::new(Mutex::new(Hearing {
             channels: wanted.channels,

@@ -75,7 +75,9 @@ pub fn measure(
             continue;
         };
         branch.finish(&mut Ending { task, media, pulse })?;
-        let level = found.get(task).and_then(|level| *level.lock().unwrap_or_else(PoisonError::into_inner));
+        let level = found
+            .get(task)
+            .and_then(|level| *level.lock().unwrap_or_else(PoisonError::into_inner));
         if let (Some(level), Some(wanted)) = (level, loudness(work)) {
             gains.insert(task.clone(), level.gain);
             if (level.reaches - wanted.target).abs() > MISSED {

@@ -64,7 +64,12 @@ const STEREO: [Speaker; 2] = [Speaker::FrontLeft, Speaker::FrontRight];
 
 /// The speakers of so many channels, in GStreamer's order.
 pub fn speakers(channels: usize) -> Vec<Speaker> {
-    let front = [Speaker::FrontLeft, Speaker::FrontRight, Speaker::FrontCenter, Speaker::Lfe1];
+    let front = [
+        Speaker::FrontLeft,
+        Speaker::FrontRight,
+        Speaker::FrontCenter,
+        Speaker::Lfe1,
+    ];
     let rear = [Speaker::RearLeft, Speaker::RearRight];
     let side = [Speaker::SideLeft, Speaker::SideRight];
     if channels == 1 {
@@ -173,11 +178,20 @@ mod tests {
 
     #[test]
     fn what_has_a_place_of_its_own_keeps_it() {
-        let quad = [Speaker::FrontLeft, Speaker::FrontRight, Speaker::SideLeft, Speaker::SideRight];
+        let quad = [
+            Speaker::FrontLeft,
+            Speaker::FrontRight,
+            Speaker::SideLeft,
+            Speaker::SideRight,
+        ];
         let rows = gains(&quad, 6);
         assert_eq!(rows[0], [1.0, 0.0, 0.0, 0.0]);
         assert_eq!(rows[2], [0.0; 4], "no centre");
-        assert_eq!(rows[4], [0.0, 0.0, 1.0, 0.0], "the sides are the rear where there is no other");
+        assert_eq!(
+            rows[4],
+            [0.0, 0.0, 1.0, 0.0],
+            "the sides are the rear where there is no other"
+        );
         for channels in [2, 6, 8] {
             let same = gains(&speakers(channels), channels);
             for (at, row) in same.iter().enumerate() {

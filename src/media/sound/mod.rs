@@ -82,7 +82,9 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
         (AudioCodec::Pcm | AudioCodec::Flac, _) => wanted = wanted.field("format", "S16LE"),
         _ => {}
     }
-    let many = source.stream.is_some_and(|stream| stream.channels > 2 && stream.channels != channels);
+    let many = source
+        .stream
+        .is_some_and(|stream| stream.channels > 2 && stream.channels != channels);
     let mut chain = match (source.gain, spec.loudness) {
         (Some(gain), Some(loudness)) => {
             #[allow(clippy::cast_possible_truncation)]

@@ -80,7 +80,10 @@ pub(super) fn inspect(mut table: Table<'_>) -> Option<TaskKind> {
             unless_none(value, |value| value.level("LUFS", -70.0..=0.0))
         })
     };
-    let (quiet, loud) = (level(quiet_value.clone(), usual.quiet), level(loud_value.clone(), usual.loud));
+    let (quiet, loud) = (
+        level(quiet_value.clone(), usual.quiet),
+        level(loud_value.clone(), usual.loud),
+    );
     if let (Some(Some(low)), Some(Some(high)), Some(value)) = (quiet, loud, quiet_value.or(loud_value))
         && low >= high
     {
@@ -127,7 +130,17 @@ mod tests {
     fn colours_are_six_or_eight_digits() {
         assert_eq!(parse_colour("#2d7fF9"), Some([0x2d, 0x7f, 0xf9, 0xff]));
         assert_eq!(parse_colour("#00000080"), Some([0, 0, 0, 0x80]));
-        for text in ["", "#", "#fff", "2d7ff9", "#2d7ff", "#2d7ff9f", "#gg0000", "#+10000", "#\u{e9}\u{e9}\u{e9}"] {
+        for text in [
+            "",
+            "#",
+            "#fff",
+            "2d7ff9",
+            "#2d7ff",
+            "#2d7ff9f",
+            "#gg0000",
+            "#+10000",
+            "#\u{e9}\u{e9}\u{e9}",
+        ] {
             assert_eq!(parse_colour(text), None, "{text}");
         }
     }

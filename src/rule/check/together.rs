@@ -254,13 +254,11 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
                 let message = match output_key(rule, &wanted) {
                     Err(_) => format!("task \"{}\" would take the name of its source", task.id),
                     Ok(key) if !own.insert(key.clone()) => {
-                        {
                         let files = match &task.kind {
                             TaskKind::Extract(_) => "files",
                             _ => "images",
                         };
                         format!("task \"{}\" would give all its {files} the same name", task.id)
-                    }
                     }
                     Ok(key) => match taken.insert(key, task) {
                         Some(other) if other.id != task.id => {

@@ -6,7 +6,8 @@ use super::kinds::{LATER_OF_TASKS, size};
 use super::or_default;
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{
-    AudioCodec, AudioSpec, Container, Gop, Loudness, Part, Point, TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec,
+    AudioCodec, AudioSpec, Container, Gop, Loudness, Part, Point, TaskKind, Track, Transcode, VideoCodec, VideoRate,
+    VideoSpec,
 };
 
 const LATER_CONTAINERS: [&str; 2] = ["flv", "mxf"];
@@ -302,7 +303,11 @@ fn audio_table(mut table: Table<'_>, container: Option<Container>) -> Option<Tra
     });
     let depth = or_default(table.get("depth"), 16, |value| {
         if codec.is_some() && !of.is_lossless() {
-            let message = format!("`{}` has no effect: \"{}\" has no samples of so many bits", value.path, of.word());
+            let message = format!(
+                "`{}` has no effect: \"{}\" has no samples of so many bits",
+                value.path,
+                of.word()
+            );
             value.error(message, "take it out, or choose \"flac\" or \"pcm\"");
             return None;
         }

@@ -16,8 +16,8 @@ pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
 pub use transcode::{
-    AudioCodec, AudioSpec, Container, Fit, Gop, Loudness, Part, Sides, SizeSpec, Track, Transcode, VideoCodec, VideoRate,
-    VideoSpec,
+    AudioCodec, AudioSpec, Container, Fit, Gop, Loudness, Part, Sides, SizeSpec, Track, Transcode, VideoCodec,
+    VideoRate, VideoSpec,
 };
 
 /// What a task does, with its settings.
