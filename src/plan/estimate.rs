@@ -82,7 +82,8 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
     }
     match (&plan.settings.audio, plan.channels, plan.rate) {
         (Track::Encode(spec), Some(channels), Some(rate)) => {
-            let lossless = f64::from(channels) * f64::from(rate) * f64::from(spec.depth);
+            let lossless =
+                f64::from(channels) * f64::from(rate) * f64::from(if spec.depth == 0 { 24 } else { spec.depth });
             bits += if spec.bitrate == 0 {
                 lossless
             } else {

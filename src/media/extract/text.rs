@@ -173,7 +173,9 @@ fn tidied(text: &str, stay_escaped: bool) -> String {
         .replace("&#39;", "'")
         .replace("&#34;", "\"");
     if stay_escaped {
-        out
+        // Not everyone who writes markup escapes this one.
+        let out = out.replace("&amp;", "&").replace('&', "&amp;");
+        out.replace("&amp;lt;", "&lt;").replace("&amp;gt;", "&gt;")
     } else {
         out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     }
@@ -229,6 +231,7 @@ mod tests {
         assert_eq!(tidied(text, false), "<i>A & B</i> <x> it's");
         assert_eq!(tidied(text, true), "<i>A &amp; B</i> &lt;x&gt; it's");
         assert_eq!(tidied("open < end", false), "open < end");
+        assert_eq!(tidied("A & B", true), "A &amp; B");
         assert_eq!(without_gaps("a \n\n\nb\n"), "a\nb");
     }
 }

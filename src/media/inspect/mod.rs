@@ -121,27 +121,27 @@ impl InspectBranch {
             loudness = ear.loudness();
         }
         let end = end.or(media.duration).unwrap_or_default();
-        let mut whole = |kind, score: f64, crop, message| all.whole(kind, end, score, crop, message);
+        let mut whole = |kind, score: f64, crop, message: &str| all.whole(kind, end, score, crop, message);
         if let Some((crop, share)) = crop {
             let Crop { x, y, width, height } = crop;
             let message = format!("the picture has black borders: inside are {width}x{height} pixels at {x},{y}");
-            whole(FindingKind::BlackBorders, share, Some(crop), message);
+            whole(FindingKind::BlackBorders, share, Some(crop), &message);
         }
         if let Some(is) = loudness.map(|loudness| loudness.integrated) {
             if let Some(least) = settings.quiet.filter(|least| is < *least) {
                 let message = format!("the sound is at {is:.1} LUFS as a whole, below {least}");
-                whole(FindingKind::TooQuiet, (least - is) / WORST, None, message);
+                whole(FindingKind::TooQuiet, (least - is) / WORST, None, &message);
             }
             if let Some(most) = settings.loud.filter(|most| is > *most) {
                 let message = format!("the sound is at {is:.1} LUFS as a whole, above {most}");
-                whole(FindingKind::TooLoud, (is - most) / WORST, None, message);
+                whole(FindingKind::TooLoud, (is - most) / WORST, None, &message);
             }
         }
         if settings.no_audio && media.audio().is_none() {
-            whole(FindingKind::NoAudio, 1.0, None, "the medium has no sound".to_owned());
+            whole(FindingKind::NoAudio, 1.0, None, "the medium has no sound");
         }
         if settings.no_video && media.video().is_none() {
-            whole(FindingKind::NoVideo, 1.0, None, "the medium has no video".to_owned());
+            whole(FindingKind::NoVideo, 1.0, None, "the medium has no video");
         }
         let report = Report {
             version: 1,
@@ -184,7 +184,7 @@ impl All {
         }
     }
 
-    fn whole(&mut self, kind: FindingKind, end: Duration, score: f64, crop: Option<Crop>, message: String) {
+    fn whole(&mut self, kind: FindingKind, end: Duration, score: f64, crop: Option<Crop>, message: &str) {
         self.told.push(Told {
             kind,
             start: 0.0,
@@ -192,7 +192,7 @@ impl All {
             score: rounded(score.clamp(0.0, 1.0)),
             crop,
         });
-        let message = plain(&message);
+        let message = plain(message);
         self.findings.push(Finding { kind, message });
     }
 }

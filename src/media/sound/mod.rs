@@ -79,7 +79,7 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
     match (spec.codec, spec.depth) {
         (AudioCodec::Pcm, 24) => wanted = wanted.field("format", "S24LE"),
         (AudioCodec::Flac, 24) => wanted = wanted.field("format", "S24_32LE"),
-        (AudioCodec::Pcm | AudioCodec::Flac, _) => wanted = wanted.field("format", "S16LE"),
+        (AudioCodec::Pcm, _) | (AudioCodec::Flac, 16) => wanted = wanted.field("format", "S16LE"),
         _ => {}
     }
     let many = source

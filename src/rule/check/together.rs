@@ -177,7 +177,7 @@ const EXTRACTED: [&str; 16] = [
 /// Extensions that a task's outputs may have. A copy has any that its rule takes.
 fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
     match &task.kind {
-        TaskKind::Probe => vec!["json"],
+        TaskKind::Probe | TaskKind::Inspect(_) => vec!["json"],
         TaskKind::Transcode(transcode) => vec![transcode.container.extension()],
         TaskKind::Snapshot(snapshot) => vec![snapshot.format.extension()],
         TaskKind::Pipeline(pipeline) => vec![&pipeline.extension],
@@ -185,7 +185,6 @@ fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
         TaskKind::Sprite(sprite) => vec![sprite.format.extension(), "vtt"],
         TaskKind::Animation(animation) => vec![animation.format.extension()],
         TaskKind::Waveform(_) => vec!["png", "json"],
-        TaskKind::Inspect(_) => vec!["json"],
         TaskKind::Extract(_) => EXTRACTED.to_vec(),
         TaskKind::Copy => match &rule.trigger.formats {
             Formats::List(list) => list.iter().map(String::as_str).collect(),

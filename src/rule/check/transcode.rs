@@ -148,7 +148,7 @@ fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Trac
             bitrate: codec.usual_bitrate().unwrap_or(0),
             channels: None,
             rate: None,
-            depth: 16,
+            depth: codec.usual_depth(),
             loudness: None,
         })
     };
@@ -301,7 +301,7 @@ fn audio_table(mut table: Table<'_>, container: Option<Container>) -> Option<Tra
         }
         Some(Some(rate))
     });
-    let depth = or_default(table.get("depth"), 16, |value| {
+    let depth = or_default(table.get("depth"), of.usual_depth(), |value| {
         if codec.is_some() && !of.is_lossless() {
             let message = format!(
                 "`{}` has no effect: \"{}\" has no samples of so many bits",

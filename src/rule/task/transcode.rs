@@ -293,7 +293,7 @@ pub struct AudioSpec {
     pub channels: Option<u32>,
     /// Samples a second; none keeps the source's where the codec can, else 48,000.
     pub rate: Option<u32>,
-    /// Bits a sample where the codec is lossless: 16 or 24.
+    /// Bits a sample where the codec is lossless: 16 or 24; 0 keeps the source's.
     pub depth: u32,
     /// How loud it is made; none leaves it as it is.
     pub loudness: Option<Loudness>,
@@ -365,6 +365,12 @@ impl AudioCodec {
     pub fn most_channels(self) -> u32 {
         // GStreamer has a wrong order for FLAC and Opus of more, and WAVE files of more do not say theirs.
         if matches!(self, Self::Mp3) { 2 } else { 6 }
+    }
+
+    /// Bits a sample where nobody says; 0 keeps the source's.
+    #[must_use]
+    pub fn usual_depth(self) -> u32 {
+        if matches!(self, Self::Flac) { 0 } else { 16 }
     }
 
     /// Keeps every bit.
