@@ -414,6 +414,26 @@ fn sound_that_is_taken_out_is_what_was_in() {
     for (at, ending) in endings.iter().enumerate() {
         let file = place.out(&format!("many_e_{}.{ending}", at + 1));
         assert!(!complaints(&file).contains("rror"), "{ending}: {}", complaints(&file));
+        if *ending == "mp3" {
+            // ffmpeg cuts the last packet as the head of the file says.
+            let source = place.path("many.mkv");
+            let map = format!("0:a:{at}");
+            let raw = [
+                "-v",
+                "error",
+                "-i",
+                source.to_str().unwrap(),
+                "-map",
+                &map,
+                "-c",
+                "copy",
+                "-f",
+                "data",
+                "-",
+            ];
+            assert!(std::fs::read(&file).unwrap().ends_with(&ffmpeg(&raw).stdout));
+            continue;
+        }
         let samples = *ending == "wav";
         let source = sums(&place.path("many.mkv"), &format!("0:a:{at}"), samples);
         assert_eq!(sums(&file, "0:a:0", samples), source, "{ending}");
