@@ -436,7 +436,11 @@ fn sound_that_is_taken_out_is_what_was_in() {
         }
         let samples = *ending == "wav";
         let source = sums(&place.path("many.mkv"), &format!("0:a:{at}"), samples);
-        assert_eq!(sums(&file, "0:a:0", samples), source, "{ending}");
+        let taken = sums(&file, "0:a:0", samples);
+        assert_eq!(taken.len(), source.len(), "{ending}");
+        // Of Ogg, ffmpeg adds to the first packet what it will skip of it.
+        let first = usize::from(*ending == "ogg");
+        assert_eq!(taken[first..], source[first..], "{ending}");
         assert!(!source.is_empty());
     }
 }
