@@ -148,6 +148,8 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
                 bitrate: 96_000,
                 channels: None,
                 rate: None,
+                depth: 16,
+                loudness: None,
             })),
         },
         picture: picture.map(whole),

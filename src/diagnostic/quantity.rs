@@ -113,6 +113,15 @@ pub fn size(text: &str) -> Option<u64> {
     )
 }
 
+/// Reads a level like `-16 LUFS`: a number of at most three digits on either side of the point, and this unit.
+pub fn level(text: &str, unit: &str) -> Option<f64> {
+    let number = text.strip_suffix(unit)?.trim_end();
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    let (before, after) = digits.split_once('.').unwrap_or((digits, "0"));
+    let plain = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    (plain(before) && plain(after)).then(|| number.parse().ok())?
+}
+
 /// Reads a rate in bits a second.
 pub fn rate(text: &str) -> Option<u64> {
     with_unit(text, &[("", 1), ("k", 1_000), ("K", 1_000), ("M", 1_000_000)])

@@ -424,6 +424,25 @@ impl<'p> Value<'p> {
         self.within(bits, &range, quantity::show_rate)
     }
 
+    /// A level in this range, as a string with this unit (`"-16 LUFS"`) or as a number.
+    pub fn level(&self, unit: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        let form = format!("a level reads \"{} {unit}\"", range.start());
+        let number: Option<f64> = match self.is {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::Integer(number) => i32::from_str_radix(number.as_str(), number.radix()).ok().map(f64::from),
+            DeValue::String(text) => match quantity::level(text, unit) {
+                None => {
+                    let message = format!("`{}` cannot be \"{}\"", self.path, text.escape_debug());
+                    self.error(message, form);
+                    return None;
+                }
+                level => level,
+            },
+            _ => return self.wrong_type("a string", form),
+        };
+        self.within(number?, &range, |level| level.to_string())
+    }
+
     fn quantity_or_number(&self, parse: fn(&str) -> Option<u64>, form: &str) -> Option<u64> {
         match self.is.as_integer() {
             Some(number) => u64::from_str_radix(number.as_str(), number.radix())

@@ -145,4 +145,26 @@ pub enum FindingKind {
     PointBeyondEnd,
     /// A film that was copied stands on its side, and its container cannot say so.
     RotationLost,
+    /// The result has fewer channels than the source, and nobody asked for that.
+    MixedDown,
+    /// The wanted loudness was not reached.
+    LoudnessMissed,
+    /// An inspection found a black picture.
+    Black,
+    /// An inspection found a picture that does not move.
+    Frozen,
+    /// An inspection found no sound.
+    Silent,
+    /// An inspection found the whole too quiet.
+    TooQuiet,
+    /// An inspection found the whole too loud.
+    TooLoud,
+    /// An inspection found black borders around the picture.
+    BlackBorders,
+    /// An inspection found a blurred picture.
+    Blurred,
+    /// An inspection found no stream of sound.
+    NoAudio,
+    /// An inspection found no film.
+    NoVideo,
 }

@@ -11,12 +11,15 @@ use super::album::AlbumBranch;
 use super::branch::{Branch, Feed, Opened};
 use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
+use super::extract::ExtractBranch;
 use super::failure::{element, from_message, internal};
+use super::inspect::InspectBranch;
 use super::meter::{Meter, running_time};
 use super::run::Pulse;
 use super::source::Input;
 use super::transcode::transcode;
 use super::twice::analysis;
+use super::waveform::WaveformBranch;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, StreamKind, Work};
 use crate::rule::TaskId;
@@ -31,6 +34,8 @@ pub struct Tasks<'a> {
     pub works: &'a [(&'a TaskId, &'a Work)],
     /// Which of the two pipelines of a run this is, where some tasks have two passes.
     pub turn: Turn,
+    /// What was measured before, in dB.
+    pub gains: &'a Gains,
 }
 
 /// A run is one pipeline, or two where tasks look at all frames before they encode the first.
@@ -41,6 +46,12 @@ pub enum Turn {
     /// Tasks of two passes encode.
     Second,
 }
+
+/// What brings the sound of tasks to their loudness, in dB.
+pub type Gains = BTreeMap<TaskId, f64>;
+
+/// Makes the branch of a task by this name.
+pub type Make<'a> = dyn Fn(&str, &TaskId, &Work, Opened<'_>) -> Result<Box<dyn Branch>, Failure> + 'a;
 
 impl Tasks<'_> {
     /// Where all of them start, where that is not the beginning.
@@ -88,6 +99,7 @@ impl Mill {
         media: &MediaInfo,
         tasks: Tasks<'_>,
         threads: u32,
+        make: &Make<'_>,
         pulse: &mut Pulse<'_>,
     ) -> Result<Self, Failure> {
         let medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
@@ -113,8 +125,9 @@ impl Mill {
                 film,
                 sound,
                 threads,
+                gain: tasks.gains.get(task).copied(),
             };
-            let made = branch(&name, work, opened, tasks.turn).and_then(|branch| has_all(branch, opened));
+            let made = make(&name, task, work, opened).and_then(|branch| has_all(branch, opened));
             match made {
                 Ok(branch) => {
                     mill.medium.pipeline.add(branch.bin()).map_err(internal)?;
@@ -268,12 +281,18 @@ impl Mill {
     }
 }
 
-/// The branch of a task.
-fn branch(name: &str, work: &Work, opened: Opened<'_>, turn: Turn) -> Result<Box<dyn Branch>, Failure> {
+/// The branch that carries a task out.
+///
+/// # Errors
+/// What ends the task.
+pub fn branch(name: &str, work: &Work, opened: Opened<'_>, turn: Turn) -> Result<Box<dyn Branch>, Failure> {
     Ok(match work {
         Work::Transcode(plan) if plan.is_two_pass() && turn == Turn::First => Box::new(analysis(name, plan, opened)?),
         Work::Transcode(plan) => Box::new(transcode(name, plan, opened)?),
         Work::Snapshot(_) | Work::Sprite(_) | Work::Animation(_) => Box::new(AlbumBranch::new(name, work)?),
+        Work::Waveform(plan) => Box::new(WaveformBranch::new(name, plan, opened)?),
+        Work::Inspect(plan) => Box::new(InspectBranch::new(name, plan, opened)?),
+        Work::Extract(plan) => Box::new(ExtractBranch::new(name, plan, opened)?),
         Work::Probe { .. } | Work::Copy { .. } | Work::Pipeline(_) => {
             return Err(internal("a task that shares no decode"));
         }

@@ -58,6 +58,8 @@ pub struct Opened<'a> {
     pub sound: Option<usize>,
     /// Threads that an encoder may use.
     pub threads: u32,
+    /// What brings the sound of this task to its loudness, in dB, where it was measured.
+    pub gain: Option<f64>,
 }
 
 /// What a pad of a branch is fed.

@@ -27,6 +27,7 @@ pub fn stream(index: usize, stream: &Stream, medium: &Demuxer) -> StreamInfo {
     StreamInfo {
         index: u32::try_from(index).unwrap_or(u32::MAX),
         codec: codec_name(&stream.caps),
+        format: format(&stream.caps),
         duration: medium.declared_end(stream),
         bitrate: tags
             .get::<gst::tags::Bitrate>()
@@ -44,6 +45,32 @@ pub fn stream(index: usize, stream: &Stream, medium: &Demuxer) -> StreamInfo {
             other => other,
         },
     }
+}
+
+/// What packets are, in one word.
+fn format(caps: &gst::CapsRef) -> String {
+    let Some(fields) = caps.structure(0) else {
+        return String::new();
+    };
+    let version = fields.get::<i32>("mpegversion").ok();
+    let layer = fields.get::<i32>("layer").ok();
+    let word = match (fields.name().as_str(), version) {
+        ("audio/mpeg", Some(2 | 4)) => "aac",
+        ("audio/mpeg", _) if layer.is_none_or(|layer| layer == 3) => "mp3",
+        ("audio/mpeg", _) => "mp2",
+        ("video/mpeg", Some(1)) => "mpeg1",
+        ("video/mpeg", Some(4)) => "mpeg4",
+        ("video/mpeg", _) => "mpeg2",
+        ("audio/x-raw", _) => "pcm",
+        ("text/x-raw", _) => "text",
+        ("video/x-raw", _) => "raw",
+        ("application/x-subtitle-vtt", _) => "vtt",
+        (name, _) => {
+            let word = name.split_once('/').map_or(name, |(_, word)| word);
+            word.strip_prefix("x-").unwrap_or(word)
+        }
+    };
+    plain(&word.to_lowercase())
 }
 
 fn kind(stream: &Stream) -> StreamKind {

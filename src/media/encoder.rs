@@ -14,7 +14,7 @@ use super::scale::draw;
 use super::{av1, vpx};
 use crate::job::Failure;
 use crate::plan::{Picture, TranscodePlan};
-use crate::rule::{AudioCodec, AudioSpec, Container, Gop, VideoCodec, VideoSpec};
+use crate::rule::{Container, Gop, VideoCodec, VideoSpec};
 
 /// Key frames come this often where the rule says nothing.
 const DEFAULT_GOP: Duration = Duration::from_secs(2);
@@ -218,73 +218,6 @@ fn force_key_frames(pad: &gst::Pad, every: Duration) {
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-/// From decoded sound to packets.
-///
-/// # Errors
-/// Where elements are missing or refuse a setting.
-pub fn audio(spec: &AudioSpec, channels: u32, rate: u32) -> Result<Vec<gst::Element>, Failure> {
-    let mut wanted = gst::Caps::builder("audio/x-raw")
-        .field("rate", i32::try_from(rate).map_err(internal)?)
-        .field("channels", i32::try_from(channels).map_err(internal)?);
-    if let Some(mask) = layout(channels) {
-        wanted = wanted.field("channel-mask", gst::Bitmask::new(mask));
-    }
-    if spec.codec == AudioCodec::Pcm {
-        wanted = wanted.field("format", "S16LE");
-    }
-    let mut chain = vec![
-        guard()?,
-        queue(0)?,
-        element("audioconvert")?,
-        element("audioresample")?,
-        filter(&wanted.build())?,
-    ];
-    let bits = i32::try_from(spec.bitrate).map_err(internal)?;
-    match spec.codec {
-        AudioCodec::Aac => {
-            let encoder = element("avenc_aac")?;
-            encoder.set_property("bitrate", bits);
-            chain.extend([encoder, element("aacparse")?]);
-        }
-        AudioCodec::Opus => {
-            let encoder = element("opusenc")?;
-            encoder.set_property("bitrate", bits);
-            chain.push(encoder);
-        }
-        AudioCodec::Mp3 => {
-            let encoder = element("lamemp3enc")?;
-            encoder.set_property_from_str("target", "bitrate");
-            encoder.set_property("cbr", true);
-            encoder.set_property("bitrate", bits / 1000);
-            chain.extend([encoder, element("mpegaudioparse")?]);
-        }
-        AudioCodec::Flac => chain.push(element("flacenc")?),
-        AudioCodec::Pcm => {}
-    }
-    Ok(chain)
-}
-
-/// How many samples of silence this codec's encoder and decoder put before the sound, where nothing says so.
-pub fn silence(codec: AudioCodec) -> u32 {
-    match codec {
-        AudioCodec::Aac => 1024,
-        // 576 of LAME, and 529 of every decoder.
-        AudioCodec::Mp3 => 1105,
-        AudioCodec::Opus | AudioCodec::Flac | AudioCodec::Pcm => 0,
-    }
-}
-
-/// The speakers of so many channels, as AAC and WAVE have them; one and two need no words.
-fn layout(channels: u32) -> Option<u64> {
-    match channels {
-        3 => Some(0x7),
-        4 => Some(0x107),
-        5 => Some(0x37),
-        6 => Some(0x3f),
-        _ => None,
-    }
 }
 
 fn filter(caps: &gst::Caps) -> Result<gst::Element, Failure> {

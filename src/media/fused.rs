@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 
-use super::assembly::{BRANCH, Mill, Tasks, Turn};
+use super::assembly::{BRANCH, Mill, Tasks, Turn, branch};
 use super::branch::Ending;
 use super::decoder;
 use super::failure::{from_message, internal};
@@ -29,7 +29,14 @@ pub fn run(
 ) -> Result<Vec<TaskId>, Failure> {
     decoder::listen();
     decoder::take_complaints();
-    let mut mill = Mill::build(input, media, tasks, threads, pulse)?;
+    let mut mill = Mill::build(
+        input,
+        media,
+        tasks,
+        threads,
+        &|name, _, work, opened| branch(name, work, opened, tasks.turn),
+        pulse,
+    )?;
     if let Some(length) = tasks.common_length(media.duration) {
         pulse.set_length(length);
     }
@@ -85,7 +92,10 @@ pub fn run(
 
 impl Mill {
     /// Works until every branch has ended or failed.
-    fn turn(&mut self, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    pub fn turn(&mut self, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
         let bus = self
             .medium
             .pipeline

@@ -18,8 +18,11 @@ mod decoder;
 mod demux;
 mod describe;
 mod encoder;
+mod extract;
 mod failure;
+mod flac;
 mod fused;
+mod inspect;
 mod meter;
 mod mp4;
 mod muxer;
@@ -34,6 +37,7 @@ mod run;
 pub mod scale;
 mod seek;
 mod snapshot;
+mod sound;
 pub mod source;
 mod sprite;
 mod still;
@@ -41,6 +45,7 @@ mod tone;
 mod transcode;
 mod twice;
 mod vpx;
+mod waveform;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use super::fused;
 use super::pipeline;
 use super::readback;
 use super::seek;
+use super::sound::measure::measure;
 use super::source::Input;
 use super::twice;
 use super::{Listener, Position, probe};
@@ -28,6 +29,7 @@ pub struct Pulse<'a> {
     input: &'a Input,
     position: Position,
     before: u64,
+    share: f64,
     told: Instant,
     /// How often the medium is gone through.
     laps: u32,
@@ -45,6 +47,7 @@ impl<'a> Pulse<'a> {
                 ..Position::default()
             },
             before: 0,
+            share: 1.0,
             told: Instant::now(),
             laps: 1,
             behind: Duration::ZERO,
@@ -55,7 +58,8 @@ impl<'a> Pulse<'a> {
     pub fn beat(&mut self, at: Option<Duration>, buffers: u64) {
         if self.told.elapsed() >= BEAT {
             self.told = Instant::now();
-            self.position.at = self.position.at.max(self.behind + at.unwrap_or_default());
+            let here = at.unwrap_or_default().mul_f64(self.share);
+            self.position.at = self.position.at.max(self.behind + here);
             self.position.buffers = self.position.buffers.max(self.before + buffers);
             self.position.bytes_read = self.input.bytes_read();
             let mut position = self.position;
@@ -73,6 +77,11 @@ impl<'a> Pulse<'a> {
     fn next_lap(&mut self) {
         self.behind = self.position.of.unwrap_or(self.position.at);
         self.next_part();
+    }
+
+    /// What is worked on now is this share of the whole, 0.0 ..= 1.0.
+    pub fn set_share(&mut self, share: f64) {
+        self.share = share;
     }
 
     /// The next part counts its buffers from zero.
@@ -144,9 +153,11 @@ fn fuse(
 ) -> Result<(), Failure> {
     let is_twice = |work: &Work| matches!(work, Work::Transcode(plan) if plan.is_two_pass());
     let mut twice: Vec<_> = works.iter().copied().filter(|(_, work)| is_twice(work)).collect();
+    let gains = measure(input, media, works, pulse)?;
     let first = Tasks {
         works,
         turn: Turn::First,
+        gains: &gains,
     };
     pulse.laps = if twice.is_empty() { 1 } else { 2 };
     let done = fused::run(input, media, first, threads, pulse).and_then(|lost| {
@@ -158,6 +169,7 @@ fn fuse(
         let second = Tasks {
             works: &twice,
             turn: Turn::Second,
+            gains: &gains,
         };
         fused::run(input, media, second, threads, pulse).map(drop)
     });

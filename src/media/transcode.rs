@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gst::prelude::*;
 
@@ -15,9 +15,11 @@ use super::demux::Stream;
 use super::describe::codec_name;
 use super::encoder::{self, Pass};
 use super::failure::{element, internal, writing};
+use super::flac;
 use super::meter::Meter;
 use super::muxer;
 use super::readback::{self, Fed};
+use super::sound::{self, Source};
 use super::twice::notes;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, Span, TranscodePlan, VideoStream};
@@ -134,7 +136,15 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     if let Some(index) = opened.sound {
         let chain = match (&plan.settings.audio, plan.channels, plan.rate) {
             (Track::Encode(spec), Some(channels), Some(rate)) => {
-                let chain = encoder::audio(spec, channels, rate)?;
+                let chain = sound::encode(
+                    spec,
+                    channels,
+                    rate,
+                    Source {
+                        stream: opened.media.audio(),
+                        gain: opened.gain,
+                    },
+                )?;
                 Some((format!("sound-{index}"), chain))
             }
             (Track::Copy, ..) => {
@@ -233,7 +243,7 @@ fn film_offset(plan: &TranscodePlan) -> i64 {
     if plan.settings.container.has_index_in_front() || rate == 0 {
         return 0;
     }
-    i64::from(encoder::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
+    i64::from(sound::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
 }
 
 /// Cuts what comes into a chain at its guard, and measures what is left.
@@ -250,7 +260,10 @@ pub fn watch(chain: &[gst::Element], span: Span, sort: Sort) -> Result<Arc<Meter
 }
 
 /// Takes packets over as they are.
-fn copy(
+///
+/// # Errors
+/// Where the container cannot hold them.
+pub fn copy(
     container: Container,
     writer: &gst::Element,
     stream: &Stream,
@@ -300,6 +313,8 @@ fn copy(
         ("audio/x-ac3" | "audio/x-eac3", _) => chain.push(element("ac3parse")?),
         ("audio/x-dts", _) => chain.push(element("dcaparse")?),
         ("audio/x-flac", _) => chain.push(element("flacparse")?),
+        // Its headers have no time, and only it says that they are headers.
+        ("audio/x-vorbis", _) => chain.push(element("vorbisparse")?),
         // Samples keep their values; only the order of their bytes may be another.
         ("audio/x-raw", _) => chain.push(element("audioconvert")?),
         // A muxer that refuses what comes would take the whole run with it.
@@ -307,17 +322,28 @@ fn copy(
         _ => {}
     }
     if let Some(exit) = chain.last().and_then(|last| last.static_pad("src")) {
-        only_timed(&exit);
+        only_timed(&exit, if video { 0 } else { HEADERS });
     }
     Ok(chain)
 }
 
-/// Refuses packets of which nobody knows when they are shown: muxers would leave them out without a word.
-fn only_timed(pad: &gst::Pad) {
+/// So many packets of sound may come before the first that has a time: they are headers, which do not always say so.
+const HEADERS: usize = 8;
+
+/// Refuses packets of which nobody knows when they are shown: muxers would leave them out without a word. At the beginning
+/// there may be so many.
+fn only_timed(pad: &gst::Pad, headers: usize) {
     let told = AtomicBool::new(false);
+    let left = AtomicUsize::new(headers);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let timed = |packet: &gst::Buffer| {
-            packet.pts().is_some() || packet.flags().contains(gst::BufferFlags::HEADER)
+            if packet.pts().is_some() {
+                left.store(0, Ordering::Relaxed);
+                return true;
+            }
+            let one_less = |left: usize| left.checked_sub(1);
+            packet.flags().contains(gst::BufferFlags::HEADER)
+                || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
         };
         if info.buffer().is_none_or(timed) {
             return gst::PadProbeReturn::Ok;
@@ -354,6 +380,9 @@ fn lift_cover(pad: &gst::Pad) {
 /// Muxers do not write which way a film that was copied is turned, nor where sound begins.
 fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure> {
     let settings = &plan.settings;
+    if settings.container == Container::Flac {
+        return flac::mend(&plan.file).map_err(|error| writing(&plan.file, &error));
+    }
     if !settings.container.has_index_in_front() {
         return Ok(());
     }
@@ -361,7 +390,7 @@ fn complete_index(plan: &TranscodePlan, media: &MediaInfo) -> Result<(), Failure
     let turns = turned != 0 && matches!(settings.video, Track::Copy) && settings.container.keeps_rotation();
     let silent = settings.audio.encoded().map_or(0, |spec| match spec.codec {
         AudioCodec::Opus => OPUS_SILENCE,
-        codec => encoder::silence(codec),
+        codec => sound::silence(codec),
     });
     let complete = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().read(true).write(true).open(&plan.file)?;

@@ -11,6 +11,8 @@ use crate::rule::{AnimationFormat, Track, VideoCodec, VideoRate};
 const BYTES_A_PIXEL: u64 = 3;
 /// What JSON of a probe takes.
 const JSON: u64 = 64 << 10;
+/// What JSON of an inspection takes, with all that it may find.
+const INSPECTION: u64 = 1 << 20;
 /// What every container takes beside its streams.
 const CONTAINER: u64 = 256 << 10;
 /// Bits for each pixel that even an easy film takes at `crf = 23`.
@@ -19,8 +21,6 @@ const BITS_A_PIXEL: f64 = 0.07;
 const CRF_STEP: f64 = 6.0;
 /// The usual `crf`, from which others are reckoned.
 const CRF_USUAL: f64 = 23.0;
-/// Of sound that is not compressed, in every channel.
-const BITS_A_SAMPLE: f64 = 16.0;
 /// What a file gets for safety.
 const MARGIN: f64 = 1.1;
 
@@ -69,7 +69,14 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
             Work::Transcode(plan) => transcode(plan, media, source),
             // What a pipeline makes nobody can know; most make something smaller.
             Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) | Work::Adaptive(_) => source,
-            Work::Waveform(_) | Work::Inspect(_) => CONTAINER,
+            Work::Waveform(plan) => {
+                let (width, height) = (plan.settings.width, plan.settings.height);
+                let picture = u64::from(width) * u64::from(height);
+                // Flat colours take little of it; each point is a pair of numbers, in up to eight waves.
+                let waves = if plan.settings.split { 8 } else { 1 };
+                picture.saturating_add(u64::from(plan.settings.points) * 10 * waves)
+            }
+            Work::Inspect(_) => INSPECTION,
         })
         .fold(0, u64::saturating_add)
 }
@@ -107,7 +114,8 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
     }
     match (&plan.settings.audio, plan.channels, plan.rate) {
         (Track::Encode(spec), Some(channels), Some(rate)) => {
-            let lossless = f64::from(channels) * f64::from(rate) * BITS_A_SAMPLE;
+            let lossless =
+                f64::from(channels) * f64::from(rate) * f64::from(if spec.depth == 0 { 24 } else { spec.depth });
             bits += if spec.bitrate == 0 {
                 lossless
             } else {

@@ -29,7 +29,7 @@ use crate::object::ObjectKey;
 use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
 pub use adaptive::{AdaptivePlan, PlannedPackage};
 pub use estimate::{Shortage, admit, estimate};
-pub use extract::{ExtractPlan, ExtractedStream};
+pub use extract::{ExtractPlan, ExtractedStream, TakenAs};
 pub use listening::{InspectPlan, WaveformPlan};
 pub use package::MOST_FILES;
 pub use pictures::{AnimationPlan, SpritePlan};
@@ -100,6 +100,9 @@ pub struct StreamInfo {
     pub index: u32,
     /// In words: `H.264 (High Profile)`.
     pub codec: String,
+    /// In one word: `h264`, `aac`, `srt`; its media type where there is none.
+    #[serde(default)]
+    pub format: String,
     /// Declared length of this stream, where the container has one for each.
     pub duration: Option<Duration>,
     /// Bits a second, where declared.

@@ -24,6 +24,7 @@ pub fn stream(kind: StreamKind) -> StreamInfo {
     StreamInfo {
         index: 0,
         codec: "some codec".to_owned(),
+        format: String::new(),
         duration: None,
         bitrate: None,
         language: None,

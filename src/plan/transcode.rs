@@ -51,6 +51,9 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     if !settings.video.is_some() && !settings.audio.is_some() {
         return Err(Failure::new(ErrorKind::NoSuchStream, lacks));
     }
+    if let Some(((spec, audio), (channels, _))) = settings.audio.encoded().zip(sound).zip(form) {
+        findings.extend(mixed_down(spec, audio.channels, channels));
+    }
     let span = span(&settings.part, media)?;
     let copied = |is: bool| if is { Form::Copied } else { Form::Absent };
     let expect = Expect::Media {
@@ -171,13 +174,27 @@ fn left_out(media: &MediaInfo, settings: &Transcode) -> Vec<Finding> {
         .collect()
 }
 
+/// Channels of the result. Those of the source are kept as far as the codec can: three to five become 5.1, in which
+/// nothing is lost.
 pub(super) fn channels(spec: &AudioSpec, source: u32) -> u32 {
     let kept = match source {
         1 => 1,
-        0 | 2..=5 => 2,
+        0 | 2 => 2,
         _ => 6,
     };
     spec.channels.unwrap_or(kept).min(spec.codec.most_channels())
+}
+
+/// What the codec cannot hold is mixed into fewer channels.
+fn mixed_down(spec: &AudioSpec, source: u32, channels: u32) -> Option<Finding> {
+    let lost = spec.channels.is_none() && channels < source;
+    lost.then(|| Finding {
+        kind: FindingKind::MixedDown,
+        message: format!(
+            "the sound of the source has {source} channels, and {} at most {channels}: they were mixed",
+            spec.codec.word()
+        ),
+    })
 }
 
 pub(super) fn rate(spec: &AudioSpec, source: u32) -> u32 {

@@ -261,6 +261,7 @@ fn track_in_words(track: &Table) -> String {
         text("bitrate"),
         channels,
         text("rate").map(|rate| format!("{rate} Hz")),
+        text("loudness"),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -114,6 +114,7 @@ fn clean_media(media: &mut MediaInfo) {
     media.chapters.truncate(MOST_ITEMS);
     for stream in &mut media.streams {
         clean(&mut stream.codec);
+        clean(&mut stream.format);
         stream.language.iter_mut().for_each(clean);
         if let StreamKind::Video(video) = &mut stream.kind {
             video.rotation = video.rotation / 90 * 90 % 360;

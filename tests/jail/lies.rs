@@ -291,6 +291,7 @@ fn monster() -> MediaInfo {
     let streams = kinds.into_iter().map(|kind| StreamInfo {
         index: u32::MAX,
         codec: ESCAPES.to_owned(),
+        format: ESCAPES.to_owned(),
         duration: Some(Duration::MAX),
         bitrate: Some(u64::MAX),
         language: Some("../../../etc/passwd".to_owned()),

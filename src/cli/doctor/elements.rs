@@ -127,6 +127,10 @@ pub fn wanted<'a>(rules: impl Iterator<Item = &'a Rule>) -> Wanted {
                     wanted.0.insert((Sort::Codec, audio.codec.word()));
                 }
             }
+            TaskKind::Waveform(_) => {
+                // Its picture is read back.
+                wanted.0.insert((Sort::Reads, "png"));
+            }
             TaskKind::Snapshot(one) => {
                 wanted.0.insert((Sort::Image, one.format.extension()));
             }
@@ -218,7 +222,7 @@ fn lacking(seen: &Inventory, wanted: &Wanted) -> Vec<Finding> {
             lack.elements.insert(element);
             let (words, needed) = match sort {
                 Sort::Always => (word.to_owned(), true),
-                Sort::Reads => (format!("reading {word}"), false),
+                Sort::Reads => (format!("reading {word}"), wanted.0.contains(&(sort, word))),
                 _ => (format!("writing {word}"), wanted.0.contains(&(sort, word))),
             };
             if !lack.words.contains(&words) {

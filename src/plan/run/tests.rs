@@ -77,6 +77,8 @@ fn transcode_settings() -> Transcode {
             bitrate: 128_000,
             channels: None,
             rate: None,
+            depth: 16,
+            loudness: None,
         }),
     }
 }
@@ -159,7 +161,7 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None, depth: 16, loudness: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
       stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole } })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
@@ -289,7 +291,7 @@ fn tasks_make_do_with_the_streams_that_are_there() {
 fn sound_keeps_what_aac_can_have() {
     let mut spec = transcode_settings().audio.encoded().unwrap().clone();
     let counts = [0, 1, 2, 3, 4, 5, 6, 8].map(|source| channels(&spec, source));
-    assert_eq!(counts, [2, 1, 2, 2, 2, 2, 6, 6]);
+    assert_eq!(counts, [2, 1, 2, 6, 6, 6, 6, 6]);
     let rates = [8_000, 11_025, 44_100, 96_000, 192_000, 7_350, 0].map(|from| rate(&spec, from));
     assert_eq!(rates, [8_000, 11_025, 44_100, 96_000, 48_000, 48_000, 48_000]);
     spec.channels = Some(1);

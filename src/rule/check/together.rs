@@ -170,12 +170,14 @@ fn may_start(from: &Rule, to: &Rule) -> bool {
 const MANY: u32 = 3;
 
 /// Extensions of streams that are taken out as they are.
-const EXTRACTED: [&str; 10] = ["m4a", "mp3", "ogg", "flac", "wav", "mka", "srt", "vtt", "ass", "bin"];
+const EXTRACTED: [&str; 16] = [
+    "m4a", "mp3", "ogg", "flac", "wav", "mka", "ac3", "eac3", "dts", "mp2", "srt", "vtt", "ass", "ssa", "klv", "bin",
+];
 
 /// Extensions that a task's outputs may have. A copy has any that its rule takes.
 fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
     match &task.kind {
-        TaskKind::Probe => vec!["json"],
+        TaskKind::Probe | TaskKind::Inspect(_) => vec!["json"],
         TaskKind::Transcode(transcode) => vec![transcode.container.extension()],
         TaskKind::Snapshot(snapshot) => vec![snapshot.format.extension()],
         TaskKind::Pipeline(pipeline) => vec![&pipeline.extension],
@@ -183,7 +185,6 @@ fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
         TaskKind::Sprite(sprite) => vec![sprite.format.extension(), "vtt"],
         TaskKind::Animation(animation) => vec![animation.format.extension()],
         TaskKind::Waveform(_) => vec!["png", "json"],
-        TaskKind::Inspect(_) => vec!["json"],
         TaskKind::Extract(_) => EXTRACTED.to_vec(),
         TaskKind::Copy => match &rule.trigger.formats {
             Formats::List(list) => list.iter().map(String::as_str).collect(),
@@ -259,7 +260,11 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
                 let message = match output_key(rule, &wanted) {
                     Err(_) => format!("task \"{}\" would take the name of its source", task.id),
                     Ok(key) if !own.insert(key.clone()) => {
-                        format!("task \"{}\" would give all its images the same name", task.id)
+                        let files = match &task.kind {
+                            TaskKind::Extract(_) => "files",
+                            _ => "images",
+                        };
+                        format!("task \"{}\" would give all its {files} the same name", task.id)
                     }
                     Ok(key) => match taken.insert(key, task) {
                         Some(other) if other.id != task.id => {

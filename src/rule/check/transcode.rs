@@ -6,9 +6,10 @@ use super::kinds::{LATER_OF_TASKS, size};
 use super::or_default;
 use super::video::{treatment, video};
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{AudioCodec, AudioSpec, Container, Part, Point, TaskKind, Track, Transcode};
+use crate::rule::{AudioCodec, AudioSpec, Container, Loudness, Part, Point, TaskKind, Track, Transcode};
 
 const LATER_KEYS: [&str; 6] = ["overlay", "mosaic", "head", "tail", "audio_tracks", "subtitles"];
+const CHANNELS: [(u32, &str); 3] = [(1, "mono"), (2, "stereo"), (6, "5.1")];
 
 /// A `transcode` task.
 pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
@@ -90,6 +91,8 @@ fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Trac
             bitrate: codec.usual_bitrate().unwrap_or(0),
             channels: None,
             rate: None,
+            depth: codec.usual_depth(),
+            loudness: None,
         })
     };
     match value {
@@ -153,22 +156,23 @@ fn audio_table(mut table: Table<'_>, container: Option<Container>) -> Option<Tra
         let most = if of == AudioCodec::Mp3 { 320_000 } else { 512_000 };
         value.rate(16_000..=most)
     });
-    let channels = or_default(table.get("channels"), None, |value| match value.integer(1..=6)? {
-        1 => Some(Some(1)),
-        2 => Some(Some(2)),
-        6 if of.most_channels() < 6 => {
+    let channels = or_default(table.get("channels"), None, |value| {
+        let can: Vec<_> = CHANNELS
+            .into_iter()
+            .filter(|(count, _)| *count <= of.most_channels())
+            .map(|(count, word)| format!("{count} ({word})"))
+            .collect();
+        let count = value.count(1..=6)?;
+        if CHANNELS.iter().all(|(known, _)| *known != count) {
+            value.error(format!("`{}` is out of range", value.path), can.join(", "));
+            return None;
+        }
+        if count > of.most_channels() {
             let message = format!("\"{}\" has at most {} channels", of.word(), of.most_channels());
-            value.error(message, "1 (mono) or 2 (stereo)");
-            None
+            value.error(message, can.join(", "));
+            return None;
         }
-        6 => Some(Some(6)),
-        _ => {
-            value.error(
-                format!("`{}` is out of range", value.path),
-                "1 (mono), 2 (stereo) or 6 (5.1)",
-            );
-            None
-        }
+        Some(Some(count))
     });
     let rate = or_default(table.get("rate"), None, |value| {
         let rate = value.count(8_000..=192_000)?;
@@ -183,11 +187,50 @@ fn audio_table(mut table: Table<'_>, container: Option<Container>) -> Option<Tra
         }
         Some(Some(rate))
     });
-    table.finish(&["loudness", "profile", "language"]);
+    let depth = or_default(table.get("depth"), of.usual_depth(), |value| {
+        if codec.is_some() && !of.is_lossless() {
+            let message = format!(
+                "`{}` has no effect: \"{}\" has no samples of so many bits",
+                value.path,
+                of.word()
+            );
+            value.error(message, "take it out, or choose \"flac\" or \"pcm\"");
+            return None;
+        }
+        let depth = value.count(16..=24)?;
+        if depth != 16 && depth != 24 {
+            value.error(format!("`{}` is out of range", value.path), "16 or 24");
+            return None;
+        }
+        Some(depth)
+    });
+    let loudness = loudness(&mut table);
+    table.finish(&["profile", "language"]);
     Some(Track::Encode(AudioSpec {
         codec: codec?,
         bitrate: bitrate?,
         channels: channels?,
         rate: rate?,
+        depth: depth?,
+        loudness: loudness?,
     }))
+}
+
+/// `loudness` and `true_peak`.
+#[expect(clippy::option_option, reason = "a fault is not an absence")]
+fn loudness(table: &mut Table<'_>) -> Option<Option<Loudness>> {
+    let (target_value, peak_value) = (table.get("loudness"), table.get("true_peak"));
+    let target = or_default(target_value.clone(), None, |value| {
+        value.level("LUFS", -70.0..=-5.0).map(Some)
+    });
+    let true_peak = or_default(peak_value.clone(), -1.0, |value| value.level("dBTP", -9.0..=0.0));
+    if let (None, Some(value)) = (target_value, peak_value) {
+        value.key_error(
+            format!("`{}` has no effect without `loudness`", value.path),
+            "give a target: loudness = \"-16 LUFS\"",
+        );
+        return None;
+    }
+    let (target, true_peak) = (target?, true_peak?);
+    Some(target.map(|target| Loudness { target, true_peak }))
 }

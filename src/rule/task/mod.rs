@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Grants;
 pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, SegmentForm};
-pub use extract::Extract;
+pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
-pub use transcode::{AudioCodec, AudioSpec, Container, Fit, Part, Sides, SizeSpec, Track, Transcode};
+pub use transcode::{AudioCodec, AudioSpec, Container, Fit, Loudness, Part, Sides, SizeSpec, Track, Transcode};
 pub use video::{Deinterlace, Gop, Hdr, RateMode, Treatment, VideoCodec, VideoRate, VideoSpec};
 
 /// What a task does, with its settings.

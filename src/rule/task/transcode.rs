@@ -239,6 +239,19 @@ pub struct AudioSpec {
     pub channels: Option<u32>,
     /// Samples a second; none keeps the source's where the codec can, else 48,000.
     pub rate: Option<u32>,
+    /// Bits a sample where the codec is lossless: 16 or 24; 0 keeps the source's.
+    pub depth: u32,
+    /// How loud it is made; none leaves it as it is.
+    pub loudness: Option<Loudness>,
+}
+
+/// How loud sound is made, as EBU R 128 measures it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Loudness {
+    /// Of the whole, in LUFS: -70.0 ..= -5.0.
+    pub target: f64,
+    /// No peak goes beyond this, in dB true peak: -9.0 ..= 0.0.
+    pub true_peak: f64,
 }
 
 /// Audio encoders.
@@ -253,7 +266,7 @@ pub enum AudioCodec {
     Mp3,
     /// FLAC.
     Flac,
-    /// Samples of 16 bits as they are.
+    /// Samples as they are.
     Pcm,
 }
 
@@ -296,7 +309,20 @@ impl AudioCodec {
     /// The most channels that it can have.
     #[must_use]
     pub fn most_channels(self) -> u32 {
+        // GStreamer has a wrong order for FLAC and Opus of more, and WAVE files of more do not say theirs.
         if matches!(self, Self::Mp3) { 2 } else { 6 }
+    }
+
+    /// Bits a sample where nobody says; 0 keeps the source's.
+    #[must_use]
+    pub fn usual_depth(self) -> u32 {
+        if matches!(self, Self::Flac) { 0 } else { 16 }
+    }
+
+    /// Keeps every bit.
+    #[must_use]
+    pub fn is_lossless(self) -> bool {
+        self.usual_bitrate().is_none()
     }
 
     /// Bits a second that are taken where nobody says; none where it is lossless.

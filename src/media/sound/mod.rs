@@ -1,0 +1,180 @@
+//! From decoded sound to packets: mixed into the channels that are wanted, at the rate and loudness that are wanted.
+
+mod leveller;
+mod limit;
+pub mod loudness;
+pub mod measure;
+pub mod mix;
+
+use gst::prelude::*;
+
+use self::leveller::Leveller;
+use super::branch::{guard, queue};
+use super::clip::{Sort, clip};
+use super::failure::{element, internal};
+use crate::job::Failure;
+use crate::plan::{AudioStream, Span, Work};
+use crate::rule::{AudioCodec, AudioSpec};
+
+/// What is encoded of the sound.
+pub struct Wanted<'a> {
+    /// How.
+    pub spec: &'a AudioSpec,
+    /// Channels of the result.
+    pub channels: u32,
+    /// Samples a second of the result.
+    pub rate: u32,
+    /// Of this part of the medium.
+    pub span: Span,
+    /// The part is cut like this.
+    sort: Sort,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a task encodes of the first sound.
+    pub fn of(work: &'a Work) -> Option<Self> {
+        let Work::Transcode(plan) = work else {
+            return None;
+        };
+        let copies = plan.settings.copies();
+        Some(Self {
+            spec: plan.settings.audio.encoded()?,
+            channels: plan.channels?,
+            rate: plan.rate?,
+            span: plan.span,
+            sort: if copies { Sort::Packets } else { Sort::Sound },
+        })
+    }
+
+    /// Cuts what passes an element to the wanted part.
+    fn cut(&self, guard: &gst::Element) -> Result<(), Failure> {
+        let (Some(entry), Some(exit)) = (guard.static_pad("sink"), guard.static_pad("src")) else {
+            return Err(internal("a chain without a guard"));
+        };
+        clip(&entry, &exit, self.span, self.sort);
+        Ok(())
+    }
+}
+
+/// What is known of a sound besides what the rule says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Source<'a> {
+    /// As the probe has it.
+    pub stream: Option<&'a AudioStream>,
+    /// What brings it to its loudness, in dB.
+    pub gain: Option<f64>,
+}
+
+/// From decoded sound to packets.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) -> Result<Vec<gst::Element>, Failure> {
+    let mut wanted = gst::Caps::builder("audio/x-raw")
+        .field("rate", i32::try_from(rate).map_err(internal)?)
+        .field("channels", i32::try_from(channels).map_err(internal)?);
+    if let Some(mask) = mix::mask(channels) {
+        wanted = wanted.field("channel-mask", gst::Bitmask::new(mask));
+    }
+    match (spec.codec, spec.depth) {
+        (AudioCodec::Pcm, 24) => wanted = wanted.field("format", "S24LE"),
+        (AudioCodec::Flac, 24) => wanted = wanted.field("format", "S24_32LE"),
+        (AudioCodec::Pcm, _) | (AudioCodec::Flac, 16) => wanted = wanted.field("format", "S16LE"),
+        _ => {}
+    }
+    let many = source
+        .stream
+        .is_some_and(|stream| stream.channels > 2 && stream.channels != channels);
+    let mut chain = match (source.gain, spec.loudness) {
+        (Some(gain), Some(loudness)) => {
+            #[allow(clippy::cast_possible_truncation)]
+            let leveller = Leveller::new(channels, gain as f32, loudness.true_peak as f32);
+            let mut chain = raw(Some(rate))?;
+            chain.extend([leveller.upcast(), element("audioconvert")?]);
+            chain
+        }
+        // Speakers that are summed may clip.
+        _ if many => {
+            let mut chain = raw(Some(rate))?;
+            chain.extend([Leveller::new(channels, 0.0, 0.0).upcast(), element("audioconvert")?]);
+            chain
+        }
+        // Whatever need not be touched keeps its bits.
+        _ => vec![guard()?, queue(0)?, element("audioconvert")?, element("audioresample")?],
+    };
+    chain.push(filter(&wanted.build())?);
+    let bits = i32::try_from(spec.bitrate).map_err(internal)?;
+    match spec.codec {
+        AudioCodec::Aac => {
+            let encoder = element("avenc_aac")?;
+            encoder.set_property("bitrate", bits);
+            chain.extend([encoder, element("aacparse")?]);
+        }
+        AudioCodec::Opus => {
+            let encoder = element("opusenc")?;
+            encoder.set_property("bitrate", bits);
+            chain.push(encoder);
+        }
+        AudioCodec::Mp3 => {
+            let encoder = element("lamemp3enc")?;
+            encoder.set_property_from_str("target", "bitrate");
+            encoder.set_property("cbr", true);
+            encoder.set_property("bitrate", bits / 1000);
+            chain.extend([encoder, element("mpegaudioparse")?]);
+        }
+        AudioCodec::Flac => chain.push(element("flacenc")?),
+        AudioCodec::Pcm => {}
+    }
+    Ok(chain)
+}
+
+/// How many samples of silence this codec's encoder and decoder put before the sound, where nothing says so.
+pub fn silence(codec: AudioCodec) -> u32 {
+    match codec {
+        AudioCodec::Aac => 1024,
+        // 576 of LAME, and 529 of every decoder.
+        AudioCodec::Mp3 => 1105,
+        AudioCodec::Opus | AudioCodec::Flac | AudioCodec::Pcm => 0,
+    }
+}
+
+/// From decoded sound to samples as numbers, of all channels in turn; at this rate, or at the source's.
+///
+/// # Errors
+/// Where elements are missing.
+pub fn raw(rate: Option<u32>) -> Result<Vec<gst::Element>, Failure> {
+    let mut wanted = samples();
+    let mut chain = vec![guard()?, queue(0)?, element("audioconvert")?];
+    if let Some(rate) = rate {
+        wanted = wanted.field("rate", i32::try_from(rate).map_err(internal)?);
+        chain.push(element("audioresample")?);
+    }
+    chain.push(filter(&wanted.build())?);
+    Ok(chain)
+}
+
+/// Samples as numbers, of all channels in turn.
+fn samples() -> gst::caps::Builder<gst::caps::NoFeature> {
+    gst::Caps::builder("audio/x-raw")
+        .field("format", "F32LE")
+        .field("layout", "interleaved")
+}
+
+/// Looks at the samples of a buffer; none where they cannot be read.
+pub fn with_samples<T>(buffer: &gst::BufferRef, look: impl FnOnce(&[f32]) -> T) -> Option<T> {
+    let map = buffer.map_readable().ok()?;
+    let numbers: Vec<f32> = map
+        .as_slice()
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        // What is no number at all would stay in every sum.
+        .map(|sample| if sample.is_finite() { sample } else { 0.0 })
+        .collect();
+    Some(look(&numbers))
+}
+
+fn filter(caps: &gst::Caps) -> Result<gst::Element, Failure> {
+    let filter = element("capsfilter")?;
+    filter.set_property("caps", caps);
+    Ok(filter)
+}
