@@ -8,6 +8,7 @@ mod estimate;
 mod extract;
 mod listening;
 mod names;
+mod package;
 mod pictures;
 mod run;
 mod size;
@@ -28,6 +29,7 @@ pub use adaptive::{AdaptivePlan, PlannedPackage};
 pub use estimate::{Shortage, admit, estimate};
 pub use extract::{ExtractPlan, ExtractedStream};
 pub use listening::{InspectPlan, WaveformPlan};
+pub use package::MOST_FILES;
 pub use pictures::{AnimationPlan, SpritePlan};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture;
@@ -269,7 +271,7 @@ impl Work {
         }
     }
 
-    /// Names in scratch of all files that it may write, but for the members of a package.
+    /// Names in scratch of all files that it may write, but for those of a package: see [`AdaptivePlan::may_write`].
     #[must_use]
     pub fn files(&self) -> Vec<&str> {
         match self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::protocol::FromWorker;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, RunPlan, StreamKind};
+use crate::plan::{AdaptivePlan, MOST_FILES, MediaInfo, RunPlan, StreamKind, Work};
 use crate::rule::TaskId;
 
 const LONGEST_TEXT: usize = 500;
@@ -18,6 +18,7 @@ const LONGEST_NAME: usize = 40;
 #[derive(Debug, Default)]
 pub struct Asked {
     files: BTreeMap<String, TaskId>,
+    packages: BTreeMap<TaskId, AdaptivePlan>,
     tasks: Vec<TaskId>,
 }
 
@@ -30,9 +31,18 @@ impl Asked {
             asked
                 .files
                 .extend(files.into_iter().map(|file| (file.to_owned(), task.task.clone())));
+            if let Work::Adaptive(plan) = &task.work {
+                asked.packages.insert(task.task.clone(), (**plan).clone());
+            }
             asked.tasks.push(task.task.clone());
         }
         asked
+    }
+
+    /// How many files this is at most.
+    pub fn most_files(&self) -> usize {
+        let packages = self.packages.len().saturating_mul(MOST_FILES);
+        self.files.len().saturating_mul(2).saturating_add(packages)
     }
 
     /// The message with bounded, clean texts.
@@ -59,7 +69,8 @@ impl Asked {
                 }
             }
             FromWorker::Output { task, file, .. } => {
-                if self.files.get(file.as_str()) != Some(task) {
+                let member = || self.packages.get(task).is_some_and(|package| package.may_write(file));
+                if self.files.get(file.as_str()) != Some(task) && !member() {
                     return Err(protocol("the worker named a file that it was not asked for"));
                 }
             }
@@ -114,7 +125,7 @@ fn clean_media(media: &mut MediaInfo) {
 mod tests {
     use super::*;
     use crate::job::{Finding, FindingKind};
-    use crate::plan::{OutputReport, TaskPlan, Work};
+    use crate::plan::{OutputReport, TaskPlan};
 
     fn asked() -> Asked {
         Asked::of(&RunPlan {

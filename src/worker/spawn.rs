@@ -196,6 +196,11 @@ impl Worker {
         }
     }
 
+    /// How many files it may have in scratch at once.
+    fn most_files(&self) -> usize {
+        self.asked.most_files().saturating_add(measure::MORE_FILES)
+    }
+
     /// Starts a run; what happens comes from [`Self::next`].
     ///
     /// # Errors
@@ -345,7 +350,7 @@ impl Worker {
             return Ok(());
         }
         // Only a silent run is worth the look into its directory.
-        let bytes = measure::written(&self.scratch).bytes;
+        let bytes = measure::written(&self.scratch, self.most_files()).bytes;
         if bytes != self.watch.scratch_bytes {
             self.watch.scratch_bytes = bytes;
             self.watch.moved = now;
@@ -381,10 +386,11 @@ impl Worker {
             let told = format!("the worker started more than {} threads", measure::MOST_THREADS);
             return Err(Failure::new(ErrorKind::JailViolation, told));
         }
-        let mut written = measure::written(&self.scratch);
+        let most = self.most_files();
+        let mut written = measure::written(&self.scratch, most);
         written.bytes = written.bytes.saturating_add(measure::nameless(self.pid, &self.scratch));
-        if written.files > measure::MOST_FILES {
-            let told = format!("the worker wrote more than {} files", measure::MOST_FILES);
+        if written.files > most {
+            let told = format!("the worker wrote more than {most} files");
             return Err(Failure::new(ErrorKind::JailViolation, told));
         }
         if written.bytes > self.limits.room {

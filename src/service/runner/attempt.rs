@@ -12,9 +12,11 @@ use super::Workshop;
 use super::desk::{Desk, Unfinished};
 use super::station::{Station, broken};
 use crate::job::state::Event;
-use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
+use crate::job::{ErrorKind, Failure, Finding, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
-use crate::plan::{MediaInfo, Planned, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify};
+use crate::plan::{
+    MediaInfo, OutputReport, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify,
+};
 use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
 use crate::store::StoreError;
@@ -28,6 +30,14 @@ pub struct Attempt<'a> {
     pub rule: &'a Rule,
     pub lease: LeaseNumber,
     pub stop: &'a CancellationToken,
+}
+
+/// A file as the worker tells of it.
+struct Reported<'a> {
+    task: &'a TaskId,
+    file: String,
+    size: u64,
+    report: &'a OutputReport,
 }
 
 /// How an attempt went.
@@ -270,7 +280,7 @@ impl Attempt<'_> {
                 continue;
             }
             if desk.made.contains_key(task) {
-                self.hand_over(job, task, scratch, desk);
+                self.hand_over(job, task, &run, scratch, desk);
             } else {
                 let nothing = Failure::new(ErrorKind::BadOutput, "the run ended without a result of this task");
                 desk.failures.insert(task.clone(), nothing);
@@ -285,7 +295,9 @@ impl Attempt<'_> {
         let target = Target::of(self.rule).map_err(|error| error.failure())?;
         let place = Destination::new(root(self.mill, &target.bucket)).with_access(target.access);
         let scratch = scratch.clone();
-        let mut keys: Vec<ObjectKey> = run.outputs.iter().map(|output| output.key.clone()).collect();
+        let outputs = run.outputs.iter().map(|output| output.key.clone());
+        let packages = run.packages.iter().flat_map(PlannedPackage::places);
+        let mut keys: Vec<ObjectKey> = outputs.chain(packages).collect();
         keys.sort_by(|a, b| a.directory().cmp(b.directory()));
         keys.dedup_by(|a, b| a.directory() == b.directory());
         blocking(move || keys.iter().try_for_each(|key| place.may_fill(key, &scratch)))
@@ -332,34 +344,23 @@ impl Attempt<'_> {
                     size,
                     report,
                 } => {
-                    let Some(planned) = run.outputs.iter().find(|one| one.task == task && one.file == file) else {
-                        let strange = format!("the worker reported a file that nobody asked for: {file:?}");
-                        return Err(Failure::new(ErrorKind::Protocol, strange).into());
-                    };
-                    if desk.has(&task, &file) {
-                        let twice = format!("the worker reported a file twice: {file:?}");
-                        return Err(Failure::new(ErrorKind::Protocol, twice).into());
+                    let looked = self.look_at(
+                        run,
+                        media,
+                        desk,
+                        Reported {
+                            task: &task,
+                            file,
+                            size,
+                            report: &report,
+                        },
+                    )?;
+                    for finding in looked {
+                        desk.note(&run.plan.tasks, Some(&task), &finding);
                     }
-                    match verify(planned, size, &report, media) {
-                        Err(failure) => {
-                            desk.failures.entry(task.clone()).or_insert(failure);
-                        }
-                        Ok(findings) => {
-                            for finding in findings {
-                                desk.note(&run.plan.tasks, Some(&task), &finding);
-                            }
-                            let key = planned.key.clone();
-                            desk.made
-                                .entry(task.clone())
-                                .or_default()
-                                .push(Made { file, size, key });
-                        }
-                    }
-                    let wanted = run.outputs.iter().filter(|one| one.task == task).count();
-                    let whole = desk.made.get(&task).is_some_and(|made| made.len() == wanted);
                     // A strict rule may still learn that the source was cut off: it waits for the end.
-                    if whole && !self.rule.strict && !desk.failures.contains_key(&task) {
-                        self.hand_over(job, &task, &station.scratch, desk);
+                    if desk.is_whole(&task, run) && !self.rule.strict {
+                        self.hand_over(job, &task, run, &station.scratch, desk);
                     }
                 }
                 FromWorker::Hello { .. } | FromWorker::Media { .. } => {
@@ -369,8 +370,49 @@ impl Attempt<'_> {
         }
     }
 
-    fn hand_over(&self, job: &Job, task: &TaskId, scratch: &Scratch, desk: &mut Desk) {
-        let made = desk.made.remove(task).unwrap_or_default();
+    /// Takes in a file that the worker reports, where it is what was planned; answers what is to be noted.
+    fn look_at(
+        &self,
+        run: &PlannedRun,
+        media: Option<&MediaInfo>,
+        desk: &mut Desk,
+        reported: Reported<'_>,
+    ) -> Result<Vec<Finding>, Break> {
+        let Reported {
+            task,
+            file,
+            size,
+            report,
+        } = reported;
+        let planned = run.outputs.iter().find(|one| &one.task == task && one.file == file);
+        let member = || {
+            let package = run.packages.iter().find(|package| &package.task == task)?;
+            package.key(&file)
+        };
+        let Some(key) = planned.map(|planned| planned.key.clone()).or_else(member) else {
+            let strange = format!("the worker reported a file that nobody asked for: {file:?}");
+            return Err(Failure::new(ErrorKind::Protocol, strange).into());
+        };
+        if !desk.report(&file) {
+            let twice = format!("the worker reported a file twice, or too many: {file:?}");
+            return Err(Failure::new(ErrorKind::Protocol, twice).into());
+        }
+        match planned.map_or(Ok(Vec::new()), |planned| verify(planned, size, report, media)) {
+            Err(failure) => {
+                desk.failures.entry(task.clone()).or_insert(failure);
+                Ok(Vec::new())
+            }
+            Ok(findings) => {
+                let made = desk.made.entry(task.clone()).or_default();
+                made.push(Made { file, size, key });
+                Ok(findings)
+            }
+        }
+    }
+
+    fn hand_over(&self, job: &Job, task: &TaskId, run: &PlannedRun, scratch: &Scratch, desk: &mut Desk) {
+        let mut made = desk.made.remove(task).unwrap_or_default();
+        made.sort_by_key(|one| run.packages.iter().any(|package| package.is_front(&one.file)));
         let findings = desk.findings.remove(task).unwrap_or_default();
         desk.handed.insert(task.clone());
         let target = match Target::of(self.rule) {

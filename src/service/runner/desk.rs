@@ -9,7 +9,7 @@ use super::super::publishing::{Made, Trouble};
 use super::super::room::Ticket;
 use super::attempt::{Break, Outcome};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind, Job};
-use crate::plan::TaskPlan;
+use crate::plan::{MOST_FILES, PlannedRun, TaskPlan};
 use crate::rule::TaskId;
 use crate::store::StoreError;
 
@@ -34,6 +34,8 @@ pub struct Desk {
     pub ticket: Option<Arc<Ticket>>,
     /// Finished files lie in scratch that will get their names later.
     pub keeps_scratch: bool,
+    /// Names in scratch.
+    reported: BTreeSet<String>,
     strict: bool,
 }
 
@@ -47,17 +49,22 @@ impl Desk {
             publishing: JoinSet::new(),
             ticket: None,
             keeps_scratch: false,
+            reported: BTreeSet::new(),
             strict,
         }
     }
 
-    /// Whether a file of a task was reported already.
-    pub fn has(&self, task: &TaskId, file: &str) -> bool {
-        self.handed.contains(task)
-            || self
-                .made
-                .get(task)
-                .is_some_and(|made| made.iter().any(|one| one.file == file))
+    /// Notes that a file was reported; false where it was already, or there are too many.
+    pub fn report(&mut self, file: &str) -> bool {
+        self.reported.len() < MOST_FILES && self.reported.insert(file.to_owned())
+    }
+
+    /// Whether every file of a task is there. Of a package nobody knows before the end of the run.
+    pub fn is_whole(&self, task: &TaskId, run: &PlannedRun) -> bool {
+        let wanted = run.outputs.iter().filter(|one| &one.task == task).count();
+        let has = self.made.get(task).map_or(0, Vec::len);
+        let package = run.packages.iter().any(|package| &package.task == task);
+        has == wanted && !package && !self.failures.contains_key(task)
     }
 
     /// Keeps a finding with its task, or with every task of the run that reads the medium; a strict rule makes
