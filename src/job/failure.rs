@@ -145,4 +145,6 @@ pub enum FindingKind {
     PointBeyondEnd,
     /// A film that was copied stands on its side, and its container cannot say so.
     RotationLost,
+    /// A wanted form of a film would be no larger than another, since the source is not.
+    RenditionLeftOut,
 }

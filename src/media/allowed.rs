@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 40] = [
+const USEFUL: [&str; 41] = [
     "staticelements",
     "matroska",
     "avi",
@@ -54,6 +54,7 @@ const USEFUL: [&str; 40] = [
     "jpeg",
     "png",
     "videorate",
+    "audiorate",
     "videofilter",
     "deinterlace",
     "debugutilsbad",

@@ -12,6 +12,7 @@ use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
 use super::failure::{element, from_message, internal};
 use super::meter::{Meter, running_time};
+use super::package::package;
 use super::run::Pulse;
 use super::snapshot::StillsBranch;
 use super::source::Input;
@@ -242,6 +243,7 @@ fn branch(name: &str, work: &Work, opened: Opened<'_>) -> Result<Box<dyn Branch>
     Ok(match work {
         Work::Transcode(plan) => Box::new(transcode(name, plan, opened)?),
         Work::Snapshot(plan) => Box::new(StillsBranch::new(name, plan)?),
+        Work::Adaptive(plan) => Box::new(package(name, plan, opened)?),
         Work::Probe { .. } | Work::Copy { .. } | Work::Pipeline(_) => {
             return Err(internal("a task that shares no decode"));
         }

@@ -206,7 +206,7 @@ mod tests {
     use crate::job::testing::task;
     use crate::object::{Identity, Object};
     use crate::plan::testing::{audio, film, media, video};
-    use crate::plan::{Wanted, plan};
+    use crate::plan::{PackageKey, Wanted, plan};
     use crate::rule::check::check;
 
     /// What a run of these tasks on a film of a minute in HD, with 8 Mbit/s, needs, in MiB.
@@ -235,6 +235,7 @@ mod tests {
             job: &JobId::parse("000000000000001").unwrap(),
             date: jiff::civil::Date::constant(2000, 1, 1),
             threads: 1,
+            key: PackageKey::default(),
         });
         assert_eq!(planned.failures, []);
         estimate(&planned.runs[0], object.identity.size) >> 20

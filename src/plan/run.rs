@@ -13,7 +13,7 @@ use super::names::FileOf;
 use super::pictures::{animation, sprite};
 use super::transcode::transcode;
 use super::{
-    Expect, Form, MediaInfo, PipelinePlan, PlannedOutput, PlannedPackage, PlannedRun, RunPlan, SnapshotPlan, Span,
+    Expect, Form, MediaInfo, PackageKey, PipelinePlan, PlannedOutput, PlannedPackage, PlannedRun, RunPlan, SnapshotPlan, Span,
     Still, TaskPlan, VideoStream, Work, picture, stills,
 };
 use crate::job::{ErrorKind, Failure, Finding, JobId, TaskRecord};
@@ -37,6 +37,8 @@ pub struct Wanted<'a> {
     pub date: Date,
     /// Threads that an encoder may use.
     pub threads: u32,
+    /// New for every attempt.
+    pub key: PackageKey,
 }
 
 /// What came of it: every wanted task is in one run or failed.
@@ -252,7 +254,7 @@ pub(super) fn output(
             .ok()
             .and_then(MediaInfo::video)
             .map(VideoStream::display_size),
-        Expect::Media { .. } | Expect::SourceBytes(_) | Expect::Json | Expect::Something => None,
+        Expect::Media { .. } | Expect::Package { .. } | Expect::SourceBytes(_) | Expect::Json | Expect::Something => None,
     };
     Ok(PlannedOutput {
         task: task.clone(),

@@ -29,7 +29,7 @@ use crate::object::{BucketName, Directory, InvalidName};
 pub use grants::Grants;
 pub use task::{
     Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Container, Encryption, Extract, Fit, Gop, ImageFormat,
-    Inspect, Moments, Part, Pipeline, Point, Rendition, Renditions, SegmentForm, Sides, SizeSpec, Snapshot, Sprite,
+    Inspect, Moments, Part, Pipeline, Point, Rendition, Renditions, Rung, SegmentForm, Sides, SizeSpec, Snapshot, Sprite,
     TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec, Waveform,
 };
 

@@ -103,7 +103,8 @@ fn word<T: Copy>(value: &Value<'_>, none: T, copy: T) -> Option<T> {
     value.one_of(&[("none", none), ("copy", copy)], &[])
 }
 
-fn video(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<VideoSpec>> {
+/// `video`, as a container can hold it.
+pub(super) fn video(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<VideoSpec>> {
     let default = |container: Container| match container.video_codecs().first() {
         Some(codec) => Track::Encode(usual_video(*codec)),
         None => Track::None,
@@ -138,7 +139,8 @@ fn usual_video(codec: VideoCodec) -> VideoSpec {
     }
 }
 
-fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<AudioSpec>> {
+/// `audio`, likewise.
+pub(super) fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<AudioSpec>> {
     let default = |container: Container| {
         let codec = container.audio_codecs().first().copied().unwrap_or(AudioCodec::Aac);
         Track::Encode(AudioSpec {

@@ -15,7 +15,7 @@ use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Finding, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
 use crate::plan::{
-    MediaInfo, OutputReport, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify,
+    MediaInfo, OutputReport, PackageKey, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify,
 };
 use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
@@ -170,6 +170,7 @@ impl Attempt<'_> {
             job: &job.id,
             date: Timestamp::now().to_zoned(TimeZone::system()).date(),
             threads: self.shop.threads,
+            key: PackageKey(rand::random()),
         })
     }
 

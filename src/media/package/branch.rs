@@ -1,0 +1,425 @@
+//! The branch of one package: an encoder for each form of the film and each sound, and what becomes of their packets.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::cut::Rule;
+use super::intake::{Intake, Sort};
+use super::manifests::{self, Film, Sound, Text};
+use super::track::{Order, Written};
+use super::words::{self, Cue};
+use super::{CLOCK, labels, proof};
+use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use crate::media::branch::{Branch, Ending, Opened, guard, hang, queue, taker};
+use crate::media::encoder;
+use crate::media::failure::{element, internal, writing};
+use crate::media::meter::Meter;
+use crate::media::muxer;
+use crate::plan::{
+    AdaptivePlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, TrackReport,
+    TranscodePlan,
+};
+use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode};
+
+/// Sound that is off by less than this is where it should be: times are rounded on their way.
+const JITTER: Duration = Duration::from_millis(10);
+
+/// A cue that does not say how long it is seen.
+const USUAL_CUE: Duration = Duration::from_secs(4);
+
+/// What of a track is needed until its end.
+struct Fed {
+    intake: Arc<Mutex<Intake>>,
+    /// What came in of its stream ...
+    source: Arc<Meter>,
+    /// ... and what its encoder got.
+    entered: Option<Arc<Meter>>,
+}
+
+impl Fed {
+    fn taken(&self) -> Intake {
+        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        intake.take_all()
+    }
+
+    /// The track as it is told of. A package begins at zero, whenever its streams do.
+    fn report(&self, written: &Written) -> TrackReport {
+        let source = self.source.span();
+        let end = written.segments.last().map_or(0, |last| last.end);
+        let ticks = f64::from(written.order.timescale.max(1));
+        TrackReport {
+            video: false,
+            width: 0,
+            height: 0,
+            channels: 0,
+            rate: 0,
+            packets: written.segments.iter().map(|segment| segment.samples).sum(),
+            start: Duration::ZERO,
+            end: Duration::from_secs_f64(end as f64 / ticks),
+            source_start: Duration::ZERO,
+            source_end: source.end.unwrap_or_default(),
+            pictures: 0,
+        }
+    }
+}
+
+/// A stream of text.
+struct Words {
+    stream: usize,
+    cues: Arc<Mutex<Vec<Cue>>>,
+}
+
+/// What writes one package.
+pub struct PackageBranch {
+    plan: AdaptivePlan,
+    bin: gst::Bin,
+    films: Vec<(PlannedRendition, Fed)>,
+    sounds: Vec<(PlannedSound, Fed)>,
+    words: Vec<Words>,
+    /// Title of every stream that has one.
+    titles: Vec<Option<String>>,
+    /// Subtitles that are no text.
+    pictures: usize,
+}
+
+/// The branch of this plan.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<PackageBranch, Failure> {
+    let bin = gst::Bin::builder().name(name).build();
+    let streams = &opened.medium.streams;
+    let title = |tags: &gst::TagList| tags.get::<gst::tags::Title>().map(|title| title.get().to_owned());
+    let mut branch = PackageBranch {
+        plan: plan.clone(),
+        bin,
+        films: Vec::new(),
+        sounds: Vec::new(),
+        words: Vec::new(),
+        titles: streams.iter().map(|stream| title(&stream.tags)).collect(),
+        pictures: 0,
+    };
+    let shown = opened.media.video();
+    let several = u32::try_from(plan.renditions.len()).unwrap_or(1).max(1);
+    // Encoders share what one may use: they work at the same time.
+    let threads = (opened.threads / several).max(1);
+    for (index, rendition) in plan.renditions.iter().enumerate() {
+        let shown = shown.ok_or_else(|| Failure::new(ErrorKind::NoSuchStream, "the medium has no video"))?;
+        let timescale = match plan.segments {
+            SegmentForm::Cmaf => muxer::timescale(Some(&rendition.video), shown),
+            SegmentForm::Ts => CLOCK,
+        };
+        branch.add_film(index, rendition, timescale, threads)?;
+    }
+    if let Some(spec) = &plan.audio {
+        for (index, sound) in plan.sounds.iter().enumerate() {
+            branch.add_sound(index, *sound, spec)?;
+        }
+    }
+    for stream in &plan.subtitles {
+        let stream = *stream as usize;
+        let is_text = streams.get(stream).is_some_and(|stream| stream.media_type() == "text/x-raw");
+        if is_text {
+            branch.add_words(stream)?;
+        } else {
+            branch.pictures += 1;
+        }
+    }
+    Ok(branch)
+}
+
+/// What a shared element can be asked for by name.
+fn named<'a>(chain: &'a [gst::Element], factory: &str) -> Option<&'a gst::Element> {
+    let is = |one: &&gst::Element| one.factory().is_some_and(|made_by| made_by.name() == factory);
+    chain.iter().find(is)
+}
+
+fn only(caps: gst::Caps) -> Result<gst::Element, Failure> {
+    let filter = element("capsfilter")?;
+    filter.set_property("caps", caps);
+    Ok(filter)
+}
+
+impl PackageBranch {
+    fn order(&self, name: &str, rule: Rule, timescale: u32) -> Order {
+        Order {
+            prefix: self.plan.prefix.clone(),
+            name: name.to_owned(),
+            form: self.plan.segments,
+            rule,
+            timescale,
+            key: self.plan.lock.as_ref().map(|lock| lock.key.0),
+        }
+    }
+
+    fn add_film(
+        &mut self,
+        index: usize,
+        rendition: &PlannedRendition,
+        timescale: u32,
+        threads: u32,
+    ) -> Result<(), Failure> {
+        let plan = TranscodePlan {
+            file: String::new(),
+            settings: Transcode {
+                container: Container::Mp4,
+                size: SizeSpec::default(),
+                video: Track::Encode(rendition.video.clone()),
+                audio: Track::None,
+                part: Part::default(),
+            },
+            picture: Some(rendition.picture),
+            gop_frames: rendition.gop_frames,
+            channels: None,
+            rate: None,
+            span: Span::default(),
+        };
+        let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads)?;
+        if let Some(encoder) = named(&chain, "x264enc") {
+            hold_to_groups(encoder, rendition);
+        }
+        let caps = gst::Caps::builder("video/x-h264")
+            .field("stream-format", "avc")
+            .field("alignment", "au");
+        chain.push(only(caps.build())?);
+        // What rounding takes must not make a segment a group longer.
+        let wanted = self.plan.at_least.saturating_sub(Duration::from_micros(500));
+        let wanted = wanted.as_nanos() * u128::from(timescale) / 1_000_000_000;
+        let rule = Rule::Keys(u64::try_from(wanted).unwrap_or(u64::MAX));
+        let order = self.order(&rendition.name, rule, timescale);
+        let fed = self.add(&format!("frames-{index}"), chain, Intake::new(order, Sort::Film))?;
+        self.films.push((rendition.clone(), fed));
+        Ok(())
+    }
+
+    fn add_sound(&mut self, index: usize, sound: PlannedSound, spec: &AudioSpec) -> Result<(), Failure> {
+        let mut chain = encoder::audio(spec, sound.channels, sound.rate)?;
+        // Sound that begins late, or has holes, is filled with silence: packets are counted.
+        let filler = element("audiorate")?;
+        filler.set_property("tolerance", u64::try_from(JITTER.as_nanos()).unwrap_or(0));
+        chain.insert(2, filler);
+        let caps = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw");
+        chain.push(only(caps.build())?);
+        let rule = Rule::Grid(self.plan.even, sound.rate);
+        let order = self.order(&format!("audio-{}", index + 1), rule, sound.rate);
+        let silent = encoder::silence(spec.codec);
+        let pad = format!("sound-{}", sound.stream);
+        let fed = self.add(&pad, chain, Intake::new(order, Sort::Sound { silent }))?;
+        self.sounds.push((sound, fed));
+        Ok(())
+    }
+
+    /// Hangs a chain that ends in packets.
+    fn add(&mut self, pad: &str, mut chain: Vec<gst::Element>, intake: Intake) -> Result<Fed, Failure> {
+        let intake = Arc::new(Mutex::new(intake));
+        let taking = intake.clone();
+        let sink = taker(move |sample| {
+            let mut intake = taking.lock().unwrap_or_else(PoisonError::into_inner);
+            intake.take(&sample);
+            Ok(())
+        });
+        let first = chain.first().and_then(|guard| guard.static_pad("src"));
+        let first = first.ok_or_else(|| internal("a chain without a guard"))?;
+        let source = Meter::on(&first);
+        let entered = encoder::entry(&chain).map(|pad| Meter::on(&pad));
+        chain.push(sink.upcast());
+        hang(&self.bin, pad, &chain)?;
+        Ok(Fed {
+            intake,
+            source,
+            entered,
+        })
+    }
+
+    fn add_words(&mut self, stream: usize) -> Result<(), Failure> {
+        let cues = Arc::new(Mutex::new(Vec::new()));
+        let taking = cues.clone();
+        let sink = taker(move |sample| {
+            if let Some(cue) = cue(&sample) {
+                taking.lock().unwrap_or_else(PoisonError::into_inner).push(cue);
+            }
+            Ok(())
+        });
+        hang(
+            &self.bin,
+            &format!("packets-{stream}"),
+            &[guard()?, queue(0)?, sink.upcast()],
+        )?;
+        self.words.push(Words { stream, cues });
+        Ok(())
+    }
+
+    /// Completes every track, and reads it back.
+    fn complete(&self, tick: &mut dyn FnMut()) -> Result<(Vec<Film>, Vec<Sound>, Vec<TrackReport>), Failure> {
+        let (mut films, mut sounds, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+        for (rendition, fed) in &self.films {
+            let written = fed.taken().finish(None)?;
+            let nothing = || Failure::new(ErrorKind::Corrupt, "no picture of the medium could be decoded");
+            let track = written.ok_or_else(nothing)?;
+            let report = TrackReport {
+                video: true,
+                width: rendition.picture.size.0,
+                height: rendition.picture.size.1,
+                pictures: fed.entered.as_ref().map_or(0, |meter| meter.buffers()),
+                ..fed.report(&track)
+            };
+            proof::track(&track, tick)?;
+            reports.push(report);
+            let fps = rendition.fps;
+            films.push(Film { track, fps });
+        }
+        proof::alike(films.iter().map(|film| &film.track))?;
+        for (sound, fed) in &self.sounds {
+            let span = fed.entered.as_ref().map(|meter| meter.span()).unwrap_or_default();
+            let written = fed.taken().finish(span.end)?;
+            let nothing = || Failure::new(ErrorKind::Corrupt, "no sound of the medium could be decoded");
+            let track = written.ok_or_else(nothing)?;
+            proof::track(&track, tick)?;
+            reports.push(TrackReport {
+                channels: sound.channels,
+                rate: sound.rate,
+                ..fed.report(&track)
+            });
+            sounds.push(Sound {
+                track,
+                channels: sound.channels,
+                language: None,
+                name: String::new(),
+            });
+        }
+        Ok((films, sounds, reports))
+    }
+
+    fn texts(&self, ending: &Ending<'_, '_>) -> Vec<Text> {
+        let title = |stream: usize| self.titles.get(stream).and_then(Option::as_deref);
+        let mut taken = Vec::new();
+        let texts = self.words.iter().map(|words| {
+            let mut cues = words.cues.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            cues.sort_by_key(|cue| cue.start);
+            let language = ending.media.streams.get(words.stream).and_then(|stream| stream.language.as_deref());
+            let language = language.and_then(labels::language);
+            Text {
+                cues,
+                name: labels::label(title(words.stream), language.as_deref(), "Subtitles", &mut taken),
+                language,
+            }
+        });
+        texts.collect()
+    }
+}
+
+/// Key frames where all forms of the film have them, and no more bits than the form may have.
+fn hold_to_groups(encoder: &gst::Element, rendition: &PlannedRendition) {
+    let mut options: Vec<String> = Vec::new();
+    let told = encoder.property::<Option<String>>("option-string");
+    options.extend(told.filter(|told| !told.is_empty()));
+    options.push("scenecut=0:open-gop=0".to_owned());
+    if let Some(cap) = rendition.cap {
+        let kilobits = cap.div_ceil(1000);
+        options.push(format!("vbv-maxrate={kilobits}:vbv-bufsize={}", kilobits * 2));
+    }
+    encoder.set_property("option-string", options.join(":"));
+    // Segments say themselves where pictures end.
+    encoder.set_property("aud", false);
+}
+
+/// A packet of text.
+fn cue(sample: &gst::Sample) -> Option<Cue> {
+    let buffer = sample.buffer()?;
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let start = Duration::from(segment.to_running_time(buffer.pts()?)?);
+    let map = buffer.map_readable().ok()?;
+    let source = String::from_utf8_lossy(map.as_slice());
+    let format = sample.caps().and_then(|caps| caps.structure(0)?.get::<String>("format").ok());
+    let text = words::text(source.trim_end_matches('\0'), format.as_deref() == Some("pango-markup"));
+    let length = buffer.duration().map_or(USUAL_CUE, Duration::from);
+    (!text.is_empty()).then_some(Cue {
+        start,
+        end: start + length,
+        text,
+    })
+}
+
+impl Branch for PackageBranch {
+    fn bin(&self) -> &gst::Bin {
+        &self.bin
+    }
+
+    fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
+        let (films, mut sounds, reports) = {
+            let pulse = &mut *ending.pulse;
+            self.complete(&mut || pulse.beat(None, 0))?
+        };
+        let mut taken = Vec::new();
+        for (sound, (planned, _)) in sounds.iter_mut().zip(&self.sounds) {
+            let stream = planned.stream as usize;
+            let language = ending.media.streams.get(stream).and_then(|stream| stream.language.as_deref());
+            sound.language = language.and_then(labels::language);
+            let title = self.titles.get(stream).and_then(Option::as_deref);
+            sound.name = labels::label(title, sound.language.as_deref(), "Sound", &mut taken);
+        }
+        let texts = self.texts(ending);
+        let made = manifests::Made {
+            plan: &self.plan,
+            films: &films,
+            sounds: &sounds,
+            texts: &texts,
+        };
+        let mut files: Vec<(String, Vec<u8>)> = made.members();
+        if let Some(lock) = &self.plan.lock {
+            files.push((KEY.to_owned(), lock.key.0.to_vec()));
+        }
+        let mut fronts: Vec<(String, Vec<u8>)> = Vec::new();
+        if self.plan.hls {
+            fronts.push((MASTER.to_owned(), made.master().into_bytes()));
+        }
+        if self.plan.dash {
+            fronts.push((MANIFEST.to_owned(), made.manifest().into_bytes()));
+        }
+        if self.pictures > 0 {
+            let finding = Finding {
+                kind: FindingKind::StreamLeftOut,
+                message: format!("{} subtitle tracks of the source are no text that could be carried", self.pictures),
+            };
+            ending.pulse.listener().finding(Some(ending.task), finding);
+        }
+        let prefix = &self.plan.prefix;
+        for (name, content) in files.iter().chain(&fronts) {
+            let file = format!("{prefix}{name}");
+            std::fs::write(&file, content).map_err(|error| writing(&file, &error))?;
+        }
+        let listener = ending.pulse.listener();
+        let tracks = films.iter().map(|film| &film.track).chain(sounds.iter().map(|sound| &sound.track));
+        for track in tracks {
+            if let Some(init) = &track.init {
+                let file = format!("{prefix}{}", track.order.init());
+                listener.output(ending.task, &file, init.len() as u64, OutputReport::Bytes);
+            }
+            for segment in &track.segments {
+                let file = format!("{prefix}{}", segment.file);
+                listener.output(ending.task, &file, segment.bytes, OutputReport::Bytes);
+            }
+        }
+        for (name, content) in files {
+            let file = format!("{prefix}{name}");
+            listener.output(ending.task, &file, content.len() as u64, OutputReport::Bytes);
+        }
+        for (name, content) in fronts {
+            let file = format!("{prefix}{name}");
+            let report = OutputReport::Package {
+                tracks: reports.clone(),
+            };
+            listener.output(ending.task, &file, content.len() as u64, report);
+        }
+        Ok(())
+    }
+
+    fn abandon(self: Box<Self>) {
+        let all = self.films.iter().map(|(_, fed)| fed).chain(self.sounds.iter().map(|(_, fed)| fed));
+        for fed in all {
+            fed.taken().abandon();
+        }
+    }
+}
