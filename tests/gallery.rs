@@ -82,6 +82,19 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        rule: "hls",
+        jobs: 1,
+        there: &[],
+        dropped: &[("two-sounds.mkv", "stream/trip/film.mkv")],
+        refused: &[],
+        published: &[
+            ("stream/trip/film/film/manifest.mpd", "@MPD@"),
+            ("stream/trip/film/film/master.m3u8", "@HLS@"),
+            ("stream/trip/film/poster.jpg", "mjpeg 640x360 1 frames"),
+        ],
+        inbox: &["stream/trip/film.mkv"],
+    },
+    Case {
         rule: "podcast",
         jobs: 2,
         there: &[],
@@ -286,6 +299,8 @@ fn container_of(extension: &str) -> &'static str {
         "mp3" => "mp3",
         "flac" => "flac",
         "jpg" => "image2",
+        "m3u8" => "hls",
+        "mpd" => "dash",
         other => panic!("no container is known for .{other}"),
     }
 }
@@ -345,7 +360,11 @@ fn carry_out(case: &Case, text: &str) {
         (enough && noted && house.inbox() == case.inbox).then_some(())
     });
     let names: Vec<_> = case.published.iter().map(|(name, _)| *name).collect();
-    assert_eq!(house.published(), names, "{rule}\n{}", house.log());
+    // Members of packages lie in a folder that is called as their job.
+    let ids: BTreeSet<_> = house.jobs().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+    let mut published = house.published();
+    published.retain(|name| !name.split('/').any(|part| ids.contains(part)));
+    assert_eq!(published, names, "{rule}\n{}", house.log());
     let failed: BTreeSet<_> = house
         .jobs_in("failed")
         .iter()

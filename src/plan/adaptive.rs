@@ -23,6 +23,9 @@ pub const KEY: &str = "key";
 /// Two seconds, as near as segments of whole groups allow.
 const USUAL_GOP: f64 = 2.0;
 
+/// Pictures that come this little too early are in time: containers round when they are shown.
+const ROUNDING: Duration = Duration::from_millis(2);
+
 /// What the segments of a package are encrypted with. It shows itself to nobody who only looks.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PackageKey(pub [u8; 16]);
@@ -46,7 +49,7 @@ pub struct AdaptivePlan {
     pub dash: bool,
     /// What segments are.
     pub segments: SegmentForm,
-    /// How long a segment is at least, where pictures are cut.
+    /// How long a segment is at least, where pictures are cut, less what rounding takes.
     pub at_least: Duration,
     /// How long segments of pictures are that come evenly; sound is cut at multiples of it.
     pub even: Duration,
@@ -201,7 +204,8 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
         hls: settings.hls,
         dash: settings.dash,
         segments: settings.segments,
-        at_least: settings.segment,
+        // What rounding takes must not make a segment a group longer.
+        at_least: settings.segment.saturating_sub(ROUNDING + Duration::from_micros(500)),
         even,
         renditions,
         audio: settings.audio.clone(),
@@ -302,20 +306,23 @@ fn planned(
         None => Some(film.fps).filter(|(num, den)| *num > 0 && *den > 0),
     };
     let seconds = segment.as_secs_f64();
-    let gop = video.gop.unwrap_or_else(|| {
-        // An even share of a segment.
-        let shares = (seconds / USUAL_GOP).round().max(1.0);
-        Gop::Time(segment.div_f64(shares))
-    });
-    video.gop = Some(gop);
     let per_frame = fps.map(|(num, den)| f64::from(den) / f64::from(num));
-    let gop_frames = match (gop, per_frame) {
+    let asked = matches!(video.gop, Some(Gop::Frames(_)));
+    let gop = video.gop.unwrap_or_else(|| share(seconds, per_frame));
+    video.gop = Some(gop);
+    let frames = match (gop, per_frame) {
         (Gop::Frames(frames), _) => Some(frames.max(1)),
         // Rounded up: so many groups must not be shorter than the segment that they fill.
         (Gop::Time(length), Some(per_frame)) => Some(whole(length.as_secs_f64() / per_frame)),
         (Gop::Time(_), None) => None,
     };
-    let even = gop_frames.zip(fps).map_or(segment, |(frames, (num, den))| {
+    // By time, unless somebody asks for a number: what is declared as even may not be.
+    let gop_frames = asked.then_some(frames).flatten();
+    if let (None, Some((frames, per_frame))) = (gop_frames, frames.zip(per_frame)) {
+        let length = Duration::from_secs_f64(f64::from(frames) * per_frame);
+        video.gop = Some(Gop::Time(length.saturating_sub(ROUNDING).max(ROUNDING)));
+    }
+    let even = frames.zip(fps).map_or(segment, |(frames, (num, den))| {
         let nanos = u128::from(frames) * u128::from(den) * 1_000_000_000 / u128::from(num);
         let gop = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(Duration::from_nanos(1));
         gop * whole(seconds / gop.as_secs_f64())
@@ -329,6 +336,23 @@ fn planned(
         fps,
     };
     (planned, even)
+}
+
+/// An even share of a segment, in whole pictures where there are such, and as near to the usual as can be.
+fn share(seconds: f64, per_frame: Option<f64>) -> Gop {
+    let near = |shares: &u32| (seconds / f64::from(*shares) - USUAL_GOP).abs();
+    let nearest = |one: &u32, other: &u32| near(one).total_cmp(&near(other));
+    let shares = 1..=whole(seconds);
+    match per_frame.map(|per_frame| whole(seconds / per_frame)) {
+        Some(frames) => {
+            let even = shares.filter(|shares| frames.is_multiple_of(*shares)).min_by(nearest);
+            Gop::Frames(frames / even.unwrap_or(1))
+        }
+        None => {
+            let shares = shares.min_by(nearest).unwrap_or(1);
+            Gop::Time(Duration::from_secs_f64(seconds / f64::from(shares)))
+        }
+    }
 }
 
 /// Rounded up, but for what floating numbers add; at least 1.
@@ -403,7 +427,7 @@ mod tests {
         rendition.video.gop = gop;
         let picture = picture(&rendition.size, &film);
         let (planned, even) = planned(rendition, picture, &film, Duration::from_secs(segment));
-        format!("{:?} {even:?}", planned.gop_frames)
+        format!("{:?} {:?} {even:?}", planned.gop_frames, planned.video.gop)
     }
 
     #[test]
@@ -418,7 +442,16 @@ mod tests {
             even((25, 1), 4, Some(Gop::Time(Duration::from_secs(6)))),
             even((0, 1), 4, None),
         ];
-        insta::assert_snapshot!(table.join("\n"), @r"");
+        insta::assert_snapshot!(table.join("\n"), @r"
+        None Some(Time(1.998s)) 4s
+        None Some(Time(2s)) 4.004s
+        None Some(Time(2s)) 6.006s
+        None Some(Time(2.998s)) 3s
+        None Some(Time(998ms)) 1s
+        Some(30) Some(Frames(30)) 4.8s
+        None Some(Time(5.998s)) 6s
+        None Some(Time(2s)) 4s
+        ");
     }
 
     #[test]
@@ -438,7 +471,12 @@ mod tests {
             names(640, 360, &[2, 3, 4]),
             names(1080, 1920, &[2, 3]),
         ];
-        insta::assert_snapshot!(table.join("\n"), @r"");
+        insta::assert_snapshot!(table.join("\n"), @r"
+        1080p 1920x1080, 720p 1280x720, 480p 854x480 | 
+        480p 854x480 | 1080p, 720p would be no larger than others: the source shows 854x480
+        480p 640x360 | 1080p, 720p would be no larger than others: the source shows 640x360
+        1080p 1080x1920, 720p 720x1280 |
+        ");
     }
 
     #[test]

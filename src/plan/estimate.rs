@@ -3,7 +3,7 @@
 //! Estimates lean to the large side: a job that waits in vain is seen and understood, a disk that is full in the middle of
 //! the night is not.
 
-use super::{MediaInfo, PlannedRun, TranscodePlan, Work};
+use super::{AdaptivePlan, MediaInfo, PlannedRun, TranscodePlan, Work};
 use crate::rule::{Track, VideoRate};
 
 /// What a PNG or a JPEG takes for each pixel, in bytes, at the worst.
@@ -43,7 +43,8 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
             }
             Work::Transcode(plan) => transcode(plan, media, source),
             // What a pipeline makes nobody can know; most make something smaller.
-            Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) | Work::Adaptive(_) => source,
+            Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) => source,
+            Work::Adaptive(plan) => package(plan, media, source),
             Work::Sprite(_) | Work::Animation(_) | Work::Waveform(_) | Work::Inspect(_) => CONTAINER,
         })
         .fold(0, u64::saturating_add)
@@ -88,6 +89,24 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
         bits += whole;
     }
     bytes(bits * seconds / 8.0 * MARGIN).saturating_add(CONTAINER)
+}
+
+/// All forms of a film and all sounds, side by side.
+fn package(plan: &AdaptivePlan, media: Option<&MediaInfo>, source: u64) -> u64 {
+    let Some((media, length)) = media.and_then(|media| Some((media, media.duration?))) else {
+        let forms = u64::try_from(plan.renditions.len()).unwrap_or(1).max(1);
+        return source.saturating_mul(forms).saturating_add(CONTAINER);
+    };
+    let whole = source as f64 * 8.0 / length.as_secs_f64().max(0.1);
+    let film = plan.renditions.iter().map(|rendition| {
+        let bits = match rendition.video.rate {
+            VideoRate::Bitrate(rate) => rate as f64,
+            VideoRate::Crf(crf) => by_quality(crf, rendition.picture.size, rendition.video.fps, media, whole),
+        };
+        rendition.cap.map_or(bits, |cap| bits.min(cap as f64))
+    });
+    let sound = plan.audio.as_ref().map_or(0, |spec| spec.bitrate) as f64 * plan.sounds.len() as f64;
+    bytes((film.sum::<f64>() + sound) * length.as_secs_f64() / 8.0 * MARGIN).saturating_add(CONTAINER)
 }
 
 /// Bits a second of a film in this quality: what the source spends on as many pixels, and at least what an easy film

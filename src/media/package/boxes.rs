@@ -1,9 +1,9 @@
 //! Writes fragments of MP4 as CMAF has them (ISO/IEC 23000-19): one track a file, an init segment, and segments of
 //! fragments that each begin with a key frame.
 //!
-//! Samples are decoded at the times at which pictures are shown, in rising order, and the distance between the two is a
-//! signed number. So a segment begins at zero where its first picture is shown, in players that know edit lists and in those
-//! that do not.
+//! What decodes runs ahead of what is shown, and an edit list in the init segment says by how much: so a film begins at zero, and
+//! no picture is shown before it is decoded. Numbers below zero in place of that list would do by the standard, but
+//! libavformat shows all pictures late over them.
 
 use super::{Gop, Timed};
 
@@ -70,9 +70,9 @@ fn short(length: usize) -> u32 {
 
 const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 
-/// What comes before every segment of a track: how it is decoded.
+/// What comes before every segment of a track: how it is decoded, and how far ahead, in ticks.
 #[must_use]
-pub fn init(content: &Content, timescale: u32) -> Vec<u8> {
+pub fn init(content: &Content, timescale: u32, delay: u64) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, b"ftyp", |out| bytes(out, b"iso6\0\0\0\0iso6cmfchlsfdashmp41"));
     put(&mut out, b"moov", |out| {
@@ -81,7 +81,7 @@ pub fn init(content: &Content, timescale: u32) -> Vec<u8> {
             u32s(out, &MATRIX);
             u32s(out, &[0, 0, 0, 0, 0, 0, 2]);
         });
-        put(out, b"trak", |out| track(out, content, timescale));
+        put(out, b"trak", |out| track(out, content, timescale, delay));
         put(out, b"mvex", |out| {
             full(out, b"trex", 0, 0, |out| u32s(out, &[1, 1, 0, 0, 0]));
         });
@@ -89,7 +89,7 @@ pub fn init(content: &Content, timescale: u32) -> Vec<u8> {
     out
 }
 
-fn track(out: &mut Vec<u8>, content: &Content, timescale: u32) {
+fn track(out: &mut Vec<u8>, content: &Content, timescale: u32, delay: u64) {
     let (volume, width, height) = match content {
         Content::H264 { width, height, .. } => (0, u32::from(*width) << 16, u32::from(*height) << 16),
         Content::Aac { .. } => (0x0100_0000, 0, 0),
@@ -100,6 +100,13 @@ fn track(out: &mut Vec<u8>, content: &Content, timescale: u32) {
         u32s(out, &MATRIX);
         u32s(out, &[width, height]);
     });
+    if delay > 0 {
+        put(out, b"edts", |out| {
+            // All that is there, from the first picture.
+            let from = u32::try_from(delay).unwrap_or(0);
+            full(out, b"elst", 0, 0, |out| u32s(out, &[1, 0, from, 0x1_0000]));
+        });
+    }
     put(out, b"mdia", |out| {
         // In no language: manifests say which.
         full(out, b"mdhd", 0, 0, |out| u32s(out, &[0, 0, timescale, 0, 0x55c4_0000]));
@@ -197,14 +204,14 @@ pub fn fragment(gop: &Gop, number: u32, video: bool) -> Vec<u8> {
                 full(out, b"tfhd", 0, 0x2_0020, |out| u32s(out, &[1, SYNC]));
             }
             full(out, b"tfdt", 1, 0, |out| bytes(out, &gop.start.to_be_bytes()));
-            full(out, b"trun", 1, has, |out| {
+            full(out, b"trun", 0, has, |out| {
                 u32s(out, &[short(gop.samples.len()), 0]);
                 for sample in &gop.samples {
                     u32s(out, &[sample.length, short(sample.data.len())]);
                     if video {
                         let flags = if sample.key { SYNC } else { DEPENDS };
                         u32s(out, &[flags]);
-                        bytes(out, &shown_after(sample).to_be_bytes());
+                        bytes(out, &shown_after(gop, sample).to_be_bytes());
                     }
                 }
             });
@@ -221,9 +228,9 @@ pub fn fragment(gop: &Gop, number: u32, video: bool) -> Vec<u8> {
     out
 }
 
-fn shown_after(sample: &Timed) -> i32 {
-    let (at, decoded) = (i128::from(sample.at), i128::from(sample.order));
-    i32::try_from(at - decoded).unwrap_or(0)
+fn shown_after(gop: &Gop, sample: &Timed) -> u32 {
+    let after = (sample.at + gop.delay).saturating_sub(sample.order);
+    u32::try_from(after).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -241,7 +248,7 @@ mod tests {
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].start, 10);
         let shown: Vec<_> = read[0].samples.iter().map(|sample| sample.shown_after).collect();
-        assert_eq!(shown, [0, 2, -1, -1]);
+        assert_eq!(shown, [2, 4, 1, 1]);
         assert!(read[0].samples.iter().all(|sample| sample.length == 1));
         assert_eq!(read[0].samples.iter().filter(|sample| sample.key).count(), 1);
     }
@@ -259,7 +266,7 @@ mod tests {
             rate: 48_000,
         };
         for content in [video, audio] {
-            let out = init(&content, 90_000);
+            let out = init(&content, 90_000, 6000);
             assert_eq!(parse::names(&out).unwrap(), [*b"ftyp", *b"moov"]);
         }
     }

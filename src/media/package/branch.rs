@@ -6,6 +6,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::cut::Rule;
+use super::flat::flatten;
 use super::intake::{Intake, Sort};
 use super::manifests::{self, Film, Sound, Text};
 use super::track::{Order, Written};
@@ -184,10 +185,13 @@ impl PackageBranch {
             .field("stream-format", "avc")
             .field("alignment", "au");
         chain.push(only(caps.build())?);
-        // What rounding takes must not make a segment a group longer.
-        let wanted = self.plan.at_least.saturating_sub(Duration::from_micros(500));
-        let wanted = wanted.as_nanos() * u128::from(timescale) / 1_000_000_000;
-        let rule = Rule::Keys(u64::try_from(wanted).unwrap_or(u64::MAX));
+        let wanted = self.plan.at_least.as_nanos() * u128::from(timescale) / 1_000_000_000;
+        let ticks = |num: u64, den: u64| 2 * u64::from(timescale) * den / num.max(1);
+        let rule = Rule::Keys {
+            wanted: u64::try_from(wanted).unwrap_or(u64::MAX),
+            // Two pictures; of a film whose pictures come as they like, of one with thirty a second.
+            ahead: rendition.fps.map_or(ticks(30, 1), |(num, den)| ticks(num.into(), den.into())),
+        };
         let order = self.order(&rendition.name, rule, timescale);
         let fed = self.add(&format!("frames-{index}"), chain, Intake::new(order, Sort::Film))?;
         self.films.push((rendition.clone(), fed));
@@ -200,6 +204,9 @@ impl PackageBranch {
         let filler = element("audiorate")?;
         filler.set_property("tolerance", u64::try_from(JITTER.as_nanos()).unwrap_or(0));
         chain.insert(2, filler);
+        if let Some(entry) = chain[1].static_pad("sink") {
+            flatten(&entry);
+        }
         let caps = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw");
         chain.push(only(caps.build())?);
         let rule = Rule::Grid(self.plan.even, sound.rate);
@@ -321,6 +328,10 @@ fn hold_to_groups(encoder: &gst::Element, rendition: &PlannedRendition) {
         options.push(format!("vbv-maxrate={kilobits}:vbv-bufsize={}", kilobits * 2));
     }
     encoder.set_property("option-string", options.join(":"));
+    if rendition.gop_frames.is_none() {
+        // Those that are asked for by time are all.
+        encoder.set_property("key-int-max", 100_000_u32);
+    }
     // Segments say themselves where pictures end.
     encoder.set_property("aud", false);
 }

@@ -11,7 +11,12 @@ use super::{Gop, Packet, Timed};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// At the first key frame that is at least so many ticks after its beginning.
-    Keys(u64),
+    Keys {
+        /// Ticks.
+        wanted: u64,
+        /// How far decoding runs ahead at least, in ticks: two pictures, as encoders need that use some out of order.
+        ahead: u64,
+    },
     /// At the first packet after each multiple of this time, at so many ticks a second.
     Grid(Duration, u32),
 }
@@ -28,6 +33,8 @@ pub struct Cutter {
     start: Option<u64>,
     /// How many have been cut.
     count: u32,
+    /// How far decoding runs ahead, once the first group said how much it needs.
+    delay: Option<u64>,
 }
 
 impl Cutter {
@@ -40,6 +47,7 @@ impl Cutter {
             gops: Vec::new(),
             start: None,
             count: 0,
+            delay: None,
         }
     }
 
@@ -71,22 +79,22 @@ impl Cutter {
         Ok(Some(std::mem::take(&mut self.gops)))
     }
 
-    /// The last segment. What is shown or heard at `end` or after it is not part of it, where that is known.
+    /// How far decoding runs ahead of showing, in ticks, and the last segment. What is shown or heard at `end` or after it is not part of it, where that is known.
     ///
     /// # Errors
     /// As for [`Self::push`].
-    pub fn finish(mut self, end: Option<u64>) -> Result<Option<Vec<Gop>>, String> {
+    pub fn finish(mut self, end: Option<u64>) -> Result<(u64, Option<Vec<Gop>>), String> {
         self.open.retain(|packet| end.is_none_or(|end| packet.at < end));
         let own = self.open.iter().map(|packet| packet.at + packet.length).max();
         if let Some(own) = own {
             self.close(end.map_or(own, |end| end.min(own)))?;
         }
-        Ok(Some(self.gops).filter(|gops| !gops.is_empty()))
+        Ok((self.delay.unwrap_or(0), Some(self.gops).filter(|gops| !gops.is_empty())))
     }
 
     fn is_over(&self, start: u64, at: u64) -> bool {
         match self.rule {
-            Rule::Keys(wanted) => at.saturating_sub(start) >= wanted,
+            Rule::Keys { wanted, .. } => at.saturating_sub(start) >= wanted,
             Rule::Grid(step, rate) => {
                 let due = step.as_nanos() * u128::from(self.count + 1) * u128::from(rate) / 1_000_000_000;
                 u128::from(at) >= due
@@ -106,6 +114,19 @@ impl Cutter {
         if last >= end || start != open[0].at {
             return Err("a picture is shown on the other side of a key frame".to_owned());
         }
+        let delay = match (self.delay, self.rule) {
+            (Some(delay), _) => delay,
+            (None, Rule::Grid(..)) => 0,
+            (None, Rule::Keys { ahead, .. }) => {
+                let needs = open.iter().zip(&order).map(|(packet, order)| order.saturating_sub(packet.at));
+                needs.max().unwrap_or(0).max(ahead)
+            }
+        };
+        self.delay = Some(delay);
+        hurry(&mut order, &open, delay);
+        if order[0] != start {
+            return Err("pictures wait for others longer than there is time".to_owned());
+        }
         let next = order[1..].iter().copied().chain([end]);
         let lengths: Vec<u64> = order.iter().zip(next).map(|(at, next)| next - at).collect();
         let timed = open.into_iter().zip(order).zip(lengths);
@@ -120,9 +141,21 @@ impl Cutter {
         self.gops.push(Gop {
             start,
             end,
+            delay,
             samples: samples.collect(),
         });
         Ok(())
+    }
+}
+
+/// Decodes what is needed early enough: no picture is shown before, by a clock that runs so far ahead. Where pictures come evenly
+/// their order is enough.
+fn hurry(order: &mut [u64], open: &[Packet], delay: u64) {
+    let (mut shown, mut next) = (u64::MAX, u64::MAX);
+    for (decoded, packet) in order.iter_mut().zip(open).rev() {
+        shown = shown.min(packet.at);
+        *decoded = (*decoded).min(shown + delay).min(next.saturating_sub(1));
+        next = *decoded;
     }
 }
 
@@ -138,20 +171,45 @@ mod tests {
         for (at, key) in packets {
             segments.extend(cutter.push(packet(*at, *key))?);
         }
-        segments.extend(cutter.finish(end)?);
+        segments.extend(cutter.finish(end)?.1);
         let spans = |gops: &Vec<Gop>| gops.iter().map(|gop| (gop.start, gop.end)).collect();
         Ok(segments.iter().map(spans).collect())
+    }
+
+    const fn keys(wanted: u64) -> Rule {
+        Rule::Keys { wanted, ahead: 2 }
+    }
+
+    #[test]
+    fn pictures_are_decoded_before_they_are_shown_however_unevenly_they_come() {
+        let decoded = |packets: &[(u64, bool)]| {
+            let mut cutter = Cutter::new(keys(1));
+            for (at, key) in packets {
+                cutter.push(packet(*at, *key)).unwrap();
+            }
+            let (delay, gops) = cutter.finish(None).unwrap();
+            let gops = gops.unwrap();
+            let samples: Vec<_> = gops[0].samples.iter().map(|one| (one.order, one.length)).collect();
+            (delay, samples)
+        };
+        let even = decoded(&[(0, true), (4, false), (2, false), (1, false), (3, false)]);
+        assert_eq!(even, (2, vec![(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]));
+        // The first group needed 2; this one has holes.
+        let mut order = vec![100, 110, 150, 190];
+        let open = [100, 190, 110, 150].map(|at| packet(at, at == 100));
+        hurry(&mut order, &open, 20);
+        assert_eq!(order, [100, 110, 130, 170]);
     }
 
     #[test]
     fn segments_are_whole_groups_of_pictures_and_at_least_as_long_as_wanted() {
         let packets = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9].map(|at| (at, at % 3 == 0));
         assert_eq!(
-            cut(Rule::Keys(6), &packets, None).unwrap(),
+            cut(keys(6), &packets, None).unwrap(),
             [vec![(0, 3), (3, 6), ], vec![(6, 9), (9, 10)]]
         );
-        assert_eq!(cut(Rule::Keys(4), &packets, None).unwrap()[0], [(0, 3), (3, 6)]);
-        assert_eq!(cut(Rule::Keys(1), &packets, None).unwrap().len(), 4);
+        assert_eq!(cut(keys(4), &packets, None).unwrap()[0], [(0, 3), (3, 6)]);
+        assert_eq!(cut(keys(1), &packets, None).unwrap().len(), 4);
     }
 
     #[test]
@@ -168,9 +226,9 @@ mod tests {
 
     #[test]
     fn what_needs_others_across_a_key_frame_is_refused() {
-        assert!(cut(Rule::Keys(1), &[(0, true), (4, false), (3, true)], None).is_err());
-        assert!(cut(Rule::Keys(1), &[(0, true), (3, true), (2, false)], None).is_err());
-        assert!(cut(Rule::Keys(1), &[(0, false)], None).is_err());
-        assert!(cut(Rule::Keys(1), &[(0, true), (1, false), (1, false)], None).is_err());
+        assert!(cut(keys(1), &[(0, true), (4, false), (3, true)], None).is_err());
+        assert!(cut(keys(1), &[(0, true), (3, true), (2, false)], None).is_err());
+        assert!(cut(keys(1), &[(0, false)], None).is_err());
+        assert!(cut(keys(1), &[(0, true), (1, false), (1, false)], None).is_err());
     }
 }

@@ -13,6 +13,7 @@ mod branch;
 mod codecs;
 mod crypt;
 mod cut;
+mod flat;
 mod intake;
 mod labels;
 mod manifests;
@@ -51,7 +52,7 @@ pub struct Timed {
     pub data: Vec<u8>,
     /// When it is shown or heard.
     pub at: u64,
-    /// When it is decoded in fragments: times of showing, in rising order.
+    /// When it is decoded in fragments, by a clock that runs [`Gop::delay`] ahead.
     pub order: u64,
     /// When the encoder wants it decoded.
     pub decoded: i64,
@@ -68,6 +69,8 @@ pub struct Gop {
     pub start: u64,
     /// When the last is over.
     pub end: u64,
+    /// How far ahead of showing it decodes, in ticks; the same in all groups of a track.
+    pub delay: u64,
     /// Each.
     pub samples: Vec<Timed>,
 }
@@ -130,6 +133,7 @@ pub mod testing {
         Gop {
             start,
             end: start + shown.len() as u64,
+            delay: 2,
             samples: samples.collect(),
         }
     }

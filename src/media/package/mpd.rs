@@ -212,6 +212,39 @@ mod tests {
                 label: None,
             },
         ];
-        insta::assert_snapshot!(manifest("job", &sets, 10_000_000, 4), @r#""#);
+        insta::assert_snapshot!(manifest("job", &sets, 10_000_000, 4), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" type="static" mediaPresentationDuration="PT10.000000S" minBufferTime="PT4S">
+          <Period id="1" start="PT0S">
+            <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">
+              <SegmentTemplate timescale="25" startNumber="1" initialization="job/$RepresentationID$-init.mp4" media="job/$RepresentationID$-$Number%05d$.m4s">
+                <SegmentTimeline>
+                  <S t="0" d="100" r="1"/>
+                  <S t="200" d="50"/>
+                </SegmentTimeline>
+              </SegmentTemplate>
+              <Representation id="720p" codecs="x" bandwidth="9" width="1280" height="720" sar="1:1" frameRate="30000/1001"/>
+            </AdaptationSet>
+            <AdaptationSet id="2" lang="de" contentType="audio" mimeType="audio/mp4" segmentAlignment="true" startWithSAP="1">
+              <Label>A &amp; B</Label>
+              <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
+              <SegmentTemplate timescale="25" startNumber="1" initialization="job/$RepresentationID$-init.mp4" media="job/$RepresentationID$-$Number%05d$.m4s">
+                <SegmentTimeline>
+                  <S t="0" d="10"/>
+                </SegmentTimeline>
+              </SegmentTemplate>
+              <Representation id="audio-1" codecs="x" bandwidth="9" audioSamplingRate="48000">
+                <AudioChannelConfiguration schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011" value="2"/>
+              </Representation>
+            </AdaptationSet>
+            <AdaptationSet id="3" contentType="text" mimeType="text/vtt">
+              <Role schemeIdUri="urn:mpeg:dash:role:2011" value="subtitle"/>
+              <Representation id="subtitles-1" bandwidth="1000">
+                <BaseURL>job/subtitles-1.vtt</BaseURL>
+              </Representation>
+            </AdaptationSet>
+          </Period>
+        </MPD>
+        "#);
     }
 }

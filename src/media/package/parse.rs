@@ -21,7 +21,7 @@ pub struct Sample {
     /// Needs no other.
     pub key: bool,
     /// How much later than decoded it is shown, in ticks.
-    pub shown_after: i32,
+    pub shown_after: u32,
 }
 
 type Boxes<'a> = Vec<([u8; 4], &'a [u8])>;
@@ -119,7 +119,7 @@ fn fragment(content: &[u8]) -> Result<(Fragment, u32), String> {
             length,
             size,
             key: flags & 0x1_0000 == 0,
-            shown_after: shown.cast_signed(),
+            shown_after: shown,
         });
     }
     Ok((Fragment { start, samples }, number(run, 8)?))

@@ -122,7 +122,7 @@ mod tests {
             prefix: format!("{}/t.", folder.display()),
             name: "720p".to_owned(),
             form,
-            rule: Rule::Keys(4),
+            rule: Rule::Keys { wanted: 4, ahead: 2 },
             timescale: 25,
             key,
         };

@@ -115,7 +115,7 @@ impl Track {
     /// As for [`Self::push`].
     pub fn finish(mut self, end: Option<u64>) -> Result<Option<Written>, Failure> {
         let cutter = std::mem::replace(&mut self.cutter, Cutter::new(self.order.rule));
-        let last = cutter.finish(end).map_err(|what| self.strange(&what))?;
+        let (delay, last) = cutter.finish(end).map_err(|what| self.strange(&what))?;
         if let Some(gops) = last {
             self.write(&gops)?;
         }
@@ -123,7 +123,7 @@ impl Track {
             return Ok(None);
         }
         let is_cmaf = matches!(self.form, Form::Cmaf { .. });
-        let init = is_cmaf.then(|| boxes::init(&self.content, self.order.timescale));
+        let init = is_cmaf.then(|| boxes::init(&self.content, self.order.timescale, delay));
         if let Some(init) = &init {
             let file = format!("{}{}", self.order.prefix, self.order.init());
             std::fs::write(&file, init).map_err(|error| writing(&file, &error))?;

@@ -166,6 +166,17 @@ mod tests {
         let table = [4320, 2160, 1080, 1078, 800, 576, 480, 240, 100, 2]
             .map(|side| format!("{side}: {}", names(side)))
             .join("\n");
-        insta::assert_snapshot!(table, @r"");
+        insta::assert_snapshot!(table, @r"
+        4320: 4320p 2160p 1440p 1080p 720p 480p
+        2160: 2160p 1440p 1080p 720p 480p
+        1080: 1080p 720p 480p 360p 240p
+        1078: 1078p 720p 480p 360p 240p
+        800: 720p 480p 360p 240p
+        576: 576p 480p 360p 240p
+        480: 480p 360p 240p
+        240: 240p
+        100: 100p
+        2: 2p
+        ");
     }
 }
