@@ -88,8 +88,8 @@ const CASES: &[Case] = &[
         dropped: &[("two-sounds.mkv", "stream/trip/film.mkv")],
         refused: &[],
         published: &[
-            ("stream/trip/film/film/manifest.mpd", "@MPD@"),
-            ("stream/trip/film/film/master.m3u8", "@HLS@"),
+            ("stream/trip/film/film/manifest.mpd", "h264 640x360 150 frames, h264 426x240 150 frames, aac 48000 Hz x2, aac 48000 Hz x2, 5.0 s"),
+            ("stream/trip/film/film/master.m3u8", "aac 48000 Hz x2, aac 48000 Hz x2, h264 640x360 150 frames, h264 426x240 150 frames, 5.0 s"),
             ("stream/trip/film/poster.jpg", "mjpeg 640x360 1 frames"),
         ],
         inbox: &["stream/trip/film.mkv"],

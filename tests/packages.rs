@@ -161,7 +161,8 @@ impl Package {
     fn streams(&self, front: &str) -> Vec<(String, f64, u64)> {
         let text = said(
             "ffprobe",
-            &["-v", "error", "-count_frames", "-show_streams", "-of", "json"],
+            // Else it takes no key whose name ends as keys do.
+            &["-v", "error", "-allowed_extensions", "ALL", "-count_frames", "-show_streams", "-of", "json"],
             &self.front.join(front),
         );
         let all: Value = serde_json::from_str(&text).unwrap();
@@ -198,7 +199,9 @@ fn pictures_of(source: &Path) -> u64 {
     let arguments = ["-v", "error", "-count_frames", "-select_streams", "v:0"];
     let entries = ["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"];
     let text = said("ffprobe", &[&arguments[..], &entries[..]].concat(), source);
-    text.trim().trim_end_matches(',').parse().unwrap_or(0)
+    // A transport stream is shown twice: with its program, and by itself.
+    let counts = text.lines().filter_map(|line| line.trim_end_matches(',').parse().ok());
+    counts.max().unwrap_or(0)
 }
 
 /// Holds a package against its source: every picture through every manifest, starts within a frame, no complaints, the
@@ -290,18 +293,19 @@ fn sound_that_is_late_or_longer_is_where_it_should_be() {
     hold(&late, &package, &["360p", "240p"], 5.0, 0.034);
     assert!((package.length("audio-1") - 5.7).abs() < 0.05, "{}", package.length("audio-1"));
     // Silence is where there was nothing.
-    let loudness = |from: &str| {
+    let loudness = |part: &str| {
+        let filter = format!("atrim={part},volumedetect");
         let ran = command("ffmpeg")
-            .args(["-nostdin", "-v", "info", "-ss", from, "-t", "0.5", "-i"])
+            .args(["-nostdin", "-v", "info", "-i"])
             .arg(package.front.join("master.m3u8"))
-            .args(["-map", "0:a:0", "-af", "volumedetect", "-f", "null", "-"])
+            .args(["-map", "0:a:0", "-af", &filter, "-f", "null", "-"])
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&ran.stderr).into_owned();
-        let mean = text.split_once("mean_volume: ").unwrap().1.split_once(' ').unwrap().0;
+        let mean = text.split_once("mean_volume: ").unwrap_or_else(|| panic!("{text}")).1.split_once(' ').unwrap().0;
         mean.parse::<f64>().unwrap()
     };
-    assert!(loudness("0.05") < -60.0 && loudness("1.5") > -40.0);
+    assert!(loudness("0:0.65") < -60.0 && loudness("0.75:2") > -40.0);
 
     let folder = tempfile::tempdir().unwrap();
     let picture = "testsrc2=size=320x240:rate=25:duration=2";
@@ -453,7 +457,7 @@ fn several_sounds_and_subtitles_can_be_chosen_from() {
     let source = made(folder.path(), "all.mkv", &[&inputs[..], &maps[..]].concat());
     let package = Package::of(&source, &format!("{TWO}\naudio_tracks = 2\nsubtitles = true"));
     let streams = package.streams("master.m3u8");
-    assert_eq!(streams.iter().filter(|stream| stream.0 == "audio").count(), 2 * 2, "{streams:?}");
+    assert_eq!(streams.iter().filter(|stream| stream.0 == "audio").count(), 2, "{streams:?}");
     let master = package.text("master.m3u8");
     for wanted in [
         "NAME=\"Deutsch\",LANGUAGE=\"de\",DEFAULT=YES",

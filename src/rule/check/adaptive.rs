@@ -146,9 +146,13 @@ fn rendition(value: &Value<'_>) -> Option<Rendition> {
         return value.one_of(&words, &[]).map(Rung::rendition);
     }
     let mut table = value.table()?;
-    let name = table
-        .require("name", "what its files are called by: name = \"720p\"")
-        .and_then(|value| name(&value));
+    let name = match table.get("name") {
+        Some(value) => name(&value),
+        None => {
+            value.error("a rendition has no name", "what its files are called by: name = \"720p\"");
+            None
+        }
+    };
     let size = size(&mut table);
     let video = video(table.get("video").as_ref(), Some(Container::Mp4)).and_then(|track| film(track, value));
     table.finish(&[]);
@@ -202,9 +206,11 @@ fn film(track: Track<VideoSpec>, value: &Value<'_>) -> Option<VideoSpec> {
 /// The outer none is a fault, the inner one `"none"`.
 #[expect(clippy::option_option, reason = "a fault is not silence")]
 fn sound(value: Option<&Value<'_>>) -> Option<Option<AudioSpec>> {
+    if let Some(value) = value.filter(|value| value.is_text()) {
+        return value.one_of(&[("none", ())], &[]).map(|()| None);
+    }
     match (audio(value, Some(Container::Mp4))?, value) {
         (Track::Encode(spec), _) if spec.codec == AudioCodec::Aac => Some(Some(spec)),
-        (Track::None, _) => Some(None),
         (Track::Encode(spec), Some(value)) => {
             let message = format!("a package holds no \"{}\"", spec.codec.word());
             value.error(message, "write `codec = \"aac\"`, or take `codec` out");
