@@ -25,6 +25,7 @@ use crate::bucket::Bucket;
 use crate::diagnostic::did_you_mean;
 use crate::job::{Job, JobId, JobState};
 use crate::object::BucketName;
+use crate::plan::KeptProvenance;
 use crate::rule::RuleName;
 use crate::service::mill::Mill;
 use crate::store::{JobFilter, OutputRecord, StoreError};
@@ -129,6 +130,17 @@ impl App {
         self.tell_waits(std::slice::from_mut(&mut view)).await?;
         view.media = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Ok(view)
+    }
+
+    /// How the outputs of a job came to be, by task.
+    ///
+    /// # Errors
+    /// Where there is no such job.
+    pub async fn provenance(&self, id: &str) -> Result<Vec<KeptProvenance>, AppError> {
+        let job = self.find(id).await?;
+        let kept = self.mill.store.provenance(&job.id).await?;
+        let read = |text: &String| serde_json::from_str(text).map_err(|error| AppError::Internal(error.to_string()));
+        kept.iter().map(read).collect()
     }
 
     /// Has the rule files read again.

@@ -88,8 +88,14 @@ const CASES: &[Case] = &[
         dropped: &[("two-sounds.mkv", "stream/trip/film.mkv")],
         refused: &[],
         published: &[
-            ("stream/trip/film/film/manifest.mpd", "h264 640x360 150 frames, h264 426x240 150 frames, aac 48000 Hz x2, aac 48000 Hz x2, 5.0 s"),
-            ("stream/trip/film/film/master.m3u8", "aac 48000 Hz x2, aac 48000 Hz x2, h264 640x360 150 frames, h264 426x240 150 frames, 5.0 s"),
+            (
+                "stream/trip/film/film/manifest.mpd",
+                "h264 640x360 150 frames, h264 426x240 150 frames, aac 48000 Hz x2, aac 48000 Hz x2, 5.0 s",
+            ),
+            (
+                "stream/trip/film/film/master.m3u8",
+                "aac 48000 Hz x2, aac 48000 Hz x2, h264 640x360 150 frames, h264 426x240 150 frames, 5.0 s",
+            ),
             ("stream/trip/film/poster.jpg", "mjpeg 640x360 1 frames"),
         ],
         inbox: &["stream/trip/film.mkv"],
@@ -361,7 +367,11 @@ fn carry_out(case: &Case, text: &str) {
     });
     let names: Vec<_> = case.published.iter().map(|(name, _)| *name).collect();
     // Members of packages lie in a folder that is called as their job.
-    let ids: BTreeSet<_> = house.jobs().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+    let ids: BTreeSet<_> = house
+        .jobs()
+        .iter()
+        .map(|job| job["id"].as_str().unwrap().to_owned())
+        .collect();
     let mut published = house.published();
     published.retain(|name| !name.split('/').any(|part| ids.contains(part)));
     assert_eq!(published, names, "{rule}\n{}", house.log());

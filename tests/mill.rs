@@ -59,6 +59,28 @@ fn a_dropped_file_becomes_published_results_that_play() {
         .sum();
     assert_eq!(outputs, 3);
     assert_eq!(house.jobs().len(), 1, "a file elsewhere starts nothing");
+    // What ran is kept with the job: the elements of each task, no other task's, and their versions.
+    let ran = house.json(&["jobs", "provenance", jobs[0]["id"].as_str().unwrap()]);
+    let of = |task: &str| {
+        let mut all = ran.as_array().unwrap().iter();
+        all.find(|one| one["task"] == task)
+            .unwrap_or_else(|| panic!("{task}: {ran:#}"))
+            .clone()
+    };
+    let chains = |task: &str| of(task)["pipeline"].to_string();
+    assert!(
+        chains("web").contains("x264enc") && chains("web").contains("mp4mux"),
+        "{ran:#}"
+    );
+    assert!(
+        !chains("poster").contains("x264enc") && chains("poster").contains("appsink"),
+        "{ran:#}"
+    );
+    assert!(
+        of("web")["plugins"]["x264"].is_string() && of("web")["settings"]["work"] == "transcode",
+        "{ran:#}"
+    );
+    assert!(of("web")["libraries"].to_string().contains("libx264"), "{ran:#}");
     assert_eq!(house.stop(), Some(0));
 }
 

@@ -113,9 +113,16 @@ impl Package {
     fn entries(&self, playlist: &str) -> Vec<(f64, String)> {
         let text = self.text(&format!("{playlist}.m3u8"));
         let lines: Vec<_> = text.lines().collect();
-        let starts = lines.iter().enumerate().filter(|(_, line)| line.starts_with("#EXTINF:"));
+        let starts = lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| line.starts_with("#EXTINF:"));
         let entry = |at: usize| {
-            let length = lines[at].trim_start_matches("#EXTINF:").trim_end_matches(',').parse().unwrap();
+            let length = lines[at]
+                .trim_start_matches("#EXTINF:")
+                .trim_end_matches(',')
+                .parse()
+                .unwrap();
             let file = lines[at + 1..].iter().find(|line| !line.starts_with('#')).unwrap();
             (length, (*file).to_owned())
         };
@@ -140,7 +147,16 @@ impl Package {
         let whole = self.whole(playlist, segment);
         let text = said(
             "ffprobe",
-            &["-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time,flags", "-of", "csv=p=0"],
+            &[
+                "-v",
+                "error",
+                "-select_streams",
+                "v",
+                "-show_entries",
+                "packet=pts_time,flags",
+                "-of",
+                "csv=p=0",
+            ],
             &whole,
         );
         let rows: Vec<(f64, bool)> = text
@@ -162,7 +178,16 @@ impl Package {
         let text = said(
             "ffprobe",
             // Else it takes no key whose name ends as keys do.
-            &["-v", "error", "-allowed_extensions", "ALL", "-count_frames", "-show_streams", "-of", "json"],
+            &[
+                "-v",
+                "error",
+                "-allowed_extensions",
+                "ALL",
+                "-count_frames",
+                "-show_streams",
+                "-of",
+                "json",
+            ],
             &self.front.join(front),
         );
         let all: Value = serde_json::from_str(&text).unwrap();
@@ -171,7 +196,9 @@ impl Package {
             .map(|stream| {
                 let text = |key: &str| stream[key].as_str().unwrap().to_owned();
                 let start = text("start_time").parse().unwrap();
-                let frames = stream["nb_read_frames"].as_str().map_or(0, |count| count.parse().unwrap());
+                let frames = stream["nb_read_frames"]
+                    .as_str()
+                    .map_or(0, |count| count.parse().unwrap());
                 (text("codec_type"), start, frames)
             })
             .collect()
@@ -234,7 +261,10 @@ fn hold(source: &Path, package: &Package, sizes: &[&str], length: f64, frame: f6
             .output()
             .unwrap();
         let complaint = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success() && complaint.is_empty(), "{name} {front}: {complaint}");
+        assert!(
+            ran.status.success() && complaint.is_empty(),
+            "{name} {front}: {complaint}"
+        );
     }
     let Some(first) = sizes.first() else { return };
     for size in sizes {
@@ -263,11 +293,18 @@ fn even_rates_are_cut_alike_and_lose_no_picture() {
     for (rate, length) in [("25", 4.52), ("30000/1001", 4.504_5)] {
         let picture = format!("testsrc2=size=640x360:rate={rate}:duration=4.5");
         let arguments = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", "sine=duration=4.5"];
-        let source = made(folder.path(), "even.mp4", &[&arguments[..], &["-pix_fmt", "yuv420p"]].concat());
+        let source = made(
+            folder.path(),
+            "even.mp4",
+            &[&arguments[..], &["-pix_fmt", "yuv420p"]].concat(),
+        );
         let package = Package::of(&source, TWO);
         hold(&source, &package, &["360p", "240p"], length, 0.001);
         let all: Vec<_> = package.entries("360p").into_iter().map(|(length, _)| length).collect();
-        assert!(all[..all.len() - 1].iter().all(|length| (2.0..2.01).contains(length)), "{all:?}");
+        assert!(
+            all[..all.len() - 1].iter().all(|length| (2.0..2.01).contains(length)),
+            "{all:?}"
+        );
     }
     let film = media("film-rate.mp4");
     let package = Package::of(&film, "segment = \"2s\"\nrenditions = [\"240p\"]");
@@ -282,7 +319,10 @@ fn a_rate_that_varies_is_cut_alike_too() {
         let package = Package::of(&source, TWO);
         hold(&source, &package, &["360p", "240p"], 5.0, 0.12);
         let all = package.entries("360p");
-        assert!(all[..all.len() - 1].iter().all(|(length, _)| *length >= 1.999), "{all:?}");
+        assert!(
+            all[..all.len() - 1].iter().all(|(length, _)| *length >= 1.999),
+            "{all:?}"
+        );
     }
 }
 
@@ -291,7 +331,11 @@ fn sound_that_is_late_or_longer_is_where_it_should_be() {
     let late = media("late-sound.mp4");
     let package = Package::of(&late, TWO);
     hold(&late, &package, &["360p", "240p"], 5.0, 0.034);
-    assert!((package.length("audio-1") - 5.7).abs() < 0.05, "{}", package.length("audio-1"));
+    assert!(
+        (package.length("audio-1") - 5.7).abs() < 0.05,
+        "{}",
+        package.length("audio-1")
+    );
     // Silence is where there was nothing.
     let loudness = |part: &str| {
         let filter = format!("atrim={part},volumedetect");
@@ -302,19 +346,40 @@ fn sound_that_is_late_or_longer_is_where_it_should_be() {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&ran.stderr).into_owned();
-        let mean = text.split_once("mean_volume: ").unwrap_or_else(|| panic!("{text}")).1.split_once(' ').unwrap().0;
+        let mean = text
+            .split_once("mean_volume: ")
+            .unwrap_or_else(|| panic!("{text}"))
+            .1
+            .split_once(' ')
+            .unwrap()
+            .0;
         mean.parse::<f64>().unwrap()
     };
     assert!(loudness("0:0.65") < -60.0 && loudness("0.75:2") > -40.0);
 
     let folder = tempfile::tempdir().unwrap();
     let picture = "testsrc2=size=320x240:rate=25:duration=2";
-    let arguments = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=duration=5", "-pix_fmt", "yuv420p"];
+    let arguments = [
+        "-f",
+        "lavfi",
+        "-i",
+        picture,
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=5",
+        "-pix_fmt",
+        "yuv420p",
+    ];
     let longer = made(folder.path(), "longer.mp4", &arguments);
     let package = Package::of(&longer, "segment = \"2s\"\nrenditions = [\"240p\"]");
     hold(&longer, &package, &["240p"], 2.0, 0.041);
     assert!((package.length("audio-1") - 5.0).abs() < 0.05);
-    assert!(package.text("manifest.mpd").contains("mediaPresentationDuration=\"PT5.0"));
+    assert!(
+        package
+            .text("manifest.mpd")
+            .contains("mediaPresentationDuration=\"PT5.0")
+    );
 }
 
 #[test]
@@ -334,11 +399,18 @@ fn media_without_sound_or_film_stand_on_their_sides_or_are_tiny_make_packages_to
     let package = Package::of(&turned, TWO);
     hold(&turned, &package, &["360p", "240p"], 5.0, 0.034);
     let master = package.text("master.m3u8");
-    assert!(master.contains("RESOLUTION=360x640") && master.contains("RESOLUTION=240x426"), "{master}");
+    assert!(
+        master.contains("RESOLUTION=360x640") && master.contains("RESOLUTION=240x426"),
+        "{master}"
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let picture = "testsrc2=size=64x48:rate=10:duration=1";
-    let tiny = made(folder.path(), "tiny.mp4", &["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p"]);
+    let tiny = made(
+        folder.path(),
+        "tiny.mp4",
+        &["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p"],
+    );
     let package = Package::of(&tiny, "renditions = \"auto\"");
     hold(&tiny, &package, &["48p"], 1.0, 0.1);
     assert!(package.text("master.m3u8").contains("RESOLUTION=64x48"));
@@ -351,7 +423,10 @@ fn what_playlists_say_of_bits_is_true_to_the_files() {
         let size = |file: &str| fs::metadata(package.members.join(file)).unwrap().len() as f64 * 8.0;
         let entries = package.entries(playlist);
         let whole: f64 = entries.iter().map(|(_, file)| size(file)).sum();
-        let peak = entries.iter().map(|(length, file)| size(file) / length).fold(0.0, f64::max);
+        let peak = entries
+            .iter()
+            .map(|(length, file)| size(file) / length)
+            .fold(0.0, f64::max);
         (peak, whole / package.length(playlist))
     };
     let master = package.text("master.m3u8");
@@ -359,7 +434,10 @@ fn what_playlists_say_of_bits_is_true_to_the_files() {
         let after = line.split_once(&format!("{key}=")).unwrap().1;
         after.split(',').next().unwrap().parse().unwrap()
     };
-    let lines: Vec<_> = master.lines().filter(|line| line.starts_with("#EXT-X-STREAM-INF")).collect();
+    let lines: Vec<_> = master
+        .lines()
+        .filter(|line| line.starts_with("#EXT-X-STREAM-INF"))
+        .collect();
     let sound = rates("audio-1");
     for (line, size) in lines.iter().zip(["360p", "240p"]) {
         let film = rates(size);
@@ -369,7 +447,9 @@ fn what_playlists_say_of_bits_is_true_to_the_files() {
     }
     // Every key frame can be fetched by itself.
     let playlist = package.text("360p-iframes.m3u8");
-    let ranges = playlist.lines().filter_map(|line| line.strip_prefix("#EXT-X-BYTERANGE:"));
+    let ranges = playlist
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXT-X-BYTERANGE:"));
     let files = package.entries("360p-iframes");
     assert_eq!(files.len(), 10);
     for (range, (_, file)) in ranges.zip(files) {
@@ -380,11 +460,23 @@ fn what_playlists_say_of_bits_is_true_to_the_files() {
         let alone = package.out.join("alone.mp4");
         fs::write(&alone, [&init[..], &segment[offset..offset + bytes]].concat()).unwrap();
         let ran = command("ffprobe")
-            .args(["-v", "quiet", "-read_intervals", "%+#1", "-show_entries", "frame=pict_type,width", "-of", "csv=p=0"])
+            .args([
+                "-v",
+                "quiet",
+                "-read_intervals",
+                "%+#1",
+                "-show_entries",
+                "frame=pict_type,width",
+                "-of",
+                "csv=p=0",
+            ])
             .arg(&alone)
             .output()
             .unwrap();
-        assert!(String::from_utf8_lossy(&ran.stdout).starts_with("640,I"), "{file} {range}");
+        assert!(
+            String::from_utf8_lossy(&ran.stdout).starts_with("640,I"),
+            "{file} {range}"
+        );
     }
 }
 
@@ -405,7 +497,16 @@ fn encrypted_segments_are_opened_by_the_key_of_the_job_and_nothing_else_is() {
     for name in ["360p", "240p", "audio-1"] {
         for ((_, segment), number) in locked.entries(name).into_iter().zip(1..) {
             let opened = command("openssl")
-                .args(["enc", "-d", "-aes-128-cbc", "-K", &key, "-iv", &format!("{number:032x}"), "-in"])
+                .args([
+                    "enc",
+                    "-d",
+                    "-aes-128-cbc",
+                    "-K",
+                    &key,
+                    "-iv",
+                    &format!("{number:032x}"),
+                    "-in",
+                ])
                 .arg(locked.members.join(&segment))
                 .output()
                 .unwrap();
@@ -415,7 +516,12 @@ fn encrypted_segments_are_opened_by_the_key_of_the_job_and_nothing_else_is() {
         }
     }
     let streams = locked.streams("master.m3u8");
-    assert!(streams.iter().any(|(sort, _, frames)| sort == "video" && *frames == 150), "{streams:?}");
+    assert!(
+        streams
+            .iter()
+            .any(|(sort, _, frames)| sort == "video" && *frames == 150),
+        "{streams:?}"
+    );
 }
 
 #[test]
@@ -426,11 +532,24 @@ fn transport_streams_go_on_from_segment_to_segment() {
     for size in ["360p", "240p"] {
         assert!((package.length(size) - 5.0).abs() < 0.034);
         let files = package.entries(size);
-        let all: Vec<u8> = files.iter().flat_map(|(_, file)| fs::read(package.members.join(file)).unwrap()).collect();
+        let all: Vec<u8> = files
+            .iter()
+            .flat_map(|(_, file)| fs::read(package.members.join(file)).unwrap())
+            .collect();
         let joined = package.out.join("joined.ts");
         fs::write(&joined, all).unwrap();
         // A missing packet would be complained of.
-        said("ffprobe", &["-v", "warning", "-count_frames", "-show_entries", "stream=nb_read_frames"], &joined);
+        said(
+            "ffprobe",
+            &[
+                "-v",
+                "warning",
+                "-count_frames",
+                "-show_entries",
+                "stream=nb_read_frames",
+            ],
+            &joined,
+        );
         assert_eq!(pictures_of(&joined), 150);
         for (_, file) in &files {
             assert!(package.pictures(size, file).1, "{file}");
@@ -438,8 +557,16 @@ fn transport_streams_go_on_from_segment_to_segment() {
     }
     let streams = package.streams("master.m3u8");
     let starts: Vec<_> = streams.iter().map(|(_, start, _)| *start).collect();
-    assert!(starts.iter().all(|start| (start - starts[0]).abs() < 0.034), "{streams:?}");
-    assert!(streams.iter().all(|(sort, _, frames)| sort != "video" || *frames == 150), "{streams:?}");
+    assert!(
+        starts.iter().all(|start| (start - starts[0]).abs() < 0.034),
+        "{streams:?}"
+    );
+    assert!(
+        streams
+            .iter()
+            .all(|(sort, _, frames)| sort != "video" || *frames == 150),
+        "{streams:?}"
+    );
 }
 
 #[test]
@@ -453,11 +580,26 @@ fn several_sounds_and_subtitles_can_be_chosen_from() {
     .unwrap();
     let two = media("two-sounds.mkv");
     let inputs = ["-i", two.to_str().unwrap(), "-i", words.to_str().unwrap()];
-    let maps = ["-map", "0", "-map", "1", "-c", "copy", "-c:s", "srt", "-metadata:s:s:0", "language=ger"];
+    let maps = [
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c",
+        "copy",
+        "-c:s",
+        "srt",
+        "-metadata:s:s:0",
+        "language=ger",
+    ];
     let source = made(folder.path(), "all.mkv", &[&inputs[..], &maps[..]].concat());
     let package = Package::of(&source, &format!("{TWO}\naudio_tracks = 2\nsubtitles = true"));
     let streams = package.streams("master.m3u8");
-    assert_eq!(streams.iter().filter(|stream| stream.0 == "audio").count(), 2, "{streams:?}");
+    assert_eq!(
+        streams.iter().filter(|stream| stream.0 == "audio").count(),
+        2,
+        "{streams:?}"
+    );
     let master = package.text("master.m3u8");
     for wanted in [
         "NAME=\"Deutsch\",LANGUAGE=\"de\",DEFAULT=YES",
@@ -467,11 +609,23 @@ fn several_sounds_and_subtitles_can_be_chosen_from() {
         assert!(master.contains(wanted), "{wanted} is not in {master}");
     }
     let first = package.text("subtitles-1-00001.vtt");
-    assert!(first.contains("00:00:00.500 --> 00:00:01.500\nHello <i>there</i>"), "{first}");
+    assert!(
+        first.contains("00:00:00.500 --> 00:00:01.500\nHello <i>there</i>"),
+        "{first}"
+    );
     // Seen in two segments.
     for file in ["subtitles-1-00001.vtt", "subtitles-1-00002.vtt", "subtitles-1.vtt"] {
-        assert!(package.text(file).contains("00:00:01.800 --> 00:00:03.000\nYou &amp; I"), "{file}");
+        assert!(
+            package
+                .text(file)
+                .contains("00:00:01.800 --> 00:00:03.000\nYou &amp; I"),
+            "{file}"
+        );
     }
     assert!(!package.text("subtitles-1-00003.vtt").contains("-->"));
-    assert!(package.text("manifest.mpd").contains("contentType=\"text\" mimeType=\"text/vtt\""));
+    assert!(
+        package
+            .text("manifest.mpd")
+            .contains("contentType=\"text\" mimeType=\"text/vtt\"")
+    );
 }

@@ -106,6 +106,10 @@ const COMMANDS: &[(&str, How)] = &[
             (&["jobs", "show", "{few letters}"], "clip_web.mp4"),
         ]),
     ),
+    (
+        "reelmill jobs provenance ID",
+        Run(&[(&["jobs", "provenance", "{done}"], "x264enc")]),
+    ),
     ("reelmill jobs watch", Watches),
     ("jobs watch ID...", Run(&[(&["jobs", "watch", "{done}"], "done")])),
     ("jobs retry ID", Run(&[(&["jobs", "retry", "{failed}"], "is queued")])),

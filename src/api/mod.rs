@@ -22,6 +22,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/quarantine", get(routes::quarantine))
         .route("/v1/jobs", get(routes::jobs))
         .route("/v1/jobs/{id}", get(routes::job))
+        .route("/v1/jobs/{id}/provenance", get(routes::provenance))
         .route("/v1/jobs/{id}/retry", post(routes::retry))
         .route("/v1/jobs/{id}/cancel", post(routes::cancel))
         .route("/v1/jobs/{id}/priority", post(queue::priority))

@@ -121,6 +121,11 @@ pub async fn job(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
     Ok(Json(app.job(&id).await?).into_response())
 }
 
+/// `GET /v1/jobs/{id}/provenance`
+pub async fn provenance(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    Ok(Json(app.provenance(&id).await?).into_response())
+}
+
 /// The wish of `POST /v1/jobs/{id}/retry`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -193,6 +193,11 @@ pub enum JobsCommand {
         /// Its id, or at least 3 letters of its beginning or end
         id: String,
     },
+    /// Show which pipelines made the outputs of a job, with which settings and versions
+    Provenance {
+        /// Its id, or at least 3 letters of its beginning or end
+        id: String,
+    },
     /// Show jobs at work, with bars on a terminal, until they have ended
     Watch {
         /// Only these, and until they have ended: ids, or at least 3 letters of their beginnings or ends

@@ -25,7 +25,7 @@ use super::watch::{says, watch, why};
 use crate::app::view::{JobView, OutputView, TaskView};
 use crate::diagnostic::quantity::counted;
 use crate::job::JobState;
-use crate::plan::MediaInfo;
+use crate::plan::{KeptProvenance, MediaInfo};
 
 /// Lists, shows, repeats or cancels jobs.
 pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> Result<ExitCode, Trouble> {
@@ -41,6 +41,10 @@ pub fn jobs(said: Option<&Path>, command: Option<&JobsCommand>, json: bool) -> R
         Some(JobsCommand::Watch { ids }) => return watch(&client, ids, json),
         Some(JobsCommand::Show { id }) => {
             answer(client.get(&format!("/v1/jobs/{}", escape(id)))?, json, show)?;
+        }
+        Some(JobsCommand::Provenance { id }) => {
+            let path = format!("/v1/jobs/{}/provenance", escape(id));
+            answer(client.get(&path)?, json, |kept: &Vec<KeptProvenance>| provenance(kept))?;
         }
         Some(JobsCommand::Retry { id, same_version }) => {
             let wish = json!({ "same_version": same_version });
@@ -81,6 +85,31 @@ fn answer<T: Serialize + DeserializeOwned>(value: Value, json: bool, show: impl 
         show(&view);
     }
     Ok(())
+}
+
+/// What ran, task by task.
+fn provenance(kept: &[KeptProvenance]) {
+    if kept.is_empty() {
+        output::print("nothing is known of what ran: no task of this job has decoded anything");
+    }
+    for (number, one) in kept.iter().enumerate() {
+        if number > 0 {
+            output::print("");
+        }
+        output::print(&format!("task {}, by reelmill {}", tame(&one.task), tame(&one.program)));
+        for line in &one.ran.pipeline {
+            output::print(&format!("  {}", tame(line)));
+        }
+        let plugins: Vec<String> = one
+            .ran
+            .plugins
+            .iter()
+            .map(|(name, version)| format!("{name} {version}"))
+            .collect();
+        output::print_wrapped("plugins    ", &tame(&plugins.join(", ")));
+        output::print_wrapped("libraries  ", &tame(&one.ran.libraries.join(", ")));
+        output::print_wrapped("settings   ", &tame(&one.settings.to_string()));
+    }
 }
 
 fn query(wanted: &JobsList) -> Result<String, Trouble> {

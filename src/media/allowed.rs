@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 41] = [
+const USEFUL: [&str; 42] = [
     "staticelements",
     "matroska",
     "avi",
@@ -53,6 +53,7 @@ const USEFUL: [&str; 41] = [
     "wavpack",
     "jpeg",
     "png",
+    "webp",
     "videorate",
     "audiorate",
     "videofilter",
@@ -112,7 +113,7 @@ const LIBAV: [&str; 39] = [
 ];
 
 /// Made once before media is read, so that their classes and tables exist.
-const ELEMENTS: [&str; 34] = [
+const ELEMENTS: [&str; 36] = [
     "typefind",
     "parsebin",
     "multiqueue",
@@ -145,6 +146,8 @@ const ELEMENTS: [&str; 34] = [
     "pngenc",
     "jpegdec",
     "pngdec",
+    "webpenc",
+    "webpdec",
     "avdec_h264",
     "avdec_aac",
 ];

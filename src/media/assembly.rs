@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::album::AlbumBranch;
 use super::branch::{Branch, Feed, Opened};
 use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
@@ -14,7 +15,6 @@ use super::failure::{element, from_message, internal};
 use super::meter::{Meter, running_time};
 use super::package::package;
 use super::run::Pulse;
-use super::snapshot::StillsBranch;
 use super::source::Input;
 use super::transcode::transcode;
 use crate::job::{ErrorKind, Failure};
@@ -242,7 +242,7 @@ impl Mill {
 fn branch(name: &str, work: &Work, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
     Ok(match work {
         Work::Transcode(plan) => Box::new(transcode(name, plan, opened)?),
-        Work::Snapshot(plan) => Box::new(StillsBranch::new(name, plan)?),
+        Work::Snapshot(_) | Work::Sprite(_) | Work::Animation(_) => Box::new(AlbumBranch::new(name, work)?),
         Work::Adaptive(plan) => Box::new(package(name, plan, opened)?),
         Work::Probe { .. } | Work::Copy { .. } | Work::Pipeline(_) => {
             return Err(internal("a task that shares no decode"));

@@ -6,7 +6,7 @@ use gst::prelude::*;
 
 use super::branch::{guard, queue};
 use super::failure::{element, internal};
-use super::still::draw;
+use super::scale::draw;
 use super::vpx;
 use crate::job::Failure;
 use crate::plan::{Picture, TranscodePlan};

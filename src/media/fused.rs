@@ -8,6 +8,7 @@ use super::assembly::{BRANCH, Mill, Tasks};
 use super::branch::Ending;
 use super::decoder;
 use super::failure::{from_message, internal};
+use super::provenance;
 use super::report::{report_damage, report_truncation};
 use super::run::Pulse;
 use super::source::Input;
@@ -33,6 +34,7 @@ pub fn run(
         pulse.set_length(length);
     }
     let outcome = mill.turn(pulse);
+    mill.tell_what_ran(pulse);
     // The files are whole only once their writers are gone.
     let _ = mill.medium.pipeline.set_state(gst::State::Null);
     pulse.next_part();
@@ -102,6 +104,20 @@ impl Mill {
             pulse.beat(at, buffers);
         }
         Ok(())
+    }
+
+    /// While it still has its settings.
+    fn tell_what_ran(&self, pulse: &mut Pulse<'_>) {
+        for (task, branch) in &self.branches {
+            let others: Vec<&gst::Bin> = self
+                .branches
+                .values()
+                .map(|branch| branch.bin())
+                .filter(|bin| *bin != branch.bin())
+                .collect();
+            let ran = provenance::of(self.medium.pipeline.upcast_ref(), &others);
+            pulse.listener().provenance(task, ran);
+        }
     }
 
     fn take_error(&mut self, error: &gst::message::Error) -> Result<(), Failure> {

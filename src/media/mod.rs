@@ -3,9 +3,12 @@
 //! Runs in the worker process alone. It reads the input that it is given and writes files into the current
 //! directory, by names that the plan gives; it opens nothing else. What it finds goes to a [`Listener`].
 
+mod album;
 pub mod allowed;
+mod animation;
 mod assembly;
 mod beginning;
+mod black;
 mod boxes;
 mod branch;
 mod clip;
@@ -19,14 +22,18 @@ mod meter;
 mod mp4;
 mod muxer;
 mod package;
+mod picker;
 mod pipeline;
 mod probe;
+pub mod provenance;
 mod readback;
 mod report;
 mod run;
+pub mod scale;
 mod seek;
 mod snapshot;
 pub mod source;
+mod sprite;
 mod still;
 mod transcode;
 mod vpx;
@@ -36,7 +43,7 @@ use std::time::Duration;
 pub use run::{describe, run};
 
 use crate::job::{Failure, Finding};
-use crate::plan::OutputReport;
+use crate::plan::{OutputReport, Provenance};
 use crate::rule::TaskId;
 
 /// How far a run is, as seen from inside.
@@ -58,6 +65,8 @@ pub trait Listener {
     fn progress(&mut self, position: Position);
     /// A file is complete and was read back.
     fn output(&mut self, task: &TaskId, file: &str, size: u64, report: OutputReport);
+    /// How the outputs of a task come to be.
+    fn provenance(&mut self, task: &TaskId, provenance: Provenance);
     /// Something was noticed.
     fn finding(&mut self, task: Option<&TaskId>, finding: Finding);
     /// A task is over without success.

@@ -7,22 +7,26 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::failure::{from_message, internal, plain};
+use super::provenance;
 use super::run::Pulse;
 use super::source::{Input, MediaSource};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{PipelinePlan, SOURCE_FILE};
+use crate::rule::TaskId;
 
 /// What the elements in place of `{input}` and `{output}` are called.
 const INPUT: &str = "reelmill-input";
 const OUTPUT: &str = "reelmill-output";
 
-/// Runs it to its end.
+/// Runs it to its end, and tells what ran.
 ///
 /// # Errors
 /// Where the line cannot be understood, or an element fails.
-pub fn run(input: &Arc<Input>, plan: &PipelinePlan, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+pub fn run(input: &Arc<Input>, task: &TaskId, plan: &PipelinePlan, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
     let pipeline = build(input, plan)?;
     let ended = turn(&pipeline, pulse);
+    let ran = provenance::of(pipeline.upcast_ref(), &[]);
+    pulse.listener().provenance(task, ran);
     let _ = pipeline.set_state(gst::State::Null);
     pulse.next_part();
     ended

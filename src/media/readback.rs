@@ -7,14 +7,14 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::boxes;
-use super::decoder;
-use super::demux::{Demuxer, Stream, drain, link};
+use super::demux::{Demuxer, Stream};
 use super::describe;
-use super::failure::{internal, writing};
+use super::failure::{element, internal, writing};
 use super::meter::{Meter, Span};
 use super::source::{FileReader, Input};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{OutputReport, TrackReport};
+use crate::rule::ImageFormat;
 
 /// Time covered by the source's streams that were decoded.
 #[derive(Debug, Default, Clone, Copy)]
@@ -78,38 +78,92 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
     Ok((size, OutputReport::Media { tracks, index_in_front }))
 }
 
-/// Decodes an image back.
-///
-/// # Errors
-/// Where it is no image: `BadOutput`.
-pub fn image(file: &str) -> Result<(u64, OutputReport), Failure> {
-    let (input, size) = open(file)?;
-    let mut medium = Demuxer::open(&input, &mut || {}).map_err(|failure| bad(file, &failure))?;
-    let stream = medium
-        .streams
-        .first()
-        .ok_or_else(|| internal("a medium without streams"))?;
-    let pad = decoder::decode(&medium, stream, &stream.pad, true)?;
-    let meter = Meter::on(&pad);
-    let sink = drain()?;
-    medium.pipeline.add(&sink).map_err(internal)?;
-    sink.sync_state_with_parent().map_err(internal)?;
-    link(&pad, &sink)?;
-    play(&mut medium, file, &mut || {})?;
-    let caps = pad.current_caps();
-    let picture = caps
-        .as_ref()
-        .and_then(|caps| caps.structure(0))
-        .map(|fields| describe::video(fields, 0))
-        .filter(|_| meter.buffers() > 0)
-        .ok_or_else(|| bad(file, &Failure::new(ErrorKind::BadOutput, "it shows no picture")))?;
-    Ok((
-        size,
-        OutputReport::Image {
-            width: picture.width,
-            height: picture.height,
-        },
-    ))
+/// Decodes images of one form back.
+pub struct Images {
+    pipeline: gst::Pipeline,
+    source: gst_app::AppSrc,
+    sink: gst_app::AppSink,
+}
+
+impl Drop for Images {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+impl Images {
+    /// How long one image may take.
+    const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(30);
+
+    /// A reader of this form.
+    ///
+    /// # Errors
+    /// Where its decoder is missing.
+    pub fn new(format: ImageFormat) -> Result<Self, Failure> {
+        let (decoder, caps) = match format {
+            ImageFormat::Jpg => ("jpegdec", "image/jpeg"),
+            ImageFormat::Png => ("pngdec", "image/png"),
+            ImageFormat::Webp => ("webpdec", "image/webp"),
+        };
+        let caps = gst::Caps::builder(caps).field("framerate", gst::Fraction::new(0, 1));
+        let pipeline = gst::Pipeline::new();
+        let source = gst_app::AppSrc::builder()
+            .format(gst::Format::Time)
+            .caps(&caps.build())
+            .build();
+        let decoder = element(decoder)?;
+        let sink = gst_app::AppSink::builder().sync(false).async_(false).build();
+        let all = [source.upcast_ref(), &decoder, sink.upcast_ref()];
+        pipeline.add_many(all).map_err(internal)?;
+        gst::Element::link_many(all).map_err(internal)?;
+        pipeline.set_state(gst::State::Playing).map_err(internal)?;
+        Ok(Self { pipeline, source, sink })
+    }
+
+    /// Decodes an image back; answers the size of the file, and that of the picture.
+    ///
+    /// # Errors
+    /// Where it is no such image: `BadOutput`.
+    pub fn read(&mut self, file: &str) -> Result<(u64, OutputReport), Failure> {
+        let bytes = std::fs::read(file).map_err(|error| writing(file, &error))?;
+        let size = bytes.len() as u64;
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        if let Some(about) = buffer.get_mut() {
+            // Some decoders show nothing that has no time.
+            about.set_pts(gst::ClockTime::ZERO);
+        }
+        let picture = self
+            .source
+            .push_buffer(buffer)
+            .ok()
+            .and_then(|_| self.decoded())
+            .and_then(|sample| sample.caps()?.structure(0).map(|fields| describe::video(fields, 0)))
+            .ok_or_else(|| bad(file, &Failure::new(ErrorKind::BadOutput, "it shows no picture")))?;
+        Ok((
+            size,
+            OutputReport::Image {
+                width: picture.width,
+                height: picture.height,
+            },
+        ))
+    }
+
+    /// The next picture; none where there is an error instead.
+    fn decoded(&self) -> Option<gst::Sample> {
+        let step = gst::ClockTime::from_mseconds(100);
+        let mut waited = gst::ClockTime::ZERO;
+        while waited < Self::PATIENCE {
+            if let Some(sample) = self.sink.try_pull_sample(step) {
+                return Some(sample);
+            }
+            let failed = |bus: gst::Bus| bus.pop_filtered(&[gst::MessageType::Error]).is_some();
+            if self.sink.is_eos() || self.pipeline.bus().is_none_or(failed) {
+                return None;
+            }
+            waited += step;
+        }
+        None
+    }
 }
 
 fn play(medium: &mut Demuxer, file: &str, tick: &mut dyn FnMut()) -> Result<(), Failure> {

@@ -1,39 +1,10 @@
-//! What a run tells at its end: images read back, streams that ended early, damage that was met.
+//! What a run tells at its end: streams that ended early, damage that was met.
 
 use super::decoder;
 use super::failure::plain;
-use super::readback;
 use super::run::Pulse;
-use crate::job::{ErrorKind, Failure, Finding, FindingKind};
-use crate::plan::{Ends, MediaInfo, SnapshotPlan, truncated};
-use crate::rule::TaskId;
-
-/// Tells of images that are there, read back, and of points that have none.
-///
-/// # Errors
-/// What ends the task: there is no image at all, or one that cannot be read.
-pub fn report_stills(
-    task: &TaskId,
-    plan: &SnapshotPlan,
-    written: &[String],
-    findings: Vec<Finding>,
-    pulse: &mut Pulse<'_>,
-) -> Result<(), Failure> {
-    for finding in findings {
-        pulse.listener().finding(Some(task), finding);
-    }
-    if written.is_empty() && !plan.stills.is_empty() {
-        return Err(Failure::new(
-            ErrorKind::Corrupt,
-            "no frame of the medium could be decoded for any still",
-        ));
-    }
-    for file in written {
-        let (size, report) = readback::image(file)?;
-        pulse.listener().output(task, file, size, report);
-    }
-    Ok(())
-}
+use crate::job::{Finding, FindingKind};
+use crate::plan::{Ends, MediaInfo, truncated};
 
 /// Tells which of the streams that were decoded ended before they should have.
 pub fn report_truncation(media: &MediaInfo, ends: Ends, pulse: &mut Pulse<'_>) {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::album::Shoot;
 use super::assembly::Tasks;
 use super::failure::{internal, writing};
 use super::fused;
@@ -14,7 +15,7 @@ use super::seek;
 use super::source::Input;
 use super::{Listener, Position, probe};
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, OutputReport, RunPlan, SnapshotPlan, Work};
+use crate::plan::{MediaInfo, OutputReport, RunPlan, Work};
 use crate::rule::TaskId;
 
 /// How often progress is told.
@@ -98,7 +99,7 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         let done = match &task.work {
             Work::Probe { file } => write_probe(file, media.as_ref()).map(|()| file),
             Work::Copy { file } => copy(input, file, &mut pulse).map(|()| file),
-            Work::Pipeline(plan) => pipeline::run(input, plan, &mut pulse).map(|()| &plan.file),
+            Work::Pipeline(plan) => pipeline::run(input, &task.task, plan, &mut pulse).map(|()| &plan.file),
             work => {
                 works.push((&task.task, work));
                 continue;
@@ -110,18 +111,11 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         }
     }
     let Some(media) = media else { return Ok(()) };
-    let stills: Option<Vec<(&TaskId, &SnapshotPlan)>> = works
-        .iter()
-        .map(|(task, work)| match work {
-            Work::Snapshot(plan) => Some((*task, plan)),
-            _ => None,
-        })
-        .collect();
-    match stills {
-        _ if works.is_empty() => Ok(()),
+    match works.as_slice() {
+        [] => Ok(()),
         // Where nothing else is decoded, a few frames are reached by jumps.
-        Some(stills) => seek::run(input, &media, &stills, &mut pulse),
-        None => fused::run(input, &media, Tasks { works: &works }, plan.threads, &mut pulse),
+        all if all.iter().all(|(_, work)| Shoot::is_of(work)) => seek::run(input, &media, all, &mut pulse),
+        all => fused::run(input, &media, Tasks { works: all }, plan.threads, &mut pulse),
     }
 }
 

@@ -1,245 +1,217 @@
-//! Stills where nothing else is decoded: jumps to the key frame before each point and decodes from there.
+//! Pictures where nothing else is decoded: jumps to the key frame before each point and decodes from there, or decodes
+//! on where that is nearer.
+
+mod player;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use gst::prelude::*;
-
-use super::assembly::video_index;
-use super::decoder::{self, decode, straighten};
-use super::demux::{Demuxer, link};
-use super::failure::{from_message, internal};
-use super::report::{report_damage, report_stills, report_truncation};
+use self::player::{Next, Player};
+use super::album::Shoot;
+use super::decoder;
+use super::picker::Frame;
+use super::report::{report_damage, report_truncation};
 use super::run::Pulse;
-use super::snapshot::{Frame, Stills};
 use super::source::Input;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{Ends, MediaInfo, SnapshotPlan};
+use crate::plan::{Ends, MediaInfo, Work};
 use crate::rule::TaskId;
 
 /// A point that is nearer than this is reached by decoding on.
 const NEAR: Duration = Duration::from_secs(2);
 
-/// Makes the stills of these tasks.
+/// Makes the pictures of these tasks.
 ///
 /// # Errors
 /// What ends the run: the medium cannot be read or decoded.
 pub fn run(
     input: &Arc<Input>,
     media: &MediaInfo,
-    tasks: &[(&TaskId, &SnapshotPlan)],
+    tasks: &[(&TaskId, &Work)],
     pulse: &mut Pulse<'_>,
 ) -> Result<(), Failure> {
-    for (task, plan) in tasks {
-        // A medium that cannot be opened again fails the run; an image that cannot be written its task.
-        let mut player = Player::open(input, media, pulse)?;
-        let made = Stills::new((*plan).clone()).and_then(|mut stills| {
-            let findings = player.take(&mut stills, media, pulse)?;
-            Ok((stills, findings))
-        });
-        // Before the images: a task may be published as soon as all of it is there.
-        let ends = Ends {
-            video: player.end,
-            audio: None,
-        };
-        report_truncation(media, ends, pulse);
-        if player.landed_rough {
-            decoder::take_complaints();
+    let mut shoots: Vec<(&TaskId, Shoot)> = Vec::new();
+    for (task, work) in tasks {
+        match Shoot::of(work) {
+            Ok(shoot) => shoots.extend(shoot.map(|shoot| (*task, shoot))),
+            Err(failure) => pulse.listener().task_failed(task, failure),
         }
-        report_damage(0, pulse);
-        let told = match made {
-            Ok((stills, findings)) => report_stills(task, plan, &stills.written, findings, pulse),
-            Err(failure) if matches!(failure.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                return Err(failure);
-            }
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = told {
-            pulse.listener().task_failed(task, failure);
+    }
+    let mut player = Player::open(input, media, pulse)?;
+    let mut search = Search {
+        player: &mut player,
+        media,
+        here: None,
+        last: None,
+        reach: NEAR,
+        can_jump: media.seekable,
+        ended: false,
+    };
+    search.can_jump &= search.player.can_jump();
+    let taken = search
+        .take_near(&mut shoots, pulse)
+        .and_then(|()| search.take(&mut shoots, pulse));
+    let end = search.ended.then_some(search.last).flatten();
+    if let Err(failure) = taken {
+        for (_, shoot) in shoots {
+            shoot.abandon();
+        }
+        return Err(failure);
+    }
+    // Before the pictures: a task may be published as soon as all of it is there.
+    report_truncation(
+        media,
+        Ends {
+            video: end,
+            audio: None,
+        },
+        pulse,
+    );
+    if player.heard_too_much() {
+        decoder::take_complaints();
+    }
+    report_damage(0, pulse);
+    let ran = player.provenance();
+    drop(player);
+    for (task, shoot) in shoots {
+        pulse.listener().provenance(task, ran.clone());
+        match shoot.finish(task, pulse) {
+            Ok(()) => {}
+            Err(failure) if tasks.len() == 1 && matches!(failure.kind, ErrorKind::Corrupt) => return Err(failure),
+            Err(failure) => pulse.listener().task_failed(task, failure),
         }
         pulse.next_part();
     }
     Ok(())
 }
 
-struct Player {
-    medium: Demuxer,
-    sink: gst_app::AppSink,
-    frames: u64,
-    /// Where the last frame ended, once the end was reached.
-    end: Option<Duration>,
-    /// Has landed between key frames, where decoders complain of what they were not given.
-    landed_rough: bool,
+/// The way through a medium.
+struct Search<'a> {
+    player: &'a mut Player,
+    media: &'a MediaInfo,
+    /// When the last frame came.
+    here: Option<Duration>,
+    /// When it is gone.
+    last: Option<Duration>,
+    /// What is nearer than this is decoded on to: key frames have been found to be that far apart.
+    reach: Duration,
+    can_jump: bool,
+    ended: bool,
 }
 
-enum Next {
-    Frame(gst::Sample),
-    End,
+fn wanted(shoots: &[(&TaskId, Shoot)]) -> Option<Duration> {
+    shoots.iter().filter_map(|(_, shoot)| shoot.wanted()).min()
 }
 
-impl Player {
-    fn open(input: &Arc<Input>, media: &MediaInfo, pulse: &mut Pulse<'_>) -> Result<Self, Failure> {
-        decoder::listen();
-        let mut medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
-        let index = video_index(media, &medium)?;
-        let video = media.video().ok_or_else(|| internal("stills without video"))?;
-        let stream = &medium.streams[index];
-        let decoded = decode(&medium, stream, &stream.pad, false)?;
-        let upright = straighten(&medium, decoded, video)?;
-        let sink = gst_app::AppSink::builder().sync(false).max_buffers(2).build();
-        medium.pipeline.add(&sink).map_err(internal)?;
-        sink.sync_state_with_parent().map_err(internal)?;
-        link(&upright, sink.upcast_ref())?;
-        for (other, stream) in medium.streams.iter().enumerate() {
-            if other != index {
-                medium.ignore(&stream.pad)?;
-            }
+impl Search<'_> {
+    /// Hands a frame to all.
+    fn give(&mut self, sample: &gst::Sample, shoots: &mut [(&TaskId, Shoot)]) {
+        if let Some(frame) = Frame::new(sample.clone(), None) {
+            self.here = Some(frame.at);
+            self.last = Some(frame.until.max(frame.at));
         }
-        medium.release();
-        let mut player = Self {
-            medium,
-            sink,
-            frames: 0,
-            end: None,
-            landed_rough: false,
-        };
-        player.settle()?;
-        Ok(player)
-    }
-
-    /// Waits until the pipeline is ready for a jump.
-    fn settle(&mut self) -> Result<(), Failure> {
-        loop {
-            let (change, state, _) = self.medium.pipeline.state(gst::ClockTime::from_mseconds(100));
-            self.check()?;
-            if state == gst::State::Paused && change.is_ok_and(|change| change != gst::StateChangeSuccess::Async) {
-                break;
-            }
-        }
-        self.medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
-        Ok(())
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        let bus = self
-            .medium
-            .pipeline
-            .bus()
-            .ok_or_else(|| internal("a pipeline without a bus"))?;
-        while let Some(message) = bus.pop() {
-            match message.view() {
-                gst::MessageView::Error(error) => return Err(from_message(error)),
-                gst::MessageView::Warning(warning) => decoder::hear(warning),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn next(&mut self, stills: &Stills, pulse: &mut Pulse<'_>) -> Result<Next, Failure> {
-        loop {
-            if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) {
-                self.frames += 1;
-                pulse.beat(stills.last().map(|frame| frame.at), self.frames);
-                return Ok(Next::Frame(sample));
-            }
-            self.check()?;
-            if self.sink.is_eos() {
-                return Ok(Next::End);
-            }
-            pulse.beat(stills.last().map(|frame| frame.at), self.frames);
+        for (_, shoot) in shoots {
+            shoot.take(sample.clone());
         }
     }
 
-    fn jump(&self, to: Duration) -> bool {
-        let Ok(to) = gst::ClockTime::try_from(to) else {
-            return false;
-        };
-        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
-        self.medium.pipeline.seek_simple(flags, to).is_ok()
-    }
-
-    fn take(
-        &mut self,
-        stills: &mut Stills,
-        media: &MediaInfo,
-        pulse: &mut Pulse<'_>,
-    ) -> Result<Vec<crate::job::Finding>, Failure> {
-        let mut can_jump = media.seekable && self.medium.has_index();
-        let mut first = true;
-        while let Some(at) = stills.wanted() {
-            let here = stills.last().map_or(Duration::ZERO, |frame| frame.at);
-            if can_jump && (at > here + NEAR || (first && here > at)) {
-                can_jump = self.approach(at, stills, pulse)?;
+    /// Takes every picture that is still wanted.
+    fn take(&mut self, shoots: &mut [(&TaskId, Shoot)], pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+        while let Some(at) = wanted(shoots) {
+            let here = self.here.unwrap_or_default();
+            if self.can_jump && at > here + self.reach {
+                self.can_jump = self.approach(at, shoots, pulse)?;
+                continue;
             }
-            first = false;
-            // Decodes on until this point is passed.
-            while stills.wanted() == Some(at) {
-                match self.next(stills, pulse)? {
-                    Next::Frame(sample) => stills.take(sample)?,
-                    Next::End => {
-                        if stills.last().is_none() && can_jump {
-                            // Nothing lay behind the key frame: from the beginning, once.
-                            can_jump = false;
-                            if self.jump(Duration::ZERO) {
-                                continue;
-                            }
-                        }
-                        self.end = stills.last().map(|frame| frame.until);
-                        return stills.finish(media.duration);
+            self.player.aim(at);
+            let next = self.player.next(self.here, pulse)?;
+            let at_next = match &next {
+                Next::Frame(sample) => Frame::new(sample.clone(), None).map(|frame| frame.at),
+                Next::End => Some(Duration::MAX),
+            };
+            if at_next > Some(at) && self.player.may_have_missed(self.here, at) {
+                // The frame that is shown at the point may be one of those that were left out.
+                self.player.leave_nothing_out();
+                if self.can_jump && self.approach(at, shoots, pulse)? {
+                    continue;
+                }
+            }
+            match next {
+                Next::Frame(sample) => self.give(&sample, shoots),
+                Next::End if self.here.is_none() && self.can_jump => {
+                    // Nothing lay behind the key frame: from the beginning, once.
+                    self.can_jump = false;
+                    if !self.player.jump(Duration::ZERO) {
+                        self.end(shoots);
+                        return Ok(());
                     }
+                }
+                Next::End => {
+                    self.end(shoots);
+                    return Ok(());
                 }
             }
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
-    /// The first frame that is whole: in media without an index a jump can land between key frames.
-    fn skip_broken(
-        &mut self,
-        mut sample: gst::Sample,
-        at: Duration,
-        stills: &Stills,
-        pulse: &mut Pulse<'_>,
-    ) -> Result<gst::Sample, Failure> {
-        let broken = |sample: &gst::Sample| {
-            sample
-                .buffer()
-                .is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::CORRUPTED))
-        };
-        while broken(&sample) && Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at) {
-            self.landed_rough = true;
-            match self.next(stills, pulse)? {
-                Next::Frame(next) => sample = next,
-                Next::End => break,
-            }
+    fn end(&mut self, shoots: &mut [(&TaskId, Shoot)]) {
+        self.ended = true;
+        for (_, shoot) in shoots {
+            shoot.reach_end(self.media.duration);
         }
-        Ok(sample)
     }
 
     /// Jumps to a frame that is not after the point. Answers whether jumping works in this medium.
-    fn approach(&mut self, at: Duration, stills: &mut Stills, pulse: &mut Pulse<'_>) -> Result<bool, Failure> {
+    fn approach(
+        &mut self,
+        at: Duration,
+        shoots: &mut [(&TaskId, Shoot)],
+        pulse: &mut Pulse<'_>,
+    ) -> Result<bool, Failure> {
+        let before = self.here.unwrap_or_default();
         for back in [0, 5, 30] {
             let target = at.saturating_sub(Duration::from_secs(back));
-            if !self.jump(target) {
+            self.player.aim(at);
+            if !self.player.jump(target) {
                 return Ok(false);
             }
-            stills.jump();
-            match self.next(stills, pulse)? {
-                Next::Frame(sample) => {
-                    let sample = self.skip_broken(sample, at, stills, pulse)?;
-                    let early = Frame::new(sample.clone(), None).is_some_and(|frame| frame.at <= at);
-                    if early || target.is_zero() {
-                        stills.take(sample)?;
-                        return Ok(true);
-                    }
+            self.forget(shoots);
+            if let Next::Frame(sample) = self.player.next(None, pulse)? {
+                let sample = self.player.skip_broken(sample, at, pulse)?;
+                let landed = Frame::new(sample.clone(), None).map(|frame| frame.at);
+                if landed.is_some_and(|landed| landed <= at) || target.is_zero() {
+                    self.learn(before, landed.unwrap_or_default(), at);
+                    self.give(&sample, shoots);
+                    return Ok(true);
                 }
-                Next::End => {}
             }
         }
         // Jumping lands wherever it likes: decode from the beginning.
-        self.jump(Duration::ZERO);
-        stills.jump();
+        self.player.jump(Duration::ZERO);
+        self.forget(shoots);
         Ok(false)
+    }
+
+    fn forget(&mut self, shoots: &mut [(&TaskId, Shoot)]) {
+        self.here = None;
+        for (_, shoot) in shoots {
+            shoot.jump();
+        }
+    }
+
+    /// A jump that leads back is a way for nothing: where key frames are far apart, the next ones are fewer.
+    fn learn(&mut self, before: Duration, landed: Duration, at: Duration) {
+        self.reach = if landed <= before && !before.is_zero() {
+            at.saturating_sub(landed).max(self.reach * 2)
+        } else {
+            NEAR.max(self.reach * 3 / 4)
+        };
+    }
+
+    /// Takes key frames where they are as good as any other frame.
+    fn take_near(&mut self, shoots: &mut [(&TaskId, Shoot)], pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+        let _ = (shoots, pulse);
+        Ok(())
     }
 }

@@ -173,7 +173,11 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
     }
     let prefix = format!("{task}.");
     let fronts = [(settings.hls, MASTER), (settings.dash, MANIFEST)];
-    let fronts: Vec<String> = fronts.into_iter().filter(|(is, _)| *is).map(|(_, name)| name.to_owned()).collect();
+    let fronts: Vec<String> = fronts
+        .into_iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, name)| name.to_owned())
+        .collect();
     let package = PlannedPackage {
         task: task.clone(),
         prefix: prefix.clone(),
@@ -370,14 +374,22 @@ fn whole(number: f64) -> u32 {
 fn fraction(fps: f64) -> (u32, u32) {
     let ntsc = (fps * 1.001).round();
     let exact = (fps - fps.round()).abs() > 0.000_5 && (ntsc / 1.001 - fps).abs() < 0.005;
-    let (times, per) = if exact { (ntsc * 1000.0, 1001) } else { (fps * 1000.0, 1000) };
+    let (times, per) = if exact {
+        (ntsc * 1000.0, 1001)
+    } else {
+        (fps * 1000.0, 1000)
+    };
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "clamped to the range"
     )]
     let num = times.round().clamp(1.0, 1_000_000.0) as u32;
-    if num % 1000 == 0 && per == 1000 { (num / 1000, 1) } else { (num, per) }
+    if num % 1000 == 0 && per == 1000 {
+        (num / 1000, 1)
+    } else {
+        (num, per)
+    }
 }
 
 fn sounds(media: &MediaInfo, settings: &Adaptive) -> Vec<PlannedSound> {
@@ -399,7 +411,11 @@ fn sounds(media: &MediaInfo, settings: &Adaptive) -> Vec<PlannedSound> {
 fn left_out(media: &MediaInfo, settings: &Adaptive, sounds: usize, subtitles: usize) -> Vec<Finding> {
     let audio = |stream: &&super::StreamInfo| matches!(stream.kind, StreamKind::Audio(_));
     let all = media.streams.iter().filter(audio).count();
-    let sounds = if settings.audio.is_some() { all.saturating_sub(sounds) } else { 0 };
+    let sounds = if settings.audio.is_some() {
+        all.saturating_sub(sounds)
+    } else {
+        0
+    };
     let subtitles = if settings.subtitles { 0 } else { subtitles };
     [(sounds, "audio track"), (subtitles, "subtitle track")]
         .into_iter()
@@ -463,7 +479,11 @@ mod tests {
                 .iter()
                 .map(|(rendition, picture)| format!("{} {}x{}", rendition.name, picture.size.0, picture.size.1))
                 .collect();
-            format!("{} | {}", kept.join(", "), finding.map_or_else(String::new, |finding| finding.message))
+            format!(
+                "{} | {}",
+                kept.join(", "),
+                finding.map_or_else(String::new, |finding| finding.message)
+            )
         };
         let table = [
             names(1920, 1080, &[2, 3, 4]),

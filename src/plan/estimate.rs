@@ -3,8 +3,9 @@
 //! Estimates lean to the large side: a job that waits in vain is seen and understood, a disk that is full in the middle of
 //! the night is not.
 
+use super::pictures::bytes_a_pixel;
 use super::{AdaptivePlan, MediaInfo, PlannedRun, TranscodePlan, Work};
-use crate::rule::{Track, VideoRate};
+use crate::rule::{AnimationFormat, Track, VideoRate};
 
 /// What a PNG or a JPEG takes for each pixel, in bytes, at the worst.
 const BYTES_A_PIXEL: u64 = 3;
@@ -35,7 +36,31 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
             Work::Snapshot(plan) => {
                 let (width, height) = plan.picture.size;
                 let image = u64::from(width) * u64::from(height) * BYTES_A_PIXEL;
-                image.saturating_mul(plan.stills.len() as u64)
+                let all = image.saturating_mul(plan.stills.len() as u64);
+                // How many there will be, a medium of unknown length does not say.
+                match media.and_then(|media| media.duration) {
+                    Some(_) => all,
+                    None => all.min(source.saturating_mul(4).saturating_add(image)),
+                }
+            }
+            Work::Sprite(plan) => {
+                let (width, height) = plan.cell.size;
+                let cell = u64::from(width) * u64::from(height) * bytes_a_pixel(plan.settings.format);
+                let all = cell.saturating_mul(plan.at.len() as u64).saturating_add(JSON);
+                match media.and_then(|media| media.duration) {
+                    Some(_) => all,
+                    None => all.min(source.saturating_add(CONTAINER)),
+                }
+            }
+            Work::Animation(plan) => {
+                let (width, height) = plan.picture.size;
+                let pixels = u64::from(width) * u64::from(height) * u64::from(plan.frames);
+                CONTAINER
+                    + match plan.settings.format {
+                        // At the worst a pixel takes somewhat more than its byte.
+                        AnimationFormat::Gif => pixels,
+                        AnimationFormat::Webp => pixels / 4,
+                    }
             }
             Work::Transcode(plan) if plan.settings.container.has_index_in_front() => {
                 // The muxer writes the media twice before it is done.
@@ -45,7 +70,7 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
             // What a pipeline makes nobody can know; most make something smaller.
             Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) => source,
             Work::Adaptive(plan) => package(plan, media, source),
-            Work::Sprite(_) | Work::Animation(_) | Work::Waveform(_) | Work::Inspect(_) => CONTAINER,
+            Work::Waveform(_) | Work::Inspect(_) => CONTAINER,
         })
         .fold(0, u64::saturating_add)
 }

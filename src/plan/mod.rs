@@ -10,6 +10,7 @@ mod listening;
 mod names;
 mod package;
 mod pictures;
+mod provenance;
 mod run;
 mod size;
 mod stills;
@@ -33,6 +34,7 @@ pub use extract::{ExtractPlan, ExtractedStream};
 pub use listening::{InspectPlan, WaveformPlan};
 pub use package::MOST_FILES;
 pub use pictures::{AnimationPlan, SpritePlan};
+pub use provenance::{KeptProvenance, Provenance, without_secrets};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture;
 pub use truncation::{Ends, truncated};
@@ -346,6 +348,8 @@ pub enum Draw {
     Crop,
     /// Black bars beside it.
     Borders,
+    /// Beside it, itself: blurred, darker, as large as fills the frame.
+    Blurred,
 }
 
 /// What a copy of the source is called in scratch, where a pipeline opens it by its path. Never the name of a result.
@@ -371,6 +375,10 @@ pub struct SnapshotPlan {
     pub quality: u8,
     /// The frame after rotation.
     pub picture: Picture,
+    /// A frame that is all but black gives way to the next one that is not.
+    pub skip_black: bool,
+    /// The rule names the points, so that one beyond the end is worth a word.
+    pub points: bool,
 }
 
 /// One image to make.
@@ -419,6 +427,26 @@ pub enum Expect {
     Something,
     /// One image of this size in pixels.
     Image(u32, u32),
+    /// One image of rows of small pictures.
+    Sheet {
+        /// In pixels.
+        width: u32,
+        /// Height of a row.
+        row: u32,
+        /// The most rows.
+        rows: u32,
+    },
+    /// Pictures that move.
+    Animation {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// The most pictures.
+        frames: u32,
+        /// All of them together.
+        length: Duration,
+    },
     /// A medium.
     Media {
         /// Its form.
@@ -462,6 +490,21 @@ pub enum OutputReport {
         width: u32,
         /// In pixels.
         height: u32,
+    },
+    /// Pictures that move, every one of which was decoded.
+    Animation {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// Those in the file, where the same one may stand for several.
+        frames: u32,
+        /// Those that there were to be drawn.
+        drawn: u32,
+        /// All of them together.
+        length: Duration,
+        /// They begin again for ever.
+        endless: bool,
     },
     /// A medium, every packet of which was read.
     Media {

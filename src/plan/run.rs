@@ -10,15 +10,15 @@ use super::adaptive::adaptive;
 use super::extract::extract;
 use super::listening::{inspect, waveform};
 use super::names::FileOf;
-use super::pictures::{animation, sprite};
+use super::pictures::{animation, snapshot, sprite};
 use super::transcode::transcode;
 use super::{
-    Expect, Form, MediaInfo, PackageKey, PipelinePlan, PlannedOutput, PlannedPackage, PlannedRun, RunPlan, SnapshotPlan, Span,
-    Still, TaskPlan, VideoStream, Work, picture, stills,
+    Expect, Form, MediaInfo, PackageKey, PipelinePlan, PlannedOutput, PlannedPackage, PlannedRun, RunPlan, Span,
+    TaskPlan, VideoStream, Work,
 };
 use crate::job::{ErrorKind, Failure, Finding, JobId, TaskRecord};
 use crate::object::Object;
-use crate::rule::{Grants, Moments, Rule, Snapshot, TaskId, TaskKind};
+use crate::rule::{Grants, Rule, TaskId, TaskKind};
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -243,6 +243,7 @@ pub(super) fn output(
     };
     let size = match expect {
         Expect::Image(width, height)
+        | Expect::Animation { width, height, .. }
         | Expect::Media {
             video: Form::Made(width, height),
             ..
@@ -254,50 +255,16 @@ pub(super) fn output(
             .ok()
             .and_then(MediaInfo::video)
             .map(VideoStream::display_size),
-        Expect::Media { .. } | Expect::Package { .. } | Expect::SourceBytes(_) | Expect::Json | Expect::Something => None,
+        Expect::Sheet { width, row, rows } => Some((width, row * rows)),
+        Expect::Media { .. } | Expect::Package { .. } | Expect::SourceBytes(_) | Expect::Json | Expect::Something => {
+            None
+        }
     };
     Ok(PlannedOutput {
         task: task.clone(),
         file: file.scratch(),
         key: file.key(wanted, size)?,
         expect,
-    })
-}
-
-fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<PlannedTask, Failure> {
-    let media = known(wanted)?;
-    let Some(video) = film(media)? else {
-        return Err(Failure::new(ErrorKind::NoSuchStream, "the medium has no video"));
-    };
-    let picture = picture(&settings.size, video);
-    let Moments::At(at) = &settings.moments else {
-        return Err(Failure::new(ErrorKind::Plan, format!("task {task} cannot be planned")));
-    };
-    let (points, findings) = stills::resolve(at, media, video)?;
-    let count = u32::try_from(at.len()).unwrap_or(u32::MAX);
-    let extension = settings.format.extension().as_bytes();
-    let mut outputs = Vec::with_capacity(points.len());
-    let mut stills = Vec::with_capacity(points.len());
-    for point in points {
-        let number = Some((point.number, count));
-        let expect = Expect::Image(picture.size.0, picture.size.1);
-        let output = output(wanted, task, number, extension, expect)?;
-        stills.push(Still {
-            file: output.file.clone(),
-            at: point.at,
-        });
-        outputs.push(output);
-    }
-    Ok(PlannedTask {
-        work: Work::Snapshot(SnapshotPlan {
-            stills,
-            format: settings.format,
-            quality: settings.quality,
-            picture,
-        }),
-        outputs,
-        package: None,
-        findings,
     })
 }
 

@@ -22,8 +22,15 @@ pub fn picture(wanted: &SizeSpec, video: &VideoStream) -> Picture {
         };
     };
     let (size, draw) = match wanted.fit {
-        Fit::Pad if wanted.upscale => ((wide, high), Draw::Borders),
-        Fit::Pad => (around(source, (wide, high)), Draw::Borders),
+        Fit::Pad | Fit::BlurFill => {
+            let draw = if wanted.fit == Fit::Pad {
+                Draw::Borders
+            } else {
+                Draw::Blurred
+            };
+            let frame = (wide, high);
+            (if wanted.upscale { frame } else { around(source, frame) }, draw)
+        }
         Fit::Cover if wanted.upscale => ((wide, high), Draw::Crop),
         // The largest frame of the wanted ratio that the source fills.
         Fit::Cover => (

@@ -63,6 +63,11 @@ pub fn resolve(
     Ok((resolved, findings))
 }
 
+/// Points that the medium has, numbered in their order.
+pub fn numbered(at: impl IntoIterator<Item = Duration>) -> Vec<Resolved> {
+    (1..).zip(at).map(|(number, at)| Resolved { number, at }).collect()
+}
+
 /// Where a point lies; none: before the beginning.
 pub fn place(point: Point, end: Option<Duration>) -> Result<Option<Duration>, Failure> {
     let known = end.ok_or_else(|| {

@@ -67,7 +67,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
 }
 
 /// The part of this medium that is wanted.
-fn span(part: &Part, media: &MediaInfo) -> Result<Span, Failure> {
+pub(super) fn span(part: &Part, media: &MediaInfo) -> Result<Span, Failure> {
     let plan = |message: String| Failure::new(ErrorKind::Plan, message);
     let start = match part.start {
         None => Duration::ZERO,

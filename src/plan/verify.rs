@@ -11,6 +11,9 @@ use super::truncation::{Ends, truncated};
 use super::{Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
 use crate::job::{ErrorKind, Failure, Finding};
 
+/// The unit of time of an animation.
+const HUNDREDTH: Duration = Duration::from_millis(10);
+
 /// Checks one file: its size in bytes and what its reading back found, against the plan and the source.
 ///
 /// # Errors
@@ -34,6 +37,46 @@ pub fn verify(
         (Expect::Image(wide, high), OutputReport::Image { width, height }) => {
             if (width, height) != (wide, high) {
                 return bad(format!("is {width}x{height}, not {wide}x{high}"));
+            }
+            Ok(Vec::new())
+        }
+        (Expect::Sheet { width: wide, row, rows }, OutputReport::Image { width, height }) => {
+            let whole = height.is_multiple_of((*row).max(1)) && (1..=*rows).contains(&(height / row));
+            if width != wide || !whole {
+                return bad(format!(
+                    "is {width}x{height}, not {wide} wide with 1 to {rows} rows of {row}"
+                ));
+            }
+            Ok(Vec::new())
+        }
+        (
+            Expect::Animation {
+                width: wide,
+                height: high,
+                frames: most,
+                length: whole,
+            },
+            OutputReport::Animation {
+                width,
+                height,
+                frames,
+                drawn,
+                length,
+                endless,
+            },
+        ) => {
+            if (width, height) != (wide, high) {
+                return bad(format!("is {width}x{height}, not {wide}x{high}"));
+            }
+            if *frames == 0 || frames > drawn || drawn > most {
+                return bad(format!("has {frames} pictures of {drawn}, and {most} were planned"));
+            }
+            if !endless {
+                return bad("ends after some rounds".to_owned());
+            }
+            let due = whole.mul_f64(f64::from(*drawn) / f64::from((*most).max(1)));
+            if length.abs_diff(due) > HUNDREDTH {
+                return bad(format!("lasts {}, not {}", seconds(*length), seconds(due)));
             }
             Ok(Vec::new())
         }
@@ -66,6 +109,7 @@ pub fn verify(
             let is = match report {
                 OutputReport::Bytes => "no medium",
                 OutputReport::Image { .. } => "an image",
+                OutputReport::Animation { .. } => "an animation",
                 OutputReport::Media { .. } => "a medium",
                 OutputReport::Package { .. } => "a manifest",
             };

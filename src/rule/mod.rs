@@ -29,8 +29,8 @@ use crate::object::{BucketName, Directory, InvalidName};
 pub use grants::Grants;
 pub use task::{
     Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Container, Encryption, Extract, Fit, Gop, ImageFormat,
-    Inspect, Moments, Part, Pipeline, Point, Rendition, Renditions, Rung, SegmentForm, Sides, SizeSpec, Snapshot, Sprite,
-    TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec, Waveform,
+    Inspect, Moments, Part, Pipeline, Point, Rendition, Renditions, Rung, SegmentForm, Sides, SizeSpec, Snapshot,
+    Sprite, TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec, Waveform,
 };
 
 /// The name of a rule: 1 to 128 characters, none of them a control character or `/`.

@@ -18,7 +18,9 @@ use crate::job::state::Event;
 use crate::job::{Generation, Job, JobId, LeaseNumber, Priority};
 use crate::object::{BucketName, Directory, Identity, ObjectKey};
 use crate::rule::book::{ArmingMode, LiveRule, RuleBook};
-use crate::rule::{Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, Trigger};
+use crate::rule::{
+    Existing, Formats, Globs, OnFailure, OutputSpec, RetryPolicy, Rule, RuleName, RuleVersion, TaskId, Trigger,
+};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
     Acceptance, Accepted, Arming, BackupError, Holds, JobCount, JobFilter, KeptHint, LedgerEntry, OutputRecord, Pause,
@@ -230,6 +232,12 @@ impl Store for FakeStore {
         self.answer()?;
         held(&self.kept).retain(|number, _| !numbers.contains(number));
         Ok(())
+    }
+    async fn keep_provenance(&self, _: &JobId, _: &TaskId, _: &str) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    async fn provenance(&self, _: &JobId) -> Result<Vec<String>, StoreError> {
+        unreachable!()
     }
     async fn quarantine(&self, _: &Quarantined) -> Result<(), StoreError> {
         not_here()

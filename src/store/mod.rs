@@ -401,6 +401,14 @@ pub trait Store: Send + Sync {
     /// How many of them are kept, by bucket; nothing for buckets without one.
     async fn quarantine_counts(&self) -> Result<Vec<(BucketName, u64)>, StoreError>;
 
+    // Provenance -------------------------------------------------------------------------------
+
+    /// Keeps how the outputs of a task came to be, in place of what was kept of it before. It goes with its job; of a job
+    /// that is not there nothing is kept.
+    async fn keep_provenance(&self, job: &JobId, task: &TaskId, text: &str) -> Result<(), StoreError>;
+    /// What is kept of the tasks of a job.
+    async fn provenance(&self, job: &JobId) -> Result<Vec<String>, StoreError>;
+
     // Uploads ---------------------------------------------------------------------------------
 
     /// Writes an upload in parts down, before its first part.

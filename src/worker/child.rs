@@ -17,7 +17,7 @@ use super::{inventory, jail, registry};
 use crate::job::{ErrorKind, Failure, Finding};
 use crate::media::source::{FileReader, Input, Reader};
 use crate::media::{self, Listener, Position};
-use crate::plan::OutputReport;
+use crate::plan::{OutputReport, Provenance};
 use crate::rule::TaskId;
 
 /// What a child is started for.
@@ -83,6 +83,8 @@ pub fn prepare() -> Result<Option<Ready>, String> {
     gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
     media::allowed::load(&plugins).map_err(|failure| failure.message)?;
     media::allowed::warm_up();
+    media::scale::warm_up();
+    media::provenance::look_at_libraries();
     let threads = threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
     if threads != 1 {
         return Err(format!("{threads} threads exist before the jail; there must be one"));
@@ -231,6 +233,13 @@ impl Listener for Teller<'_> {
             file: file.to_owned(),
             size,
             report,
+        });
+    }
+
+    fn provenance(&mut self, task: &TaskId, provenance: Provenance) {
+        self.tell(&FromWorker::Provenance {
+            task: task.clone(),
+            provenance,
         });
     }
 

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use super::protocol::FromWorker;
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{AdaptivePlan, MOST_FILES, MediaInfo, RunPlan, StreamKind, Work};
+use crate::plan::{AdaptivePlan, MOST_FILES, MediaInfo, Provenance, RunPlan, StreamKind, Work};
 use crate::rule::TaskId;
 
 const LONGEST_TEXT: usize = 500;
 const MOST_ITEMS: usize = 1000;
+
+/// A chain of a pipeline, each element of which has its settings.
+const LONGEST_CHAIN: usize = 8_000;
 
 /// System calls, each of which becomes a line of the log.
 const MOST_CALLS: usize = 50;
@@ -74,6 +77,10 @@ impl Asked {
                     return Err(protocol("the worker named a file that it was not asked for"));
                 }
             }
+            FromWorker::Provenance { task, provenance } => {
+                known(task)?;
+                clean_provenance(provenance);
+            }
             FromWorker::Finding { task, finding } => {
                 task.as_ref().map_or(Ok(()), known)?;
                 clean(&mut finding.message);
@@ -118,6 +125,25 @@ fn clean_media(media: &mut MediaInfo) {
     }
     for chapter in &mut media.chapters {
         clean(&mut chapter.title);
+    }
+}
+
+/// Bounds what is kept with every job.
+fn clean_provenance(provenance: &mut Provenance) {
+    let plain = |text: &mut String, most: usize| {
+        *text = text.chars().filter(|c| !c.is_control()).take(most).collect();
+    };
+    provenance.pipeline.truncate(MOST_ITEMS);
+    provenance.libraries.truncate(MOST_ITEMS);
+    for line in &mut provenance.pipeline {
+        plain(line, LONGEST_CHAIN);
+    }
+    provenance.libraries.iter_mut().for_each(clean);
+    let plugins = std::mem::take(&mut provenance.plugins);
+    for (mut name, mut version) in plugins.into_iter().take(MOST_ITEMS) {
+        plain(&mut name, LONGEST_NAME);
+        plain(&mut version, LONGEST_NAME);
+        provenance.plugins.insert(name, version);
     }
 }
 

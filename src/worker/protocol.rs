@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::jail::Terms;
 use crate::config::Plugins;
 use crate::job::{Failure, Finding};
-use crate::plan::{MediaInfo, OutputReport, RunPlan};
+use crate::plan::{MediaInfo, OutputReport, Provenance, RunPlan};
 use crate::rule::TaskId;
 
 /// Raised with every change of the messages; both sides must have the same.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The longest frame in bytes.
 pub const MAX_FRAME: usize = 4 << 20;
@@ -85,6 +85,13 @@ pub enum FromWorker {
         size: u64,
         /// What was found when it was read back.
         report: OutputReport,
+    },
+    /// How the outputs of a task come to be; before them.
+    Provenance {
+        /// Which task.
+        task: TaskId,
+        /// What runs.
+        provenance: Provenance,
     },
     /// Something noticed; of one task, or of the whole run.
     Finding {

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod moto;
 pub mod post;
 pub mod proxy;
+pub mod trial;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

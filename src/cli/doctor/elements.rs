@@ -75,8 +75,9 @@ const ABILITIES: &[Ability] = &[
     (Sort::Codec, "opus", &[("opusenc", BASE)]),
     (Sort::Codec, "mp3", &[("lamemp3enc", GOOD), ("mpegaudioparse", GOOD)]),
     (Sort::Codec, "flac", &[("flacenc", GOOD)]),
-    (Sort::Image, "jpg", &[("jpegenc", GOOD)]),
-    (Sort::Image, "png", &[("pngenc", GOOD)]),
+    (Sort::Image, "jpg", &[("jpegenc", GOOD), ("jpegdec", GOOD)]),
+    (Sort::Image, "png", &[("pngenc", GOOD), ("pngdec", GOOD)]),
+    (Sort::Image, "webp", &[("webpenc", BAD), ("webpdec", BAD)]),
     (Sort::Reads, "mp4", &[("qtdemux", GOOD)]),
     (Sort::Reads, "mkv", &[("matroskademux", GOOD)]),
     (Sort::Reads, "ts", &[("tsdemux", BAD)]),
@@ -128,6 +129,9 @@ pub fn wanted<'a>(rules: impl Iterator<Item = &'a Rule>) -> Wanted {
                 }
             }
             TaskKind::Snapshot(one) => {
+                wanted.0.insert((Sort::Image, one.format.extension()));
+            }
+            TaskKind::Sprite(one) => {
                 wanted.0.insert((Sort::Image, one.format.extension()));
             }
             _ => {}
@@ -288,7 +292,7 @@ mod tests {
             // Samples as they are need no element.
             assert!(known(Sort::Codec, word) || codec == AudioCodec::Pcm, "{word}");
         }
-        for format in [ImageFormat::Jpg, ImageFormat::Png] {
+        for format in [ImageFormat::Jpg, ImageFormat::Png, ImageFormat::Webp] {
             assert!(known(Sort::Image, format.extension()), "{format:?}");
         }
     }

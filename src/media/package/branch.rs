@@ -19,8 +19,7 @@ use crate::media::failure::{element, internal, writing};
 use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::plan::{
-    AdaptivePlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, TrackReport,
-    TranscodePlan,
+    AdaptivePlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, TrackReport, TranscodePlan,
 };
 use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode};
 
@@ -121,7 +120,9 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
     }
     for stream in &plan.subtitles {
         let stream = *stream as usize;
-        let is_text = streams.get(stream).is_some_and(|stream| stream.media_type() == "text/x-raw");
+        let is_text = streams
+            .get(stream)
+            .is_some_and(|stream| stream.media_type() == "text/x-raw");
         if is_text {
             branch.add_words(stream)?;
         } else {
@@ -190,7 +191,9 @@ impl PackageBranch {
         let rule = Rule::Keys {
             wanted: u64::try_from(wanted).unwrap_or(u64::MAX),
             // Two pictures; of a film whose pictures come as they like, of one with thirty a second.
-            ahead: rendition.fps.map_or(ticks(30, 1), |(num, den)| ticks(num.into(), den.into())),
+            ahead: rendition
+                .fps
+                .map_or(ticks(30, 1), |(num, den)| ticks(num.into(), den.into())),
         };
         let order = self.order(&rendition.name, rule, timescale);
         let fed = self.add(&format!("frames-{index}"), chain, Intake::new(order, Sort::Film))?;
@@ -207,7 +210,9 @@ impl PackageBranch {
         if let Some(entry) = chain[1].static_pad("sink") {
             flatten(&entry);
         }
-        let caps = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw");
+        let caps = gst::Caps::builder("audio/mpeg")
+            .field("mpegversion", 4)
+            .field("stream-format", "raw");
         chain.push(only(caps.build())?);
         let rule = Rule::Grid(self.plan.even, sound.rate);
         let order = self.order(&format!("audio-{}", index + 1), rule, sound.rate);
@@ -305,7 +310,11 @@ impl PackageBranch {
         let texts = self.words.iter().map(|words| {
             let mut cues = words.cues.lock().unwrap_or_else(PoisonError::into_inner).clone();
             cues.sort_by_key(|cue| cue.start);
-            let language = ending.media.streams.get(words.stream).and_then(|stream| stream.language.as_deref());
+            let language = ending
+                .media
+                .streams
+                .get(words.stream)
+                .and_then(|stream| stream.language.as_deref());
             let language = language.and_then(labels::language);
             Text {
                 cues,
@@ -343,7 +352,9 @@ fn cue(sample: &gst::Sample) -> Option<Cue> {
     let start = Duration::from(segment.to_running_time(buffer.pts()?)?);
     let map = buffer.map_readable().ok()?;
     let source = String::from_utf8_lossy(map.as_slice());
-    let format = sample.caps().and_then(|caps| caps.structure(0)?.get::<String>("format").ok());
+    let format = sample
+        .caps()
+        .and_then(|caps| caps.structure(0)?.get::<String>("format").ok());
     let text = words::text(source.trim_end_matches('\0'), format.as_deref() == Some("pango-markup"));
     let length = buffer.duration().map_or(USUAL_CUE, Duration::from);
     (!text.is_empty()).then_some(Cue {
@@ -366,7 +377,11 @@ impl Branch for PackageBranch {
         let mut taken = Vec::new();
         for (sound, (planned, _)) in sounds.iter_mut().zip(&self.sounds) {
             let stream = planned.stream as usize;
-            let language = ending.media.streams.get(stream).and_then(|stream| stream.language.as_deref());
+            let language = ending
+                .media
+                .streams
+                .get(stream)
+                .and_then(|stream| stream.language.as_deref());
             sound.language = language.and_then(labels::language);
             let title = self.titles.get(stream).and_then(Option::as_deref);
             sound.name = labels::label(title, sound.language.as_deref(), "Sound", &mut taken);
@@ -392,7 +407,10 @@ impl Branch for PackageBranch {
         if self.pictures > 0 {
             let finding = Finding {
                 kind: FindingKind::StreamLeftOut,
-                message: format!("{} subtitle tracks of the source are no text that could be carried", self.pictures),
+                message: format!(
+                    "{} subtitle tracks of the source are no text that could be carried",
+                    self.pictures
+                ),
             };
             ending.pulse.listener().finding(Some(ending.task), finding);
         }
@@ -402,7 +420,10 @@ impl Branch for PackageBranch {
             std::fs::write(&file, content).map_err(|error| writing(&file, &error))?;
         }
         let listener = ending.pulse.listener();
-        let tracks = films.iter().map(|film| &film.track).chain(sounds.iter().map(|sound| &sound.track));
+        let tracks = films
+            .iter()
+            .map(|film| &film.track)
+            .chain(sounds.iter().map(|sound| &sound.track));
         for track in tracks {
             if let Some(init) = &track.init {
                 let file = format!("{prefix}{}", track.order.init());
@@ -428,7 +449,11 @@ impl Branch for PackageBranch {
     }
 
     fn abandon(self: Box<Self>) {
-        let all = self.films.iter().map(|(_, fed)| fed).chain(self.sounds.iter().map(|(_, fed)| fed));
+        let all = self
+            .films
+            .iter()
+            .map(|(_, fed)| fed)
+            .chain(self.sounds.iter().map(|(_, fed)| fed));
         for fed in all {
             fed.taken().abandon();
         }

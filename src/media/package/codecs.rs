@@ -82,7 +82,10 @@ impl Wrapper {
                 }
                 let mut rest = packet;
                 while !rest.is_empty() {
-                    let length = rest.get(..*wide)?.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+                    let length = rest
+                        .get(..*wide)?
+                        .iter()
+                        .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
                     let unit = rest.get(*wide..wide + length)?;
                     if unit.first().is_some_and(|first| first & 0x1f != 9) {
                         out.extend(START);
@@ -92,8 +95,14 @@ impl Wrapper {
                 }
                 Some(out)
             }
-            Self::Aac { profile, rate, channels } => {
-                let length = u16::try_from(packet.len() + 7).ok().filter(|length| *length < 1 << 13)?;
+            Self::Aac {
+                profile,
+                rate,
+                channels,
+            } => {
+                let length = u16::try_from(packet.len() + 7)
+                    .ok()
+                    .filter(|length| *length < 1 << 13)?;
                 let [high, low] = length.to_be_bytes();
                 let head = [
                     0xff,

@@ -118,7 +118,10 @@ impl Cutter {
             (Some(delay), _) => delay,
             (None, Rule::Grid(..)) => 0,
             (None, Rule::Keys { ahead, .. }) => {
-                let needs = open.iter().zip(&order).map(|(packet, order)| order.saturating_sub(packet.at));
+                let needs = open
+                    .iter()
+                    .zip(&order)
+                    .map(|(packet, order)| order.saturating_sub(packet.at));
                 needs.max().unwrap_or(0).max(ahead)
             }
         };
@@ -206,7 +209,7 @@ mod tests {
         let packets = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9].map(|at| (at, at % 3 == 0));
         assert_eq!(
             cut(keys(6), &packets, None).unwrap(),
-            [vec![(0, 3), (3, 6), ], vec![(6, 9), (9, 10)]]
+            [vec![(0, 3), (3, 6),], vec![(6, 9), (9, 10)]]
         );
         assert_eq!(cut(keys(4), &packets, None).unwrap()[0], [(0, 3), (3, 6)]);
         assert_eq!(cut(keys(1), &packets, None).unwrap().len(), 4);
@@ -221,7 +224,10 @@ mod tests {
             [vec![(0, 3)], vec![(3, 7)], vec![(7, 9)]]
         );
         let gap = [(0, true), (20, true), (21, true)];
-        assert_eq!(cut(grid, &gap, None).unwrap(), [vec![(0, 20)], vec![(20, 21)], vec![(21, 22)]]);
+        assert_eq!(
+            cut(grid, &gap, None).unwrap(),
+            [vec![(0, 20)], vec![(20, 21)], vec![(21, 22)]]
+        );
     }
 
     #[test]

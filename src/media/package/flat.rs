@@ -32,7 +32,10 @@ pub fn flatten(pad: &gst::Pad) {
                 },
                 Some(gst::PadProbeData::Buffer(buffer)) => {
                     let segment = told.as_ref();
-                    let Some(at) = segment.zip(buffer.pts()).and_then(|(segment, pts)| segment.to_running_time(pts)) else {
+                    let Some(at) = segment
+                        .zip(buffer.pts())
+                        .and_then(|(segment, pts)| segment.to_running_time(pts))
+                    else {
                         return gst::PadProbeReturn::Drop;
                     };
                     let buffer = buffer.make_mut();
@@ -76,8 +79,16 @@ mod tests {
             buffer.get_mut().unwrap().set_pts(seconds(pts));
             entry.chain(buffer).unwrap();
             let sample = sink.pull_sample().unwrap();
-            let start = sample.segment().unwrap().downcast_ref::<gst::ClockTime>().unwrap().start();
-            seen.push((start.unwrap().seconds(), sample.buffer().unwrap().pts().unwrap().seconds()));
+            let start = sample
+                .segment()
+                .unwrap()
+                .downcast_ref::<gst::ClockTime>()
+                .unwrap()
+                .start();
+            seen.push((
+                start.unwrap().seconds(),
+                sample.buffer().unwrap().pts().unwrap().seconds(),
+            ));
         }
         bin.set_state(gst::State::Null).unwrap();
         assert_eq!(seen, [(0, 3), (0, 5)]);

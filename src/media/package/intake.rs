@@ -69,10 +69,14 @@ impl Intake {
 
     fn add(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
         if self.track.is_none() {
-            let content = self.content(sample).ok_or_else(|| internal("an encoder says nothing of its packets"))?;
+            let content = self
+                .content(sample)
+                .ok_or_else(|| internal("an encoder says nothing of its packets"))?;
             self.track = Some(Track::new(self.order.clone(), content)?);
         }
-        let packet = self.packet(sample).ok_or_else(|| internal("an encoder made a packet without a time"))?;
+        let packet = self
+            .packet(sample)
+            .ok_or_else(|| internal("an encoder made a packet without a time"))?;
         self.count += 1;
         match (&mut self.track, packet) {
             (Some(track), Some(packet)) => track.push(packet),

@@ -48,7 +48,9 @@ pub fn label(title: Option<&str>, language: Option<&str>, what: &str, taken: &mu
     let name = title.or(known).or(language).unwrap_or(what);
     let name: String = name.chars().filter(|c| !c.is_control() && *c != '"').take(60).collect();
     let numbered = (2..).map(|number| format!("{name} {number}"));
-    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name));
+    let free = std::iter::once(name.clone())
+        .chain(numbered)
+        .find(|name| !taken.contains(name));
     let free = free.unwrap_or(name);
     taken.push(free.clone());
     free

@@ -25,7 +25,10 @@ impl Film {
         let ticks = f64::from(self.track.order.timescale.max(1));
         let rate = |samples: u64, ticks_long: u64| samples as f64 * ticks / (ticks_long as f64).max(1.0);
         let segments = &self.track.segments;
-        let whole = segments.first().zip(segments.last()).map_or(1, |(first, last)| last.end - first.start);
+        let whole = segments
+            .first()
+            .zip(segments.last())
+            .map_or(1, |(first, last)| last.end - first.start);
         let average = rate(segments.iter().map(|segment| segment.samples).sum(), whole);
         if let Some((num, den)) = self.fps {
             let told = f64::from(num) / f64::from(den.max(1));
@@ -33,7 +36,9 @@ impl Film {
                 return (told, Some((num, den)));
             }
         }
-        let rates = segments.iter().map(|segment| rate(segment.samples, segment.end - segment.start));
+        let rates = segments
+            .iter()
+            .map(|segment| rate(segment.samples, segment.end - segment.start));
         (rates.fold(average, f64::max), None)
     }
 }
@@ -244,7 +249,9 @@ impl Made<'_> {
                 segments: &[],
             }
         };
-        let names: Vec<String> = (1..=self.texts.len()).map(|number| format!("subtitles-{number}")).collect();
+        let names: Vec<String> = (1..=self.texts.len())
+            .map(|number| format!("subtitles-{number}"))
+            .collect();
         let films: Vec<Form<'_>> = self
             .films
             .iter()

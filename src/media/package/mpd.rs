@@ -74,7 +74,9 @@ pub fn manifest(folder: &str, sets: &[Set<'_>], length: u128, buffer: u64) -> St
         match &set.sort {
             Sort::Film(forms) => film(&mut out, folder, forms),
             Sort::Sound(form, channels, rate, first) => {
-                out.push_str(" contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n");
+                out.push_str(
+                    " contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n",
+                );
                 inner(&mut out, set.label, if *first { "main" } else { "alternate" });
                 template(&mut out, folder, form);
                 let _ = writeln!(
@@ -148,7 +150,10 @@ fn template(out: &mut String, folder: &str, form: &Form<'_>) {
     let mut rest = form.segments;
     while let Some(first) = rest.first() {
         let length = first.end - first.start;
-        let same = rest.iter().take_while(|segment| segment.end - segment.start == length).count();
+        let same = rest
+            .iter()
+            .take_while(|segment| segment.end - segment.start == length)
+            .count();
         let _ = write!(out, "          <S t=\"{}\" d=\"{length}\"", first.start);
         if same > 1 {
             let _ = write!(out, " r=\"{}\"", same - 1);

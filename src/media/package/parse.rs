@@ -165,7 +165,11 @@ pub fn transport(bytes: &[u8], identifier: u16, before: Option<&Stream>) -> Resu
             continue;
         }
         stream.units += 1;
-        let skip = if packet[3] & 0x20 == 0 { 0 } else { usize::from(packet[4]) + 1 };
+        let skip = if packet[3] & 0x20 == 0 {
+            0
+        } else {
+            usize::from(packet[4]) + 1
+        };
         let head = packet.get(4 + skip..).unwrap_or_default();
         let time = head.get(9..14).filter(|_| head.starts_with(&[0, 0, 1]));
         let time = time.ok_or("a packet of the stream has no time")?;

@@ -90,7 +90,12 @@ pub fn entries(track: &Written) -> Vec<Entry<'_>> {
 /// The key frames of a track as entries: each is shown until the next.
 #[must_use]
 pub fn key_frames(track: &Written) -> Vec<Entry<'_>> {
-    let keys = || track.segments.iter().flat_map(|segment| segment.keys.iter().map(move |key| (segment, key)));
+    let keys = || {
+        track
+            .segments
+            .iter()
+            .flat_map(|segment| segment.keys.iter().map(move |key| (segment, key)))
+    };
     let ends = keys().skip(1).map(|(_, key)| key.at);
     let ends = ends.chain(track.segments.last().map(|last| last.end));
     let entries = keys().zip(ends).map(|((segment, key), end)| Entry {
@@ -113,7 +118,10 @@ pub struct Load {
 /// Of a whole track.
 #[must_use]
 pub fn load(track: &Written) -> Load {
-    let pieces = track.segments.iter().map(|segment| (segment.start, segment.end, segment.bytes));
+    let pieces = track
+        .segments
+        .iter()
+        .map(|segment| (segment.start, segment.end, segment.bytes));
     of(pieces, track.order.timescale)
 }
 
@@ -130,7 +138,9 @@ pub fn load_of_key_frames(track: &Written) -> Load {
 
 fn of(pieces: impl Iterator<Item = (u64, u64, u64)>, timescale: u32) -> Load {
     let seconds = |ticks: u64| ticks as f64 / f64::from(timescale.max(1));
-    let pieces: Vec<Piece> = pieces.map(|(start, end, bytes)| (seconds(end - start), bytes)).collect();
+    let pieces: Vec<Piece> = pieces
+        .map(|(start, end, bytes)| (seconds(end - start), bytes))
+        .collect();
     let target = pieces.iter().map(|(length, _)| length.ceil()).fold(1.0, f64::max);
     Load {
         peak: bandwidth::peak(&pieces, target),

@@ -65,7 +65,11 @@ fn fragments(plain: &[u8], segment: &Segment) -> Result<(), String> {
         if fragment.start != at {
             return Err(format!("a fragment begins at {}, not at {at}", fragment.start));
         }
-        at += fragment.samples.iter().map(|sample| u64::from(sample.length)).sum::<u64>();
+        at += fragment
+            .samples
+            .iter()
+            .map(|sample| u64::from(sample.length))
+            .sum::<u64>();
         samples += fragment.samples.len() as u64;
         let key = fragment.samples.first().is_some_and(|first| first.key);
         if !key {
@@ -88,7 +92,9 @@ fn fragments(plain: &[u8], segment: &Segment) -> Result<(), String> {
 pub fn alike<'a>(mut films: impl Iterator<Item = &'a Written>) -> Result<(), Failure> {
     let cuts = |track: &Written| -> Vec<(u64, u64, u64)> {
         let segments = track.segments.iter();
-        segments.map(|segment| (segment.start, segment.end, segment.samples)).collect()
+        segments
+            .map(|segment| (segment.start, segment.end, segment.samples))
+            .collect()
     };
     let Some(first) = films.next() else {
         return Ok(());

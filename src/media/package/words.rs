@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn texts_keep_what_webvtt_knows_and_nothing_that_would_end_a_cue() {
         let marked = |source| text(source, true);
-        assert_eq!(marked("<i>one</i>\n\n<span color=\"red\">two</span>"), "<i>one</i>\ntwo");
+        assert_eq!(
+            marked("<i>one</i>\n\n<span color=\"red\">two</span>"),
+            "<i>one</i>\ntwo"
+        );
         assert_eq!(marked("R&amp;D & 1 < 2"), "R&amp;D &amp; 1 &lt; 2");
         assert_eq!(marked("a --> b\r\n"), "a --&gt; b");
         assert_eq!(text("<b>plain</b> &amp;", false), "&lt;b&gt;plain&lt;/b&gt; &amp;amp;");

@@ -23,7 +23,11 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     let segments = or_default(table.get("segments"), SegmentForm::Cmaf, |value| {
         value.one_of(&[("cmaf", SegmentForm::Cmaf), ("ts", SegmentForm::Ts)], &[])
     });
-    let usual = if segments == Some(SegmentForm::Ts) { (true, false) } else { (true, true) };
+    let usual = if segments == Some(SegmentForm::Ts) {
+        (true, false)
+    } else {
+        (true, true)
+    };
     let packages_value = table.get("packages");
     let packages = or_default(packages_value.clone(), usual, packages);
     let segment = or_default(table.get("segment"), Duration::from_secs(4), |value| {
@@ -149,7 +153,10 @@ fn rendition(value: &Value<'_>) -> Option<Rendition> {
     let name = match table.get("name") {
         Some(value) => name(&value),
         None => {
-            value.error("a rendition has no name", "what its files are called by: name = \"720p\"");
+            value.error(
+                "a rendition has no name",
+                "what its files are called by: name = \"720p\"",
+            );
             None
         }
     };
@@ -243,8 +250,13 @@ fn encryption(value: &Value<'_>) -> Option<Encryption> {
         .and_then(|value| {
             let text = value.text()?;
             let read = Directory::new(text);
-            read.map_err(|error| value.error(format!("\"{}\" is no directory", text.escape_debug()), error.to_string()))
-                .ok()
+            read.map_err(|error| {
+                value.error(
+                    format!("\"{}\" is no directory", text.escape_debug()),
+                    error.to_string(),
+                )
+            })
+            .ok()
         });
     table.finish(&[]);
     Some(Encryption {
@@ -259,7 +271,10 @@ fn uri(value: &Value<'_>) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
     if bare.is_empty() || text.len() > 1000 || !bare.bytes().all(plain) {
         let message = format!("\"{}\" is no URI", text.escape_debug());
-        value.error(message, "for example https://keys.example.org/{job}.key, with {job} and {rule}");
+        value.error(
+            message,
+            "for example https://keys.example.org/{job}.key, with {job} and {rule}",
+        );
         return None;
     }
     Some(text.to_owned())

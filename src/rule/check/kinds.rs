@@ -46,10 +46,11 @@ pub(super) fn size(table: &mut Table<'_>) -> Option<SizeSpec> {
             &[
                 ("contain", Fit::Contain),
                 ("pad", Fit::Pad),
+                ("blur-fill", Fit::BlurFill),
                 ("cover", Fit::Cover),
                 ("stretch", Fit::Stretch),
             ],
-            &["blur-fill"],
+            &[],
         )
     });
     if let (Some(value), Some(found)) = (&fit_value, fit)

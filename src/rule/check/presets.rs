@@ -15,7 +15,7 @@ use crate::rule::preset::{Preset, Presets, is_good_name};
 const OF_THE_TASK: [&str; 3] = ["after", "when", "if"];
 
 /// Whether what a task says rules out this key of its preset: a bitrate a quality, and the other way round, one pair of sides the
-/// other, and pictures that are not encoded their size.
+/// other, pictures that are not encoded their size, one way to choose moments the others, and a length an end.
 fn rules_out(above: &DeTable<'_>, key: &str) -> bool {
     let says = |one: &str| above.contains_key(one);
     let text = |one: &str| above.get(one).and_then(|value| value.get_ref().as_str());
@@ -25,6 +25,11 @@ fn rules_out(above: &DeTable<'_>, key: &str) -> bool {
         "width" | "height" => says("long_side") || says("short_side") || text("video").is_some(),
         "long_side" | "short_side" => says("width") || says("height") || text("video").is_some(),
         "fit" | "upscale" => text("video").is_some(),
+        "at" => says("every") || says("count"),
+        "every" => says("at") || says("count"),
+        "count" => says("at") || says("every"),
+        "end" => says("length"),
+        "length" => says("end"),
         _ => false,
     }
 }

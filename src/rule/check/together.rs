@@ -193,6 +193,21 @@ fn extensions<'r>(rule: &'r Rule, task: &'r Task) -> Vec<&'r str> {
     }
 }
 
+/// How many files with this extension a task may make.
+fn count(kind: &TaskKind, extension: &str) -> u32 {
+    match kind {
+        TaskKind::Snapshot(snapshot) => match &snapshot.moments {
+            Moments::At(at) => u32::try_from(at.len()).unwrap_or(u32::MAX),
+            Moments::Count(count) => *count,
+            Moments::Every(_) => MANY,
+        },
+        // One map, and one sheet where it is filled evenly.
+        TaskKind::Sprite(sprite) if sprite.every.is_some() && extension != "vtt" => MANY,
+        TaskKind::Extract(_) => MANY,
+        _ => 1,
+    }
+}
+
 /// Outputs of one rule that would get the same name, or that of their source. Sizes count as the same: small media are
 /// not scaled up, so two sizes may be one.
 pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
@@ -203,15 +218,6 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
         return found;
     };
     for task in &rule.tasks {
-        let count = match &task.kind {
-            TaskKind::Snapshot(snapshot) => match &snapshot.moments {
-                Moments::At(at) => u32::try_from(at.len()).unwrap_or(u32::MAX),
-                Moments::Count(count) => *count,
-                Moments::Every(_) => MANY,
-            },
-            TaskKind::Sprite(_) | TaskKind::Extract(_) => MANY,
-            _ => 1,
-        };
         let made = extensions(rule, task);
         let sources: Vec<&str> = match &rule.trigger.formats {
             Formats::List(list) => list.iter().map(String::as_str).collect(),
@@ -237,6 +243,7 @@ pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
             let Ok(object) = ObjectKey::new(format!("{}source.{source}", rule.trigger.directory.as_str())) else {
                 continue;
             };
+            let count = count(&task.kind, extension);
             let mut own = HashSet::new();
             for index in 1..=count {
                 let wanted = Wanted {

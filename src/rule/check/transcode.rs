@@ -75,7 +75,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
 }
 
 /// `start` and `end`.
-fn part(table: &mut Table<'_>) -> Option<Part> {
+pub(super) fn part(table: &mut Table<'_>) -> Option<Part> {
     let mut point = |key| {
         let value = table.get(key);
         let point = or_default(value.clone(), None, |value| value.point().map(Some));

@@ -79,14 +79,23 @@ pub struct Sprite {
 pub struct Animation {
     /// Form of the file.
     pub format: AnimationFormat,
-    /// Of the medium; without an end it is five seconds long.
+    /// Of the medium.
     pub part: Part,
+    /// How long it is, where `part` has no end: 100 ms ..= 1 min; none: five seconds.
+    pub length: Option<Duration>,
     /// Frames a second: 1 ..= 30.
     pub fps: f64,
     /// Wanted picture size.
     pub size: SizeSpec,
     /// 1 ..= 100.
     pub quality: u8,
+}
+
+impl Animation {
+    /// The longest that there are.
+    pub const LONGEST: Duration = Duration::from_mins(1);
+    /// How long it is where nothing says so.
+    pub const USUAL: Duration = Duration::from_secs(5);
 }
 
 /// Forms of animations.

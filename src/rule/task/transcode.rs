@@ -203,6 +203,8 @@ pub enum Fit {
     Contain,
     /// As large as fits into it; black bars fill the frame.
     Pad,
+    /// As large as fits into it; a blurred, darker copy of the picture fills the frame.
+    BlurFill,
     /// Fills the frame; what stands out is cut off evenly.
     Cover,
     /// Fills the frame; the ratio is lost.

@@ -7,15 +7,16 @@ use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
 use super::super::mill::Mill;
-use super::super::publishing::{Made, Target, blocking, publish_task, root};
+use super::super::publishing::{Target, blocking, root};
 use super::Workshop;
 use super::desk::{Desk, Unfinished};
+use super::results::Reported;
 use super::station::{Station, broken};
 use crate::job::state::Event;
-use crate::job::{ErrorKind, Failure, Finding, Job, LeaseNumber, TaskRecord};
+use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
 use crate::plan::{
-    MediaInfo, OutputReport, PackageKey, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify,
+    MediaInfo, PackageKey, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan,
 };
 use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
@@ -30,14 +31,6 @@ pub struct Attempt<'a> {
     pub rule: &'a Rule,
     pub lease: LeaseNumber,
     pub stop: &'a CancellationToken,
-}
-
-/// A file as the worker tells of it.
-struct Reported<'a> {
-    task: &'a TaskId,
-    file: String,
-    size: u64,
-    report: &'a OutputReport,
 }
 
 /// How an attempt went.
@@ -332,6 +325,9 @@ impl Attempt<'_> {
                     let at = Timestamp::now();
                     self.mill.running.update(&job.id, |known| known.note(progress, at));
                 }
+                FromWorker::Provenance { task, provenance } => {
+                    self.keep_provenance(job, run, &task, provenance).await?;
+                }
                 FromWorker::Finding { task, finding } => {
                     desk.note(&run.plan.tasks, task.as_ref(), &finding);
                 }
@@ -369,75 +365,6 @@ impl Attempt<'_> {
                 }
             }
         }
-    }
-
-    /// Takes in a file that the worker reports, where it is what was planned; answers what is to be noted.
-    fn look_at(
-        &self,
-        run: &PlannedRun,
-        media: Option<&MediaInfo>,
-        desk: &mut Desk,
-        reported: Reported<'_>,
-    ) -> Result<Vec<Finding>, Break> {
-        let Reported {
-            task,
-            file,
-            size,
-            report,
-        } = reported;
-        let planned = run.outputs.iter().find(|one| &one.task == task && one.file == file);
-        let member = || {
-            let package = run.packages.iter().find(|package| &package.task == task)?;
-            package.key(&file)
-        };
-        let Some(key) = planned.map(|planned| planned.key.clone()).or_else(member) else {
-            let strange = format!("the worker reported a file that nobody asked for: {file:?}");
-            return Err(Failure::new(ErrorKind::Protocol, strange).into());
-        };
-        if !desk.report(&file) {
-            let twice = format!("the worker reported a file twice, or too many: {file:?}");
-            return Err(Failure::new(ErrorKind::Protocol, twice).into());
-        }
-        match planned.map_or(Ok(Vec::new()), |planned| verify(planned, size, report, media)) {
-            Err(failure) => {
-                desk.failures.entry(task.clone()).or_insert(failure);
-                Ok(Vec::new())
-            }
-            Ok(findings) => {
-                let made = desk.made.entry(task.clone()).or_default();
-                made.push(Made { file, size, key });
-                Ok(findings)
-            }
-        }
-    }
-
-    fn hand_over(&self, job: &Job, task: &TaskId, run: &PlannedRun, scratch: &Scratch, desk: &mut Desk) {
-        let mut made = desk.made.remove(task).unwrap_or_default();
-        made.sort_by_key(|one| run.packages.iter().any(|package| package.is_front(&one.file)));
-        let findings = desk.findings.remove(task).unwrap_or_default();
-        desk.handed.insert(task.clone());
-        let target = match Target::of(self.rule) {
-            Ok(target) => target,
-            Err(error) => {
-                desk.failures.insert(task.clone(), error.failure());
-                return;
-            }
-        };
-        let (ticket, size) = (desk.ticket.clone(), made.iter().map(|one| one.size).sum());
-        let (mill, job, scratch, task, lease) = (
-            self.mill.clone(),
-            job.clone(),
-            scratch.clone(),
-            task.clone(),
-            self.lease,
-        );
-        desk.publishing.spawn(async move {
-            let done = publish_task(&mill, &job, lease, &task, &target, &scratch, made, findings).await;
-            if let (Some(ticket), Ok(_)) = (ticket, &done) {
-                ticket.published(size);
-            }
-            (task, done)
-        });
     }
 
     pub(super) fn phase(&self, job: &Job, phase: &'static str) {

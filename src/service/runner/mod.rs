@@ -6,6 +6,7 @@
 mod attempt;
 mod desk;
 mod download;
+mod results;
 mod station;
 
 use std::sync::Arc;

@@ -73,6 +73,7 @@ macro_rules! conformance {
             holding: a_wish_is_carried_out_once_in_seven_days,
             holding: what_never_came_to_a_good_end_is_unfinished,
             keeping: hints_are_kept_as_they_were_told_until_they_are_forgotten,
+            keeping: what_ran_is_kept_with_its_job_and_goes_with_it,
             publishing: a_list_survives_a_reopen_and_is_rolled_forward,
             publishing: a_list_is_rolled_forward_after_the_job_was_given_back,
             publishing: a_list_of_a_cancelled_job_is_rolled_forward_without_its_events,

@@ -12,6 +12,7 @@ mod job;
 mod ledger;
 mod look;
 mod open;
+mod provenance;
 mod publish;
 mod queue;
 mod rows;
@@ -36,7 +37,7 @@ use crate::job::source::{SourceStep, StepState};
 use crate::job::state::Event;
 use crate::job::{Job, JobId, LeaseNumber, Priority};
 use crate::object::{BucketName, Identity, ObjectKey};
-use crate::rule::{RuleName, RuleVersion};
+use crate::rule::{RuleName, RuleVersion, TaskId};
 
 /// A [`Store`] in a SQLite file. Made by [`SqliteStore::open`].
 #[derive(Debug)]
@@ -164,6 +165,16 @@ impl Store for SqliteStore {
         let mut tx = self.write().await?;
         far::quarantine(&mut tx, message).await?;
         Ok(tx.commit().await?)
+    }
+
+    async fn keep_provenance(&self, job: &JobId, task: &TaskId, text: &str) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        provenance::keep(&mut tx, job, task, text).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn provenance(&self, job: &JobId) -> Result<Vec<String>, StoreError> {
+        provenance::of(&mut *self.read().await?, job).await
     }
 
     async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {

@@ -1,0 +1,100 @@
+//! Many tasks over one decode: none waits for another for ever, one that fails harms none, and what each makes is what
+//! it makes alone.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod harness;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use harness::trial::{Trial, medium};
+use harness::{assert_plays, tool};
+
+fn frames(file: &Path) -> u64 {
+    let file = file.to_str().unwrap();
+    let asked = "-v error -select_streams v:0 -count_frames -show_entries stream=nb_read_frames -of csv=p=0";
+    let mut arguments: Vec<&str> = asked.split(' ').collect();
+    arguments.push(file);
+    tool("ffprobe", &arguments)
+        .trim()
+        .trim_end_matches(',')
+        .parse()
+        .unwrap()
+}
+
+/// Encoders that look far ahead, beside some that do not look at all, beside sound alone and a few images.
+const MANY: &[(&str, &str)] = &[
+    (
+        "slow",
+        "kind = \"transcode\"\nheight = 90\nvideo = { codec = \"h264\", preset = \"veryslow\" }",
+    ),
+    (
+        "fast",
+        "kind = \"transcode\"\nheight = 90\nvideo = { codec = \"h264\", preset = \"ultrafast\" }",
+    ),
+    ("vp9", "kind = \"transcode\"\ncontainer = \"webm\"\nheight = 90"),
+    (
+        "vp8",
+        "kind = \"transcode\"\ncontainer = \"webm\"\nheight = 90\nvideo = { codec = \"vp8\" }",
+    ),
+    (
+        "few",
+        "kind = \"transcode\"\nheight = 90\nvideo = { codec = \"h264\", fps = 2 }",
+    ),
+    (
+        "more",
+        "kind = \"transcode\"\nheight = 90\nvideo = { codec = \"h264\", fps = 60 }",
+    ),
+    ("mute", "kind = \"transcode\"\nheight = 90\naudio = \"none\""),
+    ("ts", "kind = \"transcode\"\ncontainer = \"ts\"\nheight = 90"),
+    (
+        "mkv",
+        "kind = \"transcode\"\ncontainer = \"mkv\"\nheight = 90\naudio = { codec = \"flac\" }",
+    ),
+    (
+        "copied",
+        "kind = \"transcode\"\ncontainer = \"mkv\"\nvideo = \"copy\"\naudio = \"copy\"",
+    ),
+    ("half", "kind = \"transcode\"\nheight = 90\nend = \"60%\""),
+    ("mp3", "kind = \"transcode\"\ncontainer = \"mp3\""),
+    ("ogg", "kind = \"transcode\"\ncontainer = \"ogg\""),
+    ("first", "kind = \"snapshot\"\nat = [\"0s\"]\nwidth = 160"),
+    (
+        "stills",
+        "kind = \"snapshot\"\nat = [\"10%\", \"50%\", \"99%\"]\nwidth = 160",
+    ),
+];
+
+fn spelled(tasks: &[(&str, &str)]) -> String {
+    tasks.iter().fold(String::new(), |mut text, (id, settings)| {
+        write!(text, "[task.{id}]\n{settings}\n").unwrap();
+        text
+    })
+}
+
+#[test]
+fn many_branches_over_one_decode_never_wait_for_each_other_for_ever() {
+    for source in ["plain.mp4", "late-sound.mkv", "longer.mp4", "variable.mp4"] {
+        let tried = Trial::of(&medium(source), &spelled(MANY));
+        assert!(tried.good, "{source}: {}", tried.said);
+        let made = tried.files();
+        assert_eq!(made.len(), MANY.len() + 2, "{made:?}");
+        made.iter().for_each(|file| assert_plays(file));
+    }
+}
+
+#[test]
+fn a_task_makes_beside_others_what_it_makes_alone() {
+    let source = medium("plain.mp4");
+    let together = Trial::of(&source, &spelled(MANY));
+    assert!(together.good, "{}", together.said);
+    for (id, settings) in MANY
+        .iter()
+        .filter(|(id, _)| ["fast", "few", "more", "half", "vp9"].contains(id))
+    {
+        let alone = Trial::of(&source, &spelled(&[(id, settings)]));
+        let beside = together.out().join(alone.file().file_name().unwrap());
+        assert_eq!(frames(&alone.file()), frames(&beside), "{id}");
+    }
+}
