@@ -90,7 +90,7 @@ const CASES: &[Case] = &[
         published: &[
             (
                 "stream/trip/film/film/manifest.mpd",
-                "h264 640x360 150 frames, h264 426x240 150 frames, aac 48000 Hz x2, aac 48000 Hz x2, 5.0 s",
+                "h264 640x360, h264 426x240, aac 48000 Hz x2, aac 48000 Hz x2, 5.0 s",
             ),
             (
                 "stream/trip/film/film/master.m3u8",
@@ -277,10 +277,12 @@ fn described(file: &Path) -> String {
         let codec = stream["codec_name"].as_str().unwrap();
         if stream["codec_type"] == "video" {
             let frames = stream["nb_read_frames"].as_str().unwrap();
-            words.push(format!(
-                "{codec} {}x{} {frames} frames",
-                stream["width"], stream["height"]
-            ));
+            let frames = match file.extension().unwrap().to_str() {
+                // ffmpeg stops reading where the first of several streams is over.
+                Some("mpd") => String::new(),
+                _ => format!(" {frames} frames"),
+            };
+            words.push(format!("{codec} {}x{}{frames}", stream["width"], stream["height"]));
         } else {
             let rate = stream["sample_rate"].as_str().unwrap();
             words.push(format!("{codec} {rate} Hz x{}", stream["channels"]));

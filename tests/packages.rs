@@ -481,6 +481,23 @@ fn what_playlists_say_of_bits_is_true_to_the_files() {
 }
 
 #[test]
+fn a_rung_takes_no_more_bits_than_it_may_however_busy_the_film_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = "testsrc2=size=320x240:rate=25:duration=8,noise=alls=60:allf=t";
+    let busy = made(
+        folder.path(),
+        "busy.mp4",
+        &["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p"],
+    );
+    let package = Package::of(&busy, "segment = \"4s\"\nrenditions = [\"240p\"]");
+    for (length, file) in package.entries("240p") {
+        let bits = fs::metadata(package.members.join(&file)).unwrap().len() as f64 * 8.0 / length;
+        // What was saved before may be spent: two seconds of it in four.
+        assert!(bits < 400_000.0 * 1.6, "{file}: {bits}");
+    }
+}
+
+#[test]
 fn encrypted_segments_are_opened_by_the_key_of_the_job_and_nothing_else_is() {
     let source = media("plain.mp4");
     let lock = "packages = [\"hls\"]\nencryption = { key_uri = \"../../keys/{job}.key\", key_directory = \"keys/\" }";

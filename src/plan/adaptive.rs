@@ -347,15 +347,12 @@ fn share(seconds: f64, per_frame: Option<f64>) -> Gop {
     let near = |shares: &u32| (seconds / f64::from(*shares) - USUAL_GOP).abs();
     let nearest = |one: &u32, other: &u32| near(one).total_cmp(&near(other));
     let shares = 1..=whole(seconds);
-    match per_frame.map(|per_frame| whole(seconds / per_frame)) {
-        Some(frames) => {
-            let even = shares.filter(|shares| frames.is_multiple_of(*shares)).min_by(nearest);
-            Gop::Frames(frames / even.unwrap_or(1))
-        }
-        None => {
-            let shares = shares.min_by(nearest).unwrap_or(1);
-            Gop::Time(Duration::from_secs_f64(seconds / f64::from(shares)))
-        }
+    if let Some(frames) = per_frame.map(|per_frame| whole(seconds / per_frame)) {
+        let even = shares.filter(|shares| frames.is_multiple_of(*shares)).min_by(nearest);
+        Gop::Frames(frames / even.unwrap_or(1))
+    } else {
+        let shares = shares.min_by(nearest).unwrap_or(1);
+        Gop::Time(Duration::from_secs_f64(seconds / f64::from(shares)))
     }
 }
 
@@ -385,7 +382,7 @@ fn fraction(fps: f64) -> (u32, u32) {
         reason = "clamped to the range"
     )]
     let num = times.round().clamp(1.0, 1_000_000.0) as u32;
-    if num % 1000 == 0 && per == 1000 {
+    if num.is_multiple_of(1000) && per == 1000 {
         (num / 1000, 1)
     } else {
         (num, per)

@@ -40,24 +40,28 @@ fn bytes(out: &mut Vec<u8>, values: &[u8]) {
 }
 
 fn u16s(out: &mut Vec<u8>, values: &[u16]) {
-    values.iter().for_each(|value| out.extend(value.to_be_bytes()));
+    for value in values {
+        out.extend(value.to_be_bytes());
+    }
 }
 
 fn u32s(out: &mut Vec<u8>, values: &[u32]) {
-    values.iter().for_each(|value| out.extend(value.to_be_bytes()));
+    for value in values {
+        out.extend(value.to_be_bytes());
+    }
 }
 
-fn put(out: &mut Vec<u8>, name: &[u8; 4], fill: impl FnOnce(&mut Vec<u8>)) {
+fn put(out: &mut Vec<u8>, name: [u8; 4], fill: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     u32s(out, &[0]);
-    bytes(out, name);
+    bytes(out, &name);
     fill(out);
     let size = short(out.len() - at);
     out[at..at + 4].copy_from_slice(&size.to_be_bytes());
 }
 
 /// A box with a version and flags.
-fn full(out: &mut Vec<u8>, name: &[u8; 4], version: u8, flags: u32, fill: impl FnOnce(&mut Vec<u8>)) {
+fn full(out: &mut Vec<u8>, name: [u8; 4], version: u8, flags: u32, fill: impl FnOnce(&mut Vec<u8>)) {
     put(out, name, |out| {
         u32s(out, &[u32::from(version) << 24 | flags]);
         fill(out);
@@ -74,16 +78,18 @@ const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 #[must_use]
 pub fn init(content: &Content, timescale: u32, delay: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    put(&mut out, b"ftyp", |out| bytes(out, b"iso6\0\0\0\0iso6cmfchlsfdashmp41"));
-    put(&mut out, b"moov", |out| {
-        full(out, b"mvhd", 0, 0, |out| {
+    put(&mut out, *b"ftyp", |out| {
+        bytes(out, b"iso6\0\0\0\0iso6cmfchlsfdashmp41");
+    });
+    put(&mut out, *b"moov", |out| {
+        full(out, *b"mvhd", 0, 0, |out| {
             u32s(out, &[0, 0, 1000, 0, 0x1_0000, 0x0100_0000, 0, 0]);
             u32s(out, &MATRIX);
             u32s(out, &[0, 0, 0, 0, 0, 0, 2]);
         });
-        put(out, b"trak", |out| track(out, content, timescale, delay));
-        put(out, b"mvex", |out| {
-            full(out, b"trex", 0, 0, |out| u32s(out, &[1, 1, 0, 0, 0]));
+        put(out, *b"trak", |out| track(out, content, timescale, delay));
+        put(out, *b"mvex", |out| {
+            full(out, *b"trex", 0, 0, |out| u32s(out, &[1, 1, 0, 0, 0]));
         });
     });
     out
@@ -95,51 +101,51 @@ fn track(out: &mut Vec<u8>, content: &Content, timescale: u32, delay: u64) {
         Content::Aac { .. } => (0x0100_0000, 0, 0),
     };
     // Enabled, in the film, in its preview.
-    full(out, b"tkhd", 0, 7, |out| {
+    full(out, *b"tkhd", 0, 7, |out| {
         u32s(out, &[0, 0, 1, 0, 0, 0, 0, 0, volume]);
         u32s(out, &MATRIX);
         u32s(out, &[width, height]);
     });
     if delay > 0 {
-        put(out, b"edts", |out| {
+        put(out, *b"edts", |out| {
             // All that is there, from the first picture.
             let from = u32::try_from(delay).unwrap_or(0);
-            full(out, b"elst", 0, 0, |out| u32s(out, &[1, 0, from, 0x1_0000]));
+            full(out, *b"elst", 0, 0, |out| u32s(out, &[1, 0, from, 0x1_0000]));
         });
     }
-    put(out, b"mdia", |out| {
+    put(out, *b"mdia", |out| {
         // In no language: manifests say which.
-        full(out, b"mdhd", 0, 0, |out| u32s(out, &[0, 0, timescale, 0, 0x55c4_0000]));
+        full(out, *b"mdhd", 0, 0, |out| u32s(out, &[0, 0, timescale, 0, 0x55c4_0000]));
         let (sort, name): (_, &[u8]) = match content {
             Content::H264 { .. } => (b"vide", b"video\0"),
             Content::Aac { .. } => (b"soun", b"sound\0"),
         };
-        full(out, b"hdlr", 0, 0, |out| {
+        full(out, *b"hdlr", 0, 0, |out| {
             u32s(out, &[0]);
             bytes(out, sort);
             u32s(out, &[0, 0, 0]);
             bytes(out, name);
         });
-        put(out, b"minf", |out| {
+        put(out, *b"minf", |out| {
             match content {
-                Content::H264 { .. } => full(out, b"vmhd", 0, 1, |out| u32s(out, &[0, 0])),
-                Content::Aac { .. } => full(out, b"smhd", 0, 0, |out| u32s(out, &[0])),
+                Content::H264 { .. } => full(out, *b"vmhd", 0, 1, |out| u32s(out, &[0, 0])),
+                Content::Aac { .. } => full(out, *b"smhd", 0, 0, |out| u32s(out, &[0])),
             }
-            put(out, b"dinf", |out| {
-                full(out, b"dref", 0, 0, |out| {
+            put(out, *b"dinf", |out| {
+                full(out, *b"dref", 0, 0, |out| {
                     u32s(out, &[1]);
-                    full(out, b"url ", 0, 1, |_| ());
+                    full(out, *b"url ", 0, 1, |_| ());
                 });
             });
-            put(out, b"stbl", |out| {
-                full(out, b"stsd", 0, 0, |out| {
+            put(out, *b"stbl", |out| {
+                full(out, *b"stsd", 0, 0, |out| {
                     u32s(out, &[1]);
                     entry(out, content);
                 });
-                full(out, b"stts", 0, 0, |out| u32s(out, &[0]));
-                full(out, b"stsc", 0, 0, |out| u32s(out, &[0]));
-                full(out, b"stsz", 0, 0, |out| u32s(out, &[0, 0]));
-                full(out, b"stco", 0, 0, |out| u32s(out, &[0]));
+                full(out, *b"stts", 0, 0, |out| u32s(out, &[0]));
+                full(out, *b"stsc", 0, 0, |out| u32s(out, &[0]));
+                full(out, *b"stsz", 0, 0, |out| u32s(out, &[0, 0]));
+                full(out, *b"stco", 0, 0, |out| u32s(out, &[0]));
             });
         });
     });
@@ -147,20 +153,20 @@ fn track(out: &mut Vec<u8>, content: &Content, timescale: u32, delay: u64) {
 
 fn entry(out: &mut Vec<u8>, content: &Content) {
     match content {
-        Content::H264 { config, width, height } => put(out, b"avc1", |out| {
+        Content::H264 { config, width, height } => put(out, *b"avc1", |out| {
             u16s(out, &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, *width, *height]);
             u32s(out, &[0x48_0000, 0x48_0000, 0]);
             u16s(out, &[1]);
             bytes(out, &[0; 32]);
             u16s(out, &[24, 0xffff]);
-            put(out, b"avcC", |out| bytes(out, config));
-            put(out, b"pasp", |out| u32s(out, &[1, 1]));
+            put(out, *b"avcC", |out| bytes(out, config));
+            put(out, *b"pasp", |out| u32s(out, &[1, 1]));
         }),
-        Content::Aac { config, channels, rate } => put(out, b"mp4a", |out| {
+        Content::Aac { config, channels, rate } => put(out, *b"mp4a", |out| {
             u16s(out, &[0, 0, 0, 1, 0, 0, 0, 0, *channels, 16, 0, 0]);
             let rate = u16::try_from(*rate).unwrap_or(0);
             u16s(out, &[rate, 0]);
-            full(out, b"esds", 0, 0, |out| descriptors(out, config));
+            full(out, *b"esds", 0, 0, |out| descriptors(out, config));
         }),
     }
 }
@@ -185,7 +191,9 @@ fn descriptors(out: &mut Vec<u8>, config: &[u8]) {
 #[must_use]
 pub fn segment_type() -> Vec<u8> {
     let mut out = Vec::new();
-    put(&mut out, b"styp", |out| bytes(out, b"msdh\0\0\0\0msdhcmfs"));
+    put(&mut out, *b"styp", |out| {
+        bytes(out, b"msdh\0\0\0\0msdhcmfs");
+    });
     out
 }
 
@@ -195,16 +203,16 @@ pub fn fragment(gop: &Gop, number: u32, video: bool) -> Vec<u8> {
     // Data offset, durations and sizes; for video also flags, and when pictures are shown.
     let has = if video { 0x0f01 } else { 0x0301 };
     let mut out = Vec::new();
-    put(&mut out, b"moof", |out| {
-        full(out, b"mfhd", 0, 0, |out| u32s(out, &[number]));
-        put(out, b"traf", |out| {
+    put(&mut out, *b"moof", |out| {
+        full(out, *b"mfhd", 0, 0, |out| u32s(out, &[number]));
+        put(out, *b"traf", |out| {
             if video {
-                full(out, b"tfhd", 0, 0x2_0000, |out| u32s(out, &[1]));
+                full(out, *b"tfhd", 0, 0x2_0000, |out| u32s(out, &[1]));
             } else {
-                full(out, b"tfhd", 0, 0x2_0020, |out| u32s(out, &[1, SYNC]));
+                full(out, *b"tfhd", 0, 0x2_0020, |out| u32s(out, &[1, SYNC]));
             }
-            full(out, b"tfdt", 1, 0, |out| bytes(out, &gop.start.to_be_bytes()));
-            full(out, b"trun", 0, has, |out| {
+            full(out, *b"tfdt", 1, 0, |out| bytes(out, &gop.start.to_be_bytes()));
+            full(out, *b"trun", 0, has, |out| {
                 u32s(out, &[short(gop.samples.len()), 0]);
                 for sample in &gop.samples {
                     u32s(out, &[sample.length, short(sample.data.len())]);
@@ -222,8 +230,10 @@ pub fn fragment(gop: &Gop, number: u32, video: bool) -> Vec<u8> {
     let place = out.len() - gop.samples.len() * step - 4;
     let offset = short(out.len() + 8);
     out[place..place + 4].copy_from_slice(&offset.to_be_bytes());
-    put(&mut out, b"mdat", |out| {
-        gop.samples.iter().for_each(|sample| bytes(out, &sample.data));
+    put(&mut out, *b"mdat", |out| {
+        for sample in &gop.samples {
+            bytes(out, &sample.data);
+        }
     });
     out
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::chains::{cue, hold_to_groups, named, only};
 use super::cut::Rule;
 use super::flat::flatten;
 use super::intake::{Intake, Sort};
 use super::manifests::{self, Film, Sound, Text};
 use super::track::{Order, Written};
-use super::words::{self, Cue};
+use super::words::Cue;
 use super::{CLOCK, labels, proof};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::media::branch::{Branch, Ending, Opened, guard, hang, queue, taker};
@@ -25,9 +26,6 @@ use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Tran
 
 /// Sound that is off by less than this is where it should be: times are rounded on their way.
 const JITTER: Duration = Duration::from_millis(10);
-
-/// A cue that does not say how long it is seen.
-const USUAL_CUE: Duration = Duration::from_secs(4);
 
 /// What of a track is needed until its end.
 struct Fed {
@@ -70,6 +68,9 @@ struct Words {
     stream: usize,
     cues: Arc<Mutex<Vec<Cue>>>,
 }
+
+/// Every track, and what is told of it.
+type Complete = (Vec<Film>, Vec<Sound>, Vec<TrackReport>);
 
 /// What writes one package.
 pub struct PackageBranch {
@@ -130,18 +131,6 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
         }
     }
     Ok(branch)
-}
-
-/// What a shared element can be asked for by name.
-fn named<'a>(chain: &'a [gst::Element], factory: &str) -> Option<&'a gst::Element> {
-    let is = |one: &&gst::Element| one.factory().is_some_and(|made_by| made_by.name() == factory);
-    chain.iter().find(is)
-}
-
-fn only(caps: gst::Caps) -> Result<gst::Element, Failure> {
-    let filter = element("capsfilter")?;
-    filter.set_property("caps", caps);
-    Ok(filter)
 }
 
 impl PackageBranch {
@@ -264,7 +253,7 @@ impl PackageBranch {
     }
 
     /// Completes every track, and reads it back.
-    fn complete(&self, tick: &mut dyn FnMut()) -> Result<(Vec<Film>, Vec<Sound>, Vec<TrackReport>), Failure> {
+    fn complete(&self, tick: &mut dyn FnMut()) -> Result<Complete, Failure> {
         let (mut films, mut sounds, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         for (rendition, fed) in &self.films {
             let written = fed.taken().finish(None)?;
@@ -324,44 +313,6 @@ impl PackageBranch {
         });
         texts.collect()
     }
-}
-
-/// Key frames where all forms of the film have them, and no more bits than the form may have.
-fn hold_to_groups(encoder: &gst::Element, rendition: &PlannedRendition) {
-    let mut options: Vec<String> = Vec::new();
-    let told = encoder.property::<Option<String>>("option-string");
-    options.extend(told.filter(|told| !told.is_empty()));
-    options.push("scenecut=0:open-gop=0".to_owned());
-    if let Some(cap) = rendition.cap {
-        let kilobits = cap.div_ceil(1000);
-        options.push(format!("vbv-maxrate={kilobits}:vbv-bufsize={}", kilobits * 2));
-    }
-    encoder.set_property("option-string", options.join(":"));
-    if rendition.gop_frames.is_none() {
-        // Those that are asked for by time are all.
-        encoder.set_property("key-int-max", 100_000_u32);
-    }
-    // Segments say themselves where pictures end.
-    encoder.set_property("aud", false);
-}
-
-/// A packet of text.
-fn cue(sample: &gst::Sample) -> Option<Cue> {
-    let buffer = sample.buffer()?;
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    let start = Duration::from(segment.to_running_time(buffer.pts()?)?);
-    let map = buffer.map_readable().ok()?;
-    let source = String::from_utf8_lossy(map.as_slice());
-    let format = sample
-        .caps()
-        .and_then(|caps| caps.structure(0)?.get::<String>("format").ok());
-    let text = words::text(source.trim_end_matches('\0'), format.as_deref() == Some("pango-markup"));
-    let length = buffer.duration().map_or(USUAL_CUE, Duration::from);
-    (!text.is_empty()).then_some(Cue {
-        start,
-        end: start + length,
-        text,
-    })
 }
 
 impl Branch for PackageBranch {

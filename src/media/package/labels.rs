@@ -36,7 +36,7 @@ pub fn language(code: &str) -> Option<String> {
     let parts: Vec<&str> = code.split(['-', '_']).collect();
     let plain = |part: &&str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let first = parts.first().filter(|first| (2..=3).contains(&first.len()))?;
-    let says = !first.eq_ignore_ascii_case("und") && parts.iter().all(|part| plain(&part));
+    let says = !first.eq_ignore_ascii_case("und") && parts.iter().all(plain);
     says.then(|| parts.join("-"))
 }
 

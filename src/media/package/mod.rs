@@ -10,6 +10,7 @@
 mod bandwidth;
 mod boxes;
 mod branch;
+mod chains;
 mod codecs;
 mod crypt;
 mod cut;

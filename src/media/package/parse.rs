@@ -48,9 +48,9 @@ fn number(bytes: &[u8], at: usize) -> Result<u32, String> {
     four.map(u32::from_be_bytes).ok_or_else(cut)
 }
 
-fn find<'a>(boxes: &Boxes<'a>, name: &[u8; 4]) -> Result<&'a [u8], String> {
-    let found = boxes.iter().find(|(one, _)| one == name);
-    let missing = || format!("there is no box {}", String::from_utf8_lossy(name));
+fn find<'a>(boxes: &Boxes<'a>, name: [u8; 4]) -> Result<&'a [u8], String> {
+    let found = boxes.iter().find(|(one, _)| *one == name);
+    let missing = || format!("there is no box {}", String::from_utf8_lossy(&name));
     found.map(|(_, content)| *content).ok_or_else(missing)
 }
 
@@ -99,10 +99,10 @@ pub fn segment(bytes: &[u8]) -> Result<Vec<Fragment>, String> {
 }
 
 fn fragment(content: &[u8]) -> Result<(Fragment, u32), String> {
-    let traf = boxes(find(&boxes(content)?, b"traf")?)?;
-    let time = find(&traf, b"tfdt")?;
+    let traf = boxes(find(&boxes(content)?, *b"traf")?)?;
+    let time = find(&traf, *b"tfdt")?;
     let start = u64::from(number(time, 4)?) << 32 | u64::from(number(time, 8)?);
-    let run = find(&traf, b"trun")?;
+    let run = find(&traf, *b"trun")?;
     let has = number(run, 0)?;
     let count = number(run, 4)?;
     let step = 4 * (has >> 8 & 0xf).count_ones() as usize;

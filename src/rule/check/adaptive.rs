@@ -150,16 +150,14 @@ fn rendition(value: &Value<'_>) -> Option<Rendition> {
         return value.one_of(&words, &[]).map(Rung::rendition);
     }
     let mut table = value.table()?;
-    let name = match table.get("name") {
-        Some(value) => name(&value),
-        None => {
-            value.error(
-                "a rendition has no name",
-                "what its files are called by: name = \"720p\"",
-            );
-            None
-        }
-    };
+    let named = table.get("name");
+    if named.is_none() {
+        value.error(
+            "a rendition has no name",
+            "what its files are called by: name = \"720p\"",
+        );
+    }
+    let name = named.and_then(|value| name(&value));
     let size = size(&mut table);
     let video = video(table.get("video").as_ref(), Some(Container::Mp4)).and_then(|track| film(track, value));
     table.finish(&[]);
@@ -254,7 +252,7 @@ fn encryption(value: &Value<'_>) -> Option<Encryption> {
                 value.error(
                     format!("\"{}\" is no directory", text.escape_debug()),
                     error.to_string(),
-                )
+                );
             })
             .ok()
         });

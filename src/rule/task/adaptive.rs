@@ -8,6 +8,7 @@ use super::{AudioSpec, Fit, Sides, SizeSpec, VideoCodec, VideoRate, VideoSpec};
 
 /// Settings of an `adaptive` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Adaptive {
     /// An HLS master playlist is written.
     pub hls: bool,
