@@ -190,6 +190,9 @@ fn remove(table: &mut Table, path: &str) {
     }
 }
 
+/// Keys of which a task has one.
+const EXCLUSIVE: [&str; 3] = ["at", "every", "count"];
+
 /// Sets `key = value` below the prefix.
 fn assign(table: &mut Table, prefix: &str, assignment: &str) {
     let (key, value) = assignment
@@ -198,6 +201,11 @@ fn assign(table: &mut Table, prefix: &str, assignment: &str) {
     let value: Table = format!("value = {value}")
         .parse()
         .unwrap_or_else(|error| panic!("{assignment}: {error}"));
+    if EXCLUSIVE.contains(&key) {
+        for other in EXCLUSIVE {
+            remove(table, &format!("{prefix}{other}"));
+        }
+    }
     set(table, &format!("{prefix}{key}"), value["value"].clone());
 }
 

@@ -173,6 +173,8 @@ fn stills(info: &MediaInfo, prefix: &str, at: &[f64], format: ImageFormat) -> Wo
         format,
         quality: 85,
         picture: whole((even(w), even(h))),
+        skip_black: false,
+        points: true,
     })
 }
 

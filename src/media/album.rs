@@ -55,17 +55,25 @@ pub struct Shoot {
     album: Box<dyn Album>,
     failed: Option<Failure>,
     end: Option<Duration>,
-    /// Until when the frame of each point may be another than the one that is shown then, in points' order.
+    /// How freely frames may be chosen.
     pub windows: Option<Windows>,
 }
 
 /// How freely frames may be chosen where that saves time.
 #[derive(Debug, Clone, Copy)]
 pub struct Windows {
-    /// Each point stands for this much of the medium, beginning with its own share of it.
+    /// Each point stands for this much of the medium, one after the other, and any frame in there will do.
     pub step: Duration,
-    /// Points that are wanted together.
+    /// So many points, counted from the first, are wanted before those that come after them.
     pub together: usize,
+}
+
+impl Windows {
+    /// For which point a frame that appears then will do.
+    pub fn of(&self, at: Duration) -> usize {
+        let step = self.step.as_nanos().max(1);
+        usize::try_from(at.as_nanos() / step).unwrap_or(usize::MAX)
+    }
 }
 
 impl Shoot {

@@ -62,9 +62,14 @@ impl Picker {
         }
     }
 
-    /// The points, by their numbers.
-    pub fn points(&self) -> &[Duration] {
-        &self.at
+    /// How many points there are, with and without their frames.
+    pub fn count(&self) -> usize {
+        self.at.len()
+    }
+
+    /// The first point that waits.
+    pub fn next(&self) -> usize {
+        self.next
     }
 
     /// Until when frames are wanted one after the other; none: no more at all.
@@ -73,11 +78,6 @@ impl Picker {
             (Some(last), false) => Some(last.at),
             _ => self.at.get(self.next).copied(),
         }
-    }
-
-    /// The frame that came last.
-    pub fn last(&self) -> Option<&Frame> {
-        self.last.as_ref()
     }
 
     /// Forgets the frame before a jump.

@@ -3,11 +3,12 @@
 
 mod player;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::player::{Next, Player};
-use super::album::Shoot;
+use super::album::{Shoot, Windows};
 use super::decoder;
 use super::picker::Frame;
 use super::report::{report_damage, report_truncation};
@@ -45,6 +46,8 @@ pub fn run(
         last: None,
         reach: NEAR,
         can_jump: media.seekable,
+        rewind: false,
+        jumped_for: None,
         ended: false,
     };
     search.can_jump &= search.player.can_jump();
@@ -96,6 +99,9 @@ struct Search<'a> {
     /// What is nearer than this is decoded on to: key frames have been found to be that far apart.
     reach: Duration,
     can_jump: bool,
+    /// Frames do not come from the beginning of the medium, nor from a place that is known.
+    rewind: bool,
+    jumped_for: Option<Duration>,
     ended: bool,
 }
 
@@ -117,9 +123,26 @@ impl Search<'_> {
 
     /// Takes every picture that is still wanted.
     fn take(&mut self, shoots: &mut [(&TaskId, Shoot)], pulse: &mut Pulse<'_>) -> Result<(), Failure> {
+        self.take_until(shoots, None, pulse)
+    }
+
+    /// As `take`; where a point is named, only those before it.
+    fn take_until(
+        &mut self,
+        shoots: &mut [(&TaskId, Shoot)],
+        point: Option<usize>,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<(), Failure> {
         while let Some(at) = wanted(shoots) {
+            if point.is_some_and(|point| shoots.iter().all(|(_, shoot)| shoot.picker().next() >= point)) {
+                return Ok(());
+            }
             let here = self.here.unwrap_or_default();
-            if self.can_jump && at > here + self.reach {
+            let lost = self.here.is_none() && self.rewind;
+            // Whoever has jumped for this point is as near to it as a jump leads.
+            let far = at > here + self.reach && self.jumped_for != Some(at);
+            if self.can_jump && (lost || far) {
+                self.rewind = false;
                 self.can_jump = self.approach(at, shoots, pulse)?;
                 continue;
             }
@@ -170,6 +193,7 @@ impl Search<'_> {
         pulse: &mut Pulse<'_>,
     ) -> Result<bool, Failure> {
         let before = self.here.unwrap_or_default();
+        self.jumped_for = Some(at);
         for back in [0, 5, 30] {
             let target = at.saturating_sub(Duration::from_secs(back));
             self.player.aim(at);
@@ -202,16 +226,73 @@ impl Search<'_> {
 
     /// A jump that leads back is a way for nothing: where key frames are far apart, the next ones are fewer.
     fn learn(&mut self, before: Duration, landed: Duration, at: Duration) {
-        self.reach = if landed <= before && !before.is_zero() {
+        self.reach = if landed <= before {
             at.saturating_sub(landed).max(self.reach * 2)
         } else {
             NEAR.max(self.reach * 3 / 4)
         };
     }
 
-    /// Takes key frames where they are as good as any other frame.
+    /// Takes the pictures of tasks that do with any frame out of a stretch: key frames, where there are any in there, which
+    /// are all that is decoded then; for the others, the frame of the point.
     fn take_near(&mut self, shoots: &mut [(&TaskId, Shoot)], pulse: &mut Pulse<'_>) -> Result<(), Failure> {
-        let _ = (shoots, pulse);
+        for at in 0..shoots.len() {
+            let Some(windows) = shoots[at].1.windows.filter(|_| self.can_jump) else {
+                continue;
+            };
+            let own = &mut shoots[at..=at];
+            while own[0].1.wanted().is_some() && self.can_jump && !self.ended {
+                let from = own[0].1.picker().next();
+                let to = (from / windows.together.max(1) + 1) * windows.together;
+                let to = to.min(own[0].1.picker().count());
+                self.take_keys(&mut own[0].1, windows, from..to, pulse)?;
+                self.forget(own);
+                self.rewind = true;
+                self.take_until(own, Some(to), pulse)?;
+            }
+            self.ended = false;
+            self.forget(own);
+            self.rewind = true;
+        }
+        Ok(())
+    }
+
+    /// Takes key frames for these points.
+    fn take_keys(
+        &mut self,
+        shoot: &mut Shoot,
+        windows: Windows,
+        points: Range<usize>,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<(), Failure> {
+        let time = |point: usize| windows.step * u32::try_from(point).unwrap_or(u32::MAX);
+        let (from, to) = (time(points.start), time(points.end));
+        // The last point stands for all that is left; what is far behind its beginning will not do.
+        let mut chosen = None;
+        let range = points.clone();
+        let choice = move |is_key: bool, at: Duration| {
+            let point = windows.of(at);
+            let is_new = is_key && range.contains(&point) && chosen.is_none_or(|last| point > last);
+            if is_new {
+                chosen = Some(point);
+            }
+            is_new
+        };
+        if !self.player.jump_among(from, to, Box::new(choice)) {
+            return Ok(());
+        }
+        while let Next::Frame(sample) = self.player.next(self.here, pulse)? {
+            let whole = sample
+                .buffer()
+                .is_some_and(|buffer| !buffer.flags().contains(gst::BufferFlags::CORRUPTED));
+            let Some(frame) = Frame::new(sample, None).filter(|_| whole) else {
+                continue;
+            };
+            let point = windows.of(frame.at);
+            if points.contains(&point) && shoot.picker().waits(point) {
+                shoot.take_early(point, &frame.sample);
+            }
+        }
         Ok(())
     }
 }

@@ -116,7 +116,22 @@ pub fn plan(wanted: &Wanted<'_>) -> Planned {
         }
     }
     planned.runs = shared.into_iter().map(|(_, run)| run).chain(alone).collect();
+    for run in &mut planned.runs {
+        run.plan.threads = share(&run.plan, wanted.threads);
+    }
     planned
+}
+
+/// What is left for each of several films that are encoded at once: more threads than cores cost time, and one thread for
+/// each makes the same film every time.
+fn share(plan: &RunPlan, threads: u32) -> u32 {
+    let encodes = |task: &TaskPlan| match &task.work {
+        Work::Transcode(plan) => usize::from(plan.settings.video.encoded().is_some()),
+        Work::Adaptive(plan) => plan.renditions.len(),
+        _ => 0,
+    };
+    let films: usize = plan.tasks.iter().map(encodes).sum();
+    threads.div_ceil(u32::try_from(films).unwrap_or(u32::MAX).max(1)).max(1)
 }
 
 /// With which tasks one may share a run.

@@ -133,6 +133,30 @@ mod tests {
     }
 
     #[test]
+    fn a_blurred_background_fills_the_frame_that_bars_would() {
+        for (source, upscale, found) in [
+            ((1920, 1080), false, (720, 720)),
+            ((1080, 1920), false, (720, 720)),
+            ((320, 180), false, (320, 320)),
+            ((320, 180), true, (720, 720)),
+        ] {
+            let fitted = |fit| {
+                let wanted = SizeSpec {
+                    across: Some(720),
+                    down: Some(720),
+                    fit,
+                    upscale,
+                    ..SizeSpec::default()
+                };
+                picture(&wanted, &film(source.0, source.1))
+            };
+            let (blurred, barred) = (fitted(Fit::BlurFill), fitted(Fit::Pad));
+            assert_eq!((blurred.size, blurred.draw), (found, Draw::Blurred), "{source:?}");
+            assert_eq!((barred.size, barred.draw), (found, Draw::Borders), "{source:?}");
+        }
+    }
+
+    #[test]
     fn odd_and_tiny_sources_become_even() {
         assert_eq!(size(&film(853, 481), 0, 0), (852, 480));
         assert_eq!(size(&film(1, 1), 0, 0), (2, 2));

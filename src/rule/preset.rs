@@ -232,6 +232,11 @@ pub fn in_words(keys: &Table) -> String {
         (None, Some(height)) => words.push(format!("{height} high")),
         (None, None) => {}
     }
+    if let (Some(rows), Some(columns)) = (text("rows"), text("columns")) {
+        words.push(format!("{rows} rows of {columns}"));
+    }
+    words.extend(text("length"));
+    words.extend(text("fps").map(|fps| format!("{fps} fps")));
     for side in ["long_side", "short_side"] {
         words.extend(text(side).map(|length| format!("{} {length}", side.replace('_', " "))));
     }

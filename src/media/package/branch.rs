@@ -103,16 +103,13 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
         pictures: 0,
     };
     let shown = opened.media.video();
-    let several = u32::try_from(plan.renditions.len()).unwrap_or(1).max(1);
-    // Encoders share what one may use: they work at the same time.
-    let threads = (opened.threads / several).max(1);
     for (index, rendition) in plan.renditions.iter().enumerate() {
         let shown = shown.ok_or_else(|| Failure::new(ErrorKind::NoSuchStream, "the medium has no video"))?;
         let timescale = match plan.segments {
             SegmentForm::Cmaf => muxer::timescale(Some(&rendition.video), shown),
             SegmentForm::Ts => CLOCK,
         };
-        branch.add_film(index, rendition, timescale, threads)?;
+        branch.add_film(index, rendition, timescale, opened.threads)?;
     }
     if let Some(spec) = &plan.audio {
         for (index, sound) in plan.sounds.iter().enumerate() {

@@ -4,7 +4,7 @@
 use gst_video::{VideoFormat, VideoFormatInfo};
 
 use super::place::Rect;
-use super::sws::{MARGIN, Planes, PlanesMut};
+use super::sws::{MARGIN, Planes, PlanesMut, pixels};
 
 /// Forms of pixels by the names that libswscale has for them. The first are preferred.
 const FORMS: [(VideoFormat, &str); 33] = [
@@ -46,14 +46,16 @@ const FORMS: [(VideoFormat, &str); 33] = [
 /// Those that frames may have when they leave: every sample of them can be painted.
 const LEAVING: usize = 22;
 
-/// What frames may be when they come.
+/// What frames may be when they come, as far as the library that was found can read them.
 pub fn entering() -> impl Iterator<Item = VideoFormat> {
-    FORMS.into_iter().map(|(format, _)| format)
+    let reads = |(format, name): (VideoFormat, &str)| pixels(name, true).map(|_| format);
+    FORMS.into_iter().filter_map(reads)
 }
 
 /// What frames may be when they leave.
 pub fn leaving() -> impl Iterator<Item = VideoFormat> {
-    entering().take(LEAVING)
+    let writes = |(format, name): (VideoFormat, &str)| pixels(name, false).map(|_| format);
+    FORMS.into_iter().take(LEAVING).filter_map(writes)
 }
 
 /// The name that libswscale has for this form.
@@ -124,7 +126,7 @@ pub struct Layout {
 
 impl Layout {
     /// Of this form, with black at 0 or above it.
-    pub fn new(info: &VideoFormatInfo, full_range: bool) -> Self {
+    pub fn new(info: VideoFormatInfo, full_range: bool) -> Self {
         let components = (0..info.n_components() as usize).map(|index| {
             let component = Component {
                 plane: info.plane()[index] as usize,

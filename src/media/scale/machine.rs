@@ -113,7 +113,7 @@ impl Machine {
             let mut done = unsafe { background.down.scale(&seen, &small) };
             background.small.darken(DIMMED.0, DIMMED.1);
             let small = background.small.planes_mut().readable();
-            let aside = landing(&frame, &mut background.aside, &self.to, self.frame);
+            let aside = landing(frame, &mut background.aside, &self.to, self.frame);
             // SAFETY: as above; where it goes is a roomy frame or a sheet.
             done &= unsafe { background.up.scale(&small, &aside) };
             if !done || !put(&self.to, background.aside.as_ref(), to, whole) {
@@ -122,7 +122,7 @@ impl Machine {
         }
         let seen = part(&self.from, &source, self.seen);
         let straight = frame.filter(|_| self.filled == whole);
-        let target = landing(&straight, &mut self.aside, &self.to, self.filled.size());
+        let target = landing(straight, &mut self.aside, &self.to, self.filled.size());
         // SAFETY: as above.
         let done = unsafe { self.main.scale(&seen, &target) };
         if !done
@@ -190,7 +190,7 @@ impl Machine {
 }
 
 /// Where a picture of this size is made: in its frame where there is room for it, else on a sheet.
-fn landing(frame: &Option<PlanesMut>, aside: &mut Option<Sheet>, layout: &Layout, size: (u32, u32)) -> PlanesMut {
+fn landing(frame: Option<PlanesMut>, aside: &mut Option<Sheet>, layout: &Layout, size: (u32, u32)) -> PlanesMut {
     frame.unwrap_or_else(|| aside.get_or_insert_with(|| Sheet::new(layout, size)).planes_mut())
 }
 
@@ -254,7 +254,7 @@ fn room(picture: &VideoFrameRef<&gst::BufferRef>, from: *const u8) -> usize {
 
 fn layout(info: &VideoInfo) -> Layout {
     Layout::new(
-        &VideoFormatInfo::from_format(info.format()),
+        VideoFormatInfo::from_format(info.format()),
         info.colorimetry().range() == VideoColorRange::Range0_255,
     )
 }
@@ -314,7 +314,7 @@ mod tests {
         for component in 0..form.n_components() as usize {
             let plane = form.plane()[component];
             let stride = usize::try_from(frame.plane_stride()[plane as usize]).unwrap();
-            let step = form.pixel_stride()[component] as usize;
+            let step = usize::try_from(form.pixel_stride()[component]).unwrap();
             let wide = form.depth()[component] + form.shift()[component] > 8;
             // Of P010 it is told in samples.
             let first = (form.poffset()[component] as usize).next_multiple_of(if wide { 2 } else { 1 });
@@ -342,7 +342,8 @@ mod tests {
         let form = info.format_info();
         let plane = form.plane()[component];
         let stride = usize::try_from(frame.plane_stride()[plane as usize]).unwrap();
-        let at = y * stride + x * form.pixel_stride()[component] as usize + form.poffset()[component] as usize;
+        let step = usize::try_from(form.pixel_stride()[component]).unwrap();
+        let at = y * stride + x * step + form.poffset()[component] as usize;
         let data = frame.plane_data(plane).unwrap();
         let wide = form.depth()[component] + form.shift()[component] > 8;
         let high = if wide { u32::from(data[at + 1]) << 8 } else { 0 };

@@ -1,7 +1,7 @@
 //! Decodes the film of a medium, from wherever one likes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -28,6 +28,37 @@ pub struct Player {
     /// Has landed between key frames, where decoders complain of what they were not given.
     landed_rough: bool,
     skip: Option<Arc<Skip>>,
+    /// Which packets are decoded; none: all.
+    only: Only,
+}
+
+/// Chooses among packets, by whether they are key frames and their time in the medium.
+type Choice = Box<dyn FnMut(bool, Duration) -> bool + Send>;
+type Only = Arc<Mutex<Option<Choice>>>;
+
+/// Lets only chosen packets pass, while there is somebody who chooses.
+fn choose(exit: &gst::Pad) -> Only {
+    let only = Only::default();
+    let chooses = only.clone();
+    exit.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let mut choice = chooses.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(choice), Some(packet)) = (choice.as_mut(), info.buffer()) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let is_key = !packet.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        match position(pad, packet.pts()) {
+            Some(at) if choice(is_key, at.into()) => gst::PadProbeReturn::Ok,
+            _ => gst::PadProbeReturn::Drop,
+        }
+    });
+    only
+}
+
+/// Where in the medium this time of a pad lies.
+fn position(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+    segment.to_stream_time(pts?)
 }
 
 impl Player {
@@ -66,13 +97,7 @@ impl Skip {
         let (knows, decoder) = (skip.clone(), decoder.downgrade());
         let skipping = AtomicBool::new(false);
         entry.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-            let pts = info.buffer().and_then(|buffer| buffer.pts());
-            let segment = pad.sticky_event::<gst::event::Segment>(0);
-            let at = segment
-                .as_ref()
-                .and_then(|event| event.segment().downcast_ref::<gst::ClockTime>())
-                .zip(pts)
-                .and_then(|(segment, pts)| segment.to_stream_time(pts));
+            let at = position(pad, info.buffer().and_then(|buffer| buffer.pts()));
             let skips = at.is_some_and(|at| at.nseconds() < knows.before.load(Ordering::Relaxed));
             if skipping.swap(skips, Ordering::Relaxed) != skips
                 && let Some(decoder) = decoder.upgrade()
@@ -96,6 +121,7 @@ impl Player {
         let index = video_index(media, &medium)?;
         let video = media.video().ok_or_else(|| internal("pictures without video"))?;
         let stream = &medium.streams[index];
+        let only = choose(&stream.pad);
         let decoded = decode(&medium, stream, &stream.pad, false)?;
         let skip = decoded.parent_element().and_then(|decoder| Skip::on(&decoder));
         let upright = straighten(&medium, decoded, video)?;
@@ -115,6 +141,7 @@ impl Player {
             frames: 0,
             landed_rough: false,
             skip,
+            only,
         };
         player.settle()?;
         Ok(player)
@@ -206,13 +233,34 @@ impl Player {
         }
     }
 
+    /// Goes to this place and decodes, up to another one, only packets that are chosen; answers whether that is possible.
+    pub fn jump_among(&self, from: Duration, to: Duration, choice: Choice) -> bool {
+        let (Ok(from), Ok(to)) = (gst::ClockTime::try_from(from), gst::ClockTime::try_from(to)) else {
+            return false;
+        };
+        *self.only.lock().unwrap_or_else(PoisonError::into_inner) = Some(choice);
+        let flags = gst::SeekFlags::FLUSH
+            | gst::SeekFlags::KEY_UNIT
+            | gst::SeekFlags::SNAP_BEFORE
+            | gst::SeekFlags::TRICKMODE
+            | gst::SeekFlags::TRICKMODE_KEY_UNITS
+            | gst::SeekFlags::TRICKMODE_NO_AUDIO;
+        self.seek(flags, from, to.into())
+    }
+
+    fn seek(&self, flags: gst::SeekFlags, from: gst::ClockTime, to: Option<gst::ClockTime>) -> bool {
+        let sort = gst::SeekType::Set;
+        self.medium.pipeline.seek(1.0, flags, sort, from, sort, to).is_ok()
+    }
+
     /// Goes to the last key frame that is not after this place; answers whether that is possible.
     pub fn jump(&self, to: Duration) -> bool {
         let Ok(to) = gst::ClockTime::try_from(to) else {
             return false;
         };
+        *self.only.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
-        self.medium.pipeline.seek_simple(flags, to).is_ok()
+        self.seek(flags, to, None)
     }
 
     /// The first frame that is whole: in media without an index a jump can land between key frames.

@@ -8,7 +8,8 @@ use crate::plan::testing::{audio, film, media, stream, video};
 use crate::plan::transcode::{channels, gop_frames, rate};
 use crate::rule::{
     AudioCodec, AudioSpec, Container, Existing, Formats, Globs, Gop, ImageFormat, Moments, OnFailure, OutputSpec, Part,
-    Point, RetryPolicy, RuleVersion, SizeSpec, Task, Track, Transcode, Trigger, VideoCodec, VideoRate, VideoSpec, When,
+    Point, RetryPolicy, RuleVersion, SizeSpec, Snapshot, Task, Track, Transcode, Trigger, VideoCodec, VideoRate,
+    VideoSpec, When,
 };
 
 fn no_globs() -> Globs {
@@ -165,7 +166,7 @@ fn tasks_share_one_run() {
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
       web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
-      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole } })
+      stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole }, skip_black: false, points: true })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
       web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), audio: Made(2, 44100), span: Span { start: 0ns, end: None } }
@@ -357,4 +358,21 @@ fn a_task_that_the_rule_does_not_have_fails_alone() {
     assert_eq!(planned.failures.len(), 1);
     assert_eq!(planned.failures[0].1.kind, ErrorKind::Plan);
     assert_eq!(planned.runs[0].outputs[0].key.to_string(), "vod/x_source");
+}
+
+#[test]
+fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
+    let film = || TaskKind::Transcode(transcode_settings());
+    let medium = media(vec![video(crate::plan::testing::film(1920, 1080)), audio(2, 48_000)]);
+    let given = |tasks: Vec<(&str, TaskKind)>| {
+        let planned = planned_with(&rule(tasks), Ok(&medium), &[]);
+        let plan = &planned.runs[0].plan;
+        [0, 1, 2, 4, 8].map(|threads| share(plan, threads))
+    };
+    assert_eq!(given(vec![("a", film()), ("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
+    assert_eq!(
+        given(vec![("a", film()), ("b", film()), ("c", film())]),
+        [1, 1, 1, 2, 3]
+    );
+    assert_eq!(given(vec![("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
 }
