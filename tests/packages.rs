@@ -509,7 +509,8 @@ fn encrypted_segments_are_opened_by_the_key_of_the_job_and_nothing_else_is() {
     let job = locked.members.file_name().unwrap().to_string_lossy().into_owned();
     let key = fs::read(locked.out.join(format!("keys/{job}.key"))).unwrap();
     assert_eq!(key.len(), 16);
-    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: Vec<String> = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = digits.concat();
     assert!(!locked.told.contains(&key));
     for name in ["360p", "240p", "audio-1"] {
         for ((_, segment), number) in locked.entries(name).into_iter().zip(1..) {
