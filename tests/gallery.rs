@@ -82,6 +82,25 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        rule: "hls",
+        jobs: 1,
+        there: &[],
+        dropped: &[("two-sounds.mkv", "stream/trip/film.mkv")],
+        refused: &[],
+        published: &[
+            (
+                "stream/trip/film/film/manifest.mpd",
+                "h264 640x360, h264 426x240, aac 48000 Hz x2, aac 48000 Hz x2, 5.0 s",
+            ),
+            (
+                "stream/trip/film/film/master.m3u8",
+                "aac 48000 Hz x2, aac 48000 Hz x2, h264 640x360 150 frames, h264 426x240 150 frames, 5.0 s",
+            ),
+            ("stream/trip/film/poster.jpg", "mjpeg 640x360 1 frames"),
+        ],
+        inbox: &["stream/trip/film.mkv"],
+    },
+    Case {
         rule: "podcast",
         jobs: 2,
         there: &[],
@@ -258,10 +277,12 @@ fn described(file: &Path) -> String {
         let codec = stream["codec_name"].as_str().unwrap();
         if stream["codec_type"] == "video" {
             let frames = stream["nb_read_frames"].as_str().unwrap();
-            words.push(format!(
-                "{codec} {}x{} {frames} frames",
-                stream["width"], stream["height"]
-            ));
+            let frames = match file.extension().unwrap().to_str() {
+                // ffmpeg stops reading where the first of several streams is over.
+                Some("mpd") => String::new(),
+                _ => format!(" {frames} frames"),
+            };
+            words.push(format!("{codec} {}x{}{frames}", stream["width"], stream["height"]));
         } else {
             let rate = stream["sample_rate"].as_str().unwrap();
             words.push(format!("{codec} {rate} Hz x{}", stream["channels"]));
@@ -286,6 +307,8 @@ fn container_of(extension: &str) -> &'static str {
         "mp3" => "mp3",
         "flac" => "flac",
         "jpg" => "image2",
+        "m3u8" => "hls",
+        "mpd" => "dash",
         other => panic!("no container is known for .{other}"),
     }
 }
@@ -345,7 +368,15 @@ fn carry_out(case: &Case, text: &str) {
         (enough && noted && house.inbox() == case.inbox).then_some(())
     });
     let names: Vec<_> = case.published.iter().map(|(name, _)| *name).collect();
-    assert_eq!(house.published(), names, "{rule}\n{}", house.log());
+    // Members of packages lie in a folder that is called as their job.
+    let ids: BTreeSet<_> = house
+        .jobs()
+        .iter()
+        .map(|job| job["id"].as_str().unwrap().to_owned())
+        .collect();
+    let mut published = house.published();
+    published.retain(|name| !name.split('/').any(|part| ids.contains(part)));
+    assert_eq!(published, names, "{rule}\n{}", house.log());
     let failed: BTreeSet<_> = house
         .jobs_in("failed")
         .iter()

@@ -167,4 +167,6 @@ pub enum FindingKind {
     NoAudio,
     /// An inspection found no film.
     NoVideo,
+    /// A wanted form of a film would be no larger than another, since the source is not.
+    RenditionLeftOut,
 }

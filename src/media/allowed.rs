@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 44] = [
+const USEFUL: [&str; 45] = [
     "staticelements",
     "matroska",
     "avi",
@@ -58,6 +58,7 @@ const USEFUL: [&str; 44] = [
     "png",
     "webp",
     "videorate",
+    "audiorate",
     "videofilter",
     "deinterlace",
     "debugutilsbad",

@@ -15,6 +15,7 @@ use super::extract::ExtractBranch;
 use super::failure::{element, from_message, internal};
 use super::inspect::InspectBranch;
 use super::meter::{Meter, running_time};
+use super::package::package;
 use super::run::Pulse;
 use super::source::Input;
 use super::transcode::transcode;
@@ -293,10 +294,10 @@ pub fn branch(name: &str, work: &Work, opened: Opened<'_>, turn: Turn) -> Result
         Work::Waveform(plan) => Box::new(WaveformBranch::new(name, plan, opened)?),
         Work::Inspect(plan) => Box::new(InspectBranch::new(name, plan, opened)?),
         Work::Extract(plan) => Box::new(ExtractBranch::new(name, plan, opened)?),
+        Work::Adaptive(plan) => Box::new(package(name, plan, opened)?),
         Work::Probe { .. } | Work::Copy { .. } | Work::Pipeline(_) => {
             return Err(internal("a task that shares no decode"));
         }
-        _ => return Err(internal("nobody knows how to do this task")),
     })
 }
 

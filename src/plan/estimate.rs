@@ -4,8 +4,8 @@
 //! the night is not.
 
 use super::pictures::bytes_a_pixel;
-use super::{MediaInfo, PlannedRun, TranscodePlan, Work};
-use crate::rule::{AnimationFormat, Track, VideoCodec, VideoRate};
+use super::{AdaptivePlan, MediaInfo, PlannedRun, TranscodePlan, Work};
+use crate::rule::{AnimationFormat, Track, VideoCodec, VideoRate, VideoSpec};
 
 /// What a PNG or a JPEG takes for each pixel, in bytes, at the worst.
 const BYTES_A_PIXEL: u64 = 3;
@@ -68,7 +68,7 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
             }
             Work::Transcode(plan) => transcode(plan, media, source),
             // What a pipeline makes nobody can know; most make something smaller.
-            Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) | Work::Adaptive(_) => source,
+            Work::Copy { .. } | Work::Pipeline(_) | Work::Extract(_) => source,
             Work::Waveform(plan) => {
                 let (width, height) = (plan.settings.width, plan.settings.height);
                 let picture = u64::from(width) * u64::from(height);
@@ -77,6 +77,7 @@ pub fn estimate(run: &PlannedRun, source: u64) -> u64 {
                 picture.saturating_add(u64::from(plan.settings.points) * 10 * waves)
             }
             Work::Inspect(_) => INSPECTION,
+            Work::Adaptive(plan) => package(plan, media, source),
         })
         .fold(0, u64::saturating_add)
 }
@@ -92,22 +93,7 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
     let mut copied = false;
     match (&plan.settings.video, plan.picture) {
         (Track::Encode(spec), Some(picture)) => {
-            bits += match spec.rate {
-                VideoRate::Bitrate(rate) => rate as f64,
-                VideoRate::Crf(crf) => {
-                    // What the codec calls its usual quality is about as large as that of others.
-                    let (most, usual) = spec.codec.crf().unwrap_or((51.0, CRF_USUAL));
-                    // Where there are fewer steps, each is larger.
-                    let steps = (crf - usual) * 51.0 / most.max(1.0);
-                    let free = by_quality(CRF_USUAL + steps, picture.size, spec.fps, media, whole);
-                    let times = if spec.codec == VideoCodec::Mpeg2 { 2.0 } else { 1.0 };
-                    spec.max_bitrate.map_or(free * times, |most| free.min(most as f64))
-                }
-                VideoRate::Profile => {
-                    let a_pixel = bits_of_profile(spec.profile.as_deref());
-                    f64::from(picture.size.0) * f64::from(picture.size.1) * frames(spec.fps, media) * a_pixel
-                }
-            };
+            bits += film_bits(spec, picture.size, media, whole);
         }
         (Track::Copy, _) => copied = true,
         _ => {}
@@ -129,6 +115,41 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
         bits += whole;
     }
     bytes(bits * seconds / 8.0 * MARGIN).saturating_add(CONTAINER)
+}
+
+/// All forms of a film and all sounds, side by side.
+fn package(plan: &AdaptivePlan, media: Option<&MediaInfo>, source: u64) -> u64 {
+    let Some((media, length)) = media.and_then(|media| Some((media, media.duration?))) else {
+        let forms = u64::try_from(plan.renditions.len()).unwrap_or(1).max(1);
+        return source.saturating_mul(forms).saturating_add(CONTAINER);
+    };
+    let whole = source as f64 * 8.0 / length.as_secs_f64().max(0.1);
+    let film = plan.renditions.iter().map(|rendition| {
+        let bits = film_bits(&rendition.video, rendition.picture.size, media, whole);
+        rendition.cap.map_or(bits, |cap| bits.min(cap as f64))
+    });
+    let sound = plan.audio.as_ref().map_or(0, |spec| spec.bitrate) as f64 * plan.sounds.len() as f64;
+    bytes((film.sum::<f64>() + sound) * length.as_secs_f64() / 8.0 * MARGIN).saturating_add(CONTAINER)
+}
+
+/// Bits a second of an encoded film.
+fn film_bits(spec: &VideoSpec, picture: (u32, u32), media: &MediaInfo, whole: f64) -> f64 {
+    match spec.rate {
+        VideoRate::Bitrate(rate) => rate as f64,
+        VideoRate::Crf(crf) => {
+            // What the codec calls its usual quality is about as large as that of others.
+            let (most, usual) = spec.codec.crf().unwrap_or((51.0, CRF_USUAL));
+            // Where there are fewer steps, each is larger.
+            let steps = (crf - usual) * 51.0 / most.max(1.0);
+            let free = by_quality(CRF_USUAL + steps, picture, spec.fps, media, whole);
+            let times = if spec.codec == VideoCodec::Mpeg2 { 2.0 } else { 1.0 };
+            spec.max_bitrate.map_or(free * times, |most| free.min(most as f64))
+        }
+        VideoRate::Profile => {
+            let a_pixel = bits_of_profile(spec.profile.as_deref());
+            f64::from(picture.0) * f64::from(picture.1) * frames(spec.fps, media) * a_pixel
+        }
+    }
 }
 
 /// Bits a second of a film in this quality: what the source spends on as many pixels, and at least what an easy film
@@ -262,7 +283,7 @@ mod tests {
     use crate::job::testing::task;
     use crate::object::{Identity, Object};
     use crate::plan::testing::{audio, film, media, video};
-    use crate::plan::{Wanted, plan};
+    use crate::plan::{PackageKey, Wanted, plan};
     use crate::rule::check::check;
 
     /// What a run of these tasks on a film of a minute in HD, with 8 Mbit/s, needs, in MiB.
@@ -291,6 +312,7 @@ mod tests {
             job: &JobId::parse("000000000000001").unwrap(),
             date: jiff::civil::Date::constant(2000, 1, 1),
             threads: 1,
+            key: PackageKey::default(),
         });
         assert_eq!(planned.failures, []);
         estimate(&planned.runs[0], object.identity.size) >> 20

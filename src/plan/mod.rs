@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
 use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
-pub use adaptive::{AdaptivePlan, PlannedPackage};
+pub use adaptive::{
+    AdaptivePlan, KEY, Lock, MANIFEST, MASTER, PackageKey, PlannedPackage, PlannedRendition, PlannedSound,
+};
 pub use estimate::{Shortage, admit, estimate};
 pub use extract::{ExtractPlan, ExtractedStream, TakenAs};
 pub use listening::{InspectPlan, WaveformPlan};
@@ -500,6 +502,13 @@ pub enum Expect {
         /// Of this part of the source.
         span: Span,
     },
+    /// What players of a package open first.
+    Package {
+        /// Width and height of every form of the film.
+        pictures: Vec<(u32, u32)>,
+        /// Channels, and samples a second, of every sound.
+        sounds: Vec<(u32, u32)>,
+    },
 }
 
 /// What a track of a result must be.
@@ -547,6 +556,11 @@ pub enum OutputReport {
         tracks: Vec<TrackReport>,
         /// The index lies before the media data; none where the form has none.
         index_in_front: Option<bool>,
+    },
+    /// A manifest, every segment of which was read.
+    Package {
+        /// Of each form of the film, then of each sound. All begin at zero.
+        tracks: Vec<TrackReport>,
     },
 }
 

@@ -13,8 +13,8 @@ use super::names::FileOf;
 use super::pictures::{animation, snapshot, sprite};
 use super::transcode::transcode;
 use super::{
-    Expect, Form, MediaInfo, PipelinePlan, PlannedOutput, PlannedPackage, PlannedRun, RunPlan, Span, TaskPlan,
-    VideoStream, Work,
+    Expect, Form, MediaInfo, PackageKey, PipelinePlan, PlannedOutput, PlannedPackage, PlannedRun, RunPlan, Span,
+    TaskPlan, VideoStream, Work,
 };
 use crate::job::{ErrorKind, Failure, Finding, JobId, TaskRecord};
 use crate::object::Object;
@@ -37,6 +37,8 @@ pub struct Wanted<'a> {
     pub date: Date,
     /// Threads that an encoder may use.
     pub threads: u32,
+    /// New for every attempt.
+    pub key: PackageKey,
 }
 
 /// What came of it: every wanted task is in one run or failed.
@@ -123,9 +125,12 @@ pub fn plan(wanted: &Wanted<'_>) -> Planned {
 /// What is left for each of several films that are encoded at once: more threads than cores cost time, and one thread for
 /// each makes the same film every time.
 fn share(plan: &RunPlan, threads: u32) -> u32 {
-    let encodes =
-        |task: &&TaskPlan| matches!(&task.work, Work::Transcode(plan) if plan.settings.video.encoded().is_some());
-    let films = plan.tasks.iter().filter(encodes).count();
+    let encodes = |task: &TaskPlan| match &task.work {
+        Work::Transcode(plan) => usize::from(plan.settings.video.encoded().is_some()),
+        Work::Adaptive(plan) => plan.renditions.len(),
+        _ => 0,
+    };
+    let films: usize = plan.tasks.iter().map(encodes).sum();
     threads.div_ceil(u32::try_from(films).unwrap_or(u32::MAX).max(1)).max(1)
 }
 
@@ -266,7 +271,9 @@ pub(super) fn output(
             .and_then(MediaInfo::video)
             .map(VideoStream::display_size),
         Expect::Sheet { width, row, rows } => Some((width, row * rows)),
-        Expect::Media { .. } | Expect::SourceBytes(_) | Expect::Json | Expect::Something => None,
+        Expect::Media { .. } | Expect::Package { .. } | Expect::SourceBytes(_) | Expect::Json | Expect::Something => {
+            None
+        }
     };
     Ok(PlannedOutput {
         task: task.clone(),

@@ -99,12 +99,19 @@ pub fn verify(
             let whole = media.filter(|_| span.is_whole());
             Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
+        (Expect::Package { pictures, sounds }, OutputReport::Package { tracks }) => {
+            if let Err(what) = check_package(tracks, pictures, sounds, media) {
+                return bad(what);
+            }
+            Ok(media.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
+        }
         (_, report) => {
             let is = match report {
                 OutputReport::Bytes => "no medium",
                 OutputReport::Image { .. } => "an image",
                 OutputReport::Animation { .. } => "an animation",
                 OutputReport::Media { .. } => "a medium",
+                OutputReport::Package { .. } => "a manifest",
             };
             bad(format!("is {is}, which was not planned"))
         }
@@ -125,34 +132,59 @@ fn check_tracks(
             return Err(format!("has {found} {} tracks, not {planned}", sort(is_video)));
         }
     }
-    let source_frame = media.and_then(MediaInfo::video).map_or(Duration::ZERO, frame);
     for track in tracks {
         let form = if track.video { video } else { audio };
-        if let Form::Made(one, other) = form {
-            check_form(track, (one, other))?;
+        check_track(track, form, span, media)?;
+    }
+    Ok(())
+}
+
+/// Whether a package has the forms and sounds that were planned, each as long as the source.
+fn check_package(
+    tracks: &[TrackReport],
+    pictures: &[(u32, u32)],
+    sounds: &[(u32, u32)],
+    media: Option<&MediaInfo>,
+) -> Result<(), String> {
+    for (is_video, planned) in [(true, pictures), (false, sounds)] {
+        let found: Vec<_> = tracks.iter().filter(|track| track.video == is_video).collect();
+        if found.len() != planned.len() {
+            let sort = sort(is_video);
+            return Err(format!("has {} {sort} tracks, not {}", found.len(), planned.len()));
         }
-        let sort = sort(track.video);
-        if track.packets == 0 {
-            return Err(format!("has an empty {sort} track"));
+        for (track, (one, other)) in found.into_iter().zip(planned) {
+            check_track(track, Form::Made(*one, *other), Span::default(), media)?;
         }
-        if track.packets < track.pictures {
-            return Err(format!("has {} pictures of {}", track.packets, track.pictures));
-        }
-        let length = track.end.saturating_sub(track.start);
-        let source = decoded(track);
-        // How long the last packet lasts, not every form says.
-        let shown = if track.video { source_frame } else { Duration::ZERO };
-        let frames = 2 * shown.max(usual_frame(track));
-        let tolerance = Duration::from_millis(250).max(frames).max(source.mul_f64(0.01));
-        // What is copied is cut where its packets allow.
-        let cut = form == Form::Copied && !span.is_whole();
-        if !cut && length.abs_diff(source) > tolerance {
-            return Err(format!(
-                "has {} of {sort}, and the source {}",
-                seconds(length),
-                seconds(source)
-            ));
-        }
+    }
+    Ok(())
+}
+
+fn check_track(track: &TrackReport, form: Form, span: Span, media: Option<&MediaInfo>) -> Result<(), String> {
+    let source_frame = media.and_then(MediaInfo::video).map_or(Duration::ZERO, frame);
+    if let Form::Made(one, other) = form {
+        check_form(track, (one, other))?;
+    }
+    let sort = sort(track.video);
+    if track.packets == 0 {
+        return Err(format!("has an empty {sort} track"));
+    }
+    if track.packets < track.pictures {
+        return Err(format!("has {} pictures of {}", track.packets, track.pictures));
+    }
+    let length = track.end.saturating_sub(track.start);
+    let source = decoded(track);
+    // How long the last packet lasts, not every form says.
+    let shown = if track.video { source_frame } else { Duration::ZERO };
+    let frames = 2 * shown.max(usual_frame(track));
+    let tolerance = Duration::from_millis(250).max(frames).max(source.mul_f64(0.01));
+    // What is copied is cut where its packets allow.
+    let cut = form == Form::Copied && !span.is_whole();
+    if !cut && length.abs_diff(source) > tolerance {
+        return Err(format!(
+            "has {} of {sort}, and the source {}",
+            seconds(length),
+            seconds(source)
+        ));
     }
     Ok(())
 }

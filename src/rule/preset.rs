@@ -209,6 +209,17 @@ pub fn in_words(keys: &Table) -> String {
     let text = |key: &str| keys.get(key).map(bare);
     let form = text("container").or_else(|| text("format"));
     let mut words: Vec<String> = form.into_iter().collect();
+    if let Some(packages) = keys.get("packages").and_then(Value::as_array) {
+        words.push(packages.iter().map(bare).collect::<Vec<_>>().join(" and "));
+    }
+    if let (Some(form), Some(length)) = (text("segments"), text("segment")) {
+        words.push(format!("{form} segments of {length}"));
+    }
+    match keys.get("renditions") {
+        Some(Value::Array(all)) => words.push(format!("{} renditions", all.len())),
+        Some(all) => words.push(format!("renditions {}", bare(all))),
+        None => {}
+    }
     if let Some(at) = keys.get("at").and_then(Value::as_array) {
         match at.as_slice() {
             [one] => words.push(format!("at {}", bare(one))),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Finding, bad, ok, warn};
 use crate::cli::exit::Code;
-use crate::rule::{Container, Rule, TaskKind};
+use crate::rule::{Container, Rule, TaskKind, VideoCodec};
 use crate::worker::inventory::Inventory;
 
 /// The oldest GStreamer that the mill works with.
@@ -46,6 +46,7 @@ const ABILITIES: &[Ability] = &[
             ("videorate", BASE),
             ("audioconvert", BASE),
             ("audioresample", BASE),
+            ("audiorate", BASE),
             ("appsrc", BASE),
             ("parsebin", BASE),
             ("aspectratiocrop", GOOD),
@@ -130,6 +131,13 @@ pub fn wanted<'a>(rules: impl Iterator<Item = &'a Rule>) -> Wanted {
             TaskKind::Waveform(_) => {
                 // Its picture is read back.
                 wanted.0.insert((Sort::Reads, "png"));
+            }
+            TaskKind::Adaptive(one) => {
+                // It writes its segments itself.
+                wanted.0.insert((Sort::Codec, VideoCodec::H264.word()));
+                if let Some(audio) = &one.audio {
+                    wanted.0.insert((Sort::Codec, audio.codec.word()));
+                }
             }
             TaskKind::Snapshot(one) => {
                 wanted.0.insert((Sort::Image, one.format.extension()));

@@ -132,6 +132,7 @@ fn planned_with(rule: &Rule, media: Result<&MediaInfo, &Failure>, alone: &[&str]
         job: &JobId::parse("1nmkmg000000016").unwrap(),
         date: jiff::civil::date(2027, 1, 15),
         threads: 2,
+        key: PackageKey::default(),
     })
 }
 
@@ -349,6 +350,7 @@ fn a_task_that_the_rule_does_not_have_fails_alone() {
         job: &JobId::parse("1nmkmg000000016").unwrap(),
         date: jiff::civil::date(2027, 1, 15),
         threads: 2,
+        key: PackageKey::default(),
     });
     assert_eq!(planned.failures.len(), 1);
     assert_eq!(planned.failures[0].1.kind, ErrorKind::Plan);

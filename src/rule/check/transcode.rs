@@ -83,7 +83,8 @@ pub(super) fn word<T: Copy>(value: &Value<'_>, none: T, copy: T) -> Option<T> {
     value.one_of(&[("none", none), ("copy", copy)], &[])
 }
 
-fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<AudioSpec>> {
+/// `audio`, likewise.
+pub(super) fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<AudioSpec>> {
     let default = |container: Container| {
         let codec = container.audio_codecs().first().copied().unwrap_or(AudioCodec::Aac);
         Track::Encode(AudioSpec {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AudioSpec, SizeSpec, VideoSpec};
+use super::{AudioSpec, Fit, Sides, SizeSpec, VideoCodec, VideoRate, VideoSpec};
 
 /// Settings of an `adaptive` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Adaptive {
     /// An HLS master playlist is written.
     pub hls: bool,
@@ -60,6 +61,85 @@ pub struct Rendition {
     pub size: SizeSpec,
     /// How it is encoded.
     pub video: VideoSpec,
+    /// Bits a second that it never takes for longer than two seconds, where its quality alone does not bound them.
+    pub cap: Option<u64>,
+}
+
+/// A form of the film that rules name by a word.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rung {
+    /// As rules write it.
+    pub word: &'static str,
+    /// The shorter side of its picture, in pixels.
+    pub short_side: u32,
+    crf: f64,
+    cap: u64,
+}
+
+impl Rung {
+    /// Every rung, the largest first.
+    pub const ALL: [Self; 7] = [
+        Self::new("2160p", 2160, 21.0, 16_000_000),
+        Self::new("1440p", 1440, 21.0, 9_000_000),
+        Self::new("1080p", 1080, 22.0, 6_000_000),
+        Self::new("720p", 720, 23.0, 3_000_000),
+        Self::new("480p", 480, 23.0, 1_500_000),
+        Self::new("360p", 360, 24.0, 800_000),
+        Self::new("240p", 240, 25.0, 400_000),
+    ];
+
+    const fn new(word: &'static str, short_side: u32, crf: f64, cap: u64) -> Self {
+        Self {
+            word,
+            short_side,
+            crf,
+            cap,
+        }
+    }
+
+    /// What it stands for.
+    #[must_use]
+    pub fn rendition(self) -> Rendition {
+        self.at(self.word.to_owned(), self.short_side)
+    }
+
+    /// The same for a picture whose shorter side has another length; bits follow the number of pixels.
+    fn at(self, name: String, short_side: u32) -> Rendition {
+        let pixels = |side: u32| u64::from(side) * u64::from(side);
+        Rendition {
+            name,
+            size: SizeSpec {
+                sides: Sides::LongShort,
+                across: None,
+                down: Some(short_side),
+                fit: Fit::Contain,
+                upscale: false,
+            },
+            video: VideoSpec {
+                rate: VideoRate::Crf(self.crf),
+                ..VideoSpec::usual(VideoCodec::H264)
+            },
+            cap: Some((self.cap * pixels(short_side) / pixels(self.short_side)).max(100_000)),
+        }
+    }
+
+    /// The ladder of a film whose picture has a shorter side of this length: the rungs that are not above it, under one of its own
+    /// size where that is far from all of them. Never empty.
+    #[must_use]
+    pub fn ladder(short_side: u32) -> Vec<Rendition> {
+        let below = Self::ALL.iter().position(|rung| rung.short_side <= short_side);
+        let mut ladder: Vec<_> = Self::ALL[below.unwrap_or(Self::ALL.len())..].to_vec();
+        ladder.truncate(5);
+        let mut ladder: Vec<_> = ladder.into_iter().map(Self::rendition).collect();
+        let own = short_side / 2 * 2;
+        let next = below.map_or(0, |at| Self::ALL[at].short_side);
+        // A fifth more is seen.
+        if u64::from(own) * 5 >= u64::from(next) * 6 {
+            let above = below.unwrap_or(Self::ALL.len()).saturating_sub(1);
+            ladder.insert(0, Self::ALL[above].at(format!("{own}p"), own.max(2)));
+        }
+        ladder
+    }
 }
 
 /// AES-128 over whole segments, as RFC 8216 has it, with a key for each job.
@@ -69,4 +149,32 @@ pub struct Encryption {
     pub key_uri: String,
     /// Where the key is put: a folder of the output bucket, outside of the package.
     pub key_directory: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ladder_is_never_above_its_source_and_never_empty() {
+        let names = |side| {
+            let names: Vec<_> = Rung::ladder(side).into_iter().map(|one| one.name).collect();
+            names.join(" ")
+        };
+        let table = [4320, 2160, 1080, 1078, 800, 576, 480, 240, 100, 2]
+            .map(|side| format!("{side}: {}", names(side)))
+            .join("\n");
+        insta::assert_snapshot!(table, @r"
+        4320: 4320p 2160p 1440p 1080p 720p 480p
+        2160: 2160p 1440p 1080p 720p 480p
+        1080: 1080p 720p 480p 360p 240p
+        1078: 1078p 720p 480p 360p 240p
+        800: 720p 480p 360p 240p
+        576: 576p 480p 360p 240p
+        480: 480p 360p 240p
+        240: 240p
+        100: 100p
+        2: 2p
+        ");
+    }
 }

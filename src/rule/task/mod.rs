@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Grants;
-pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, SegmentForm};
+pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, Rung, SegmentForm};
 pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};

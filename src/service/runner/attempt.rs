@@ -15,7 +15,9 @@ use super::station::{Station, broken};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
-use crate::plan::{MediaInfo, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan};
+use crate::plan::{
+    MediaInfo, PackageKey, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan,
+};
 use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
 use crate::store::StoreError;
@@ -161,6 +163,7 @@ impl Attempt<'_> {
             job: &job.id,
             date: Timestamp::now().to_zoned(TimeZone::system()).date(),
             threads: self.shop.threads,
+            key: PackageKey(rand::random()),
         })
     }
 

@@ -1,0 +1,424 @@
+//! The branch of one package: an encoder for each form of the film and each sound, and what becomes of their packets.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::chains::{cue, hold_to_groups, named, only};
+use super::cut::Rule;
+use super::flat::flatten;
+use super::intake::{Intake, Sort};
+use super::manifests::{self, Film, Sound, Text};
+use super::track::{Order, Written};
+use super::words::Cue;
+use super::{CLOCK, labels, proof};
+use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use crate::media::branch::{Branch, Ending, Opened, guard, hang, queue, taker};
+use crate::media::encoder::{self, Pass};
+use crate::media::failure::{element, internal, writing};
+use crate::media::meter::Meter;
+use crate::media::muxer;
+use crate::media::sound::{self, Source};
+use crate::plan::{
+    AdaptivePlan, AudioStream, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
+    TrackReport, TranscodePlan,
+};
+use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode, Treatment};
+
+/// Sound that is off by less than this is where it should be: times are rounded on their way.
+const JITTER: Duration = Duration::from_millis(10);
+
+/// What of a track is needed until its end.
+struct Fed {
+    intake: Arc<Mutex<Intake>>,
+    /// What came in of its stream ...
+    source: Arc<Meter>,
+    /// ... and what its encoder got.
+    entered: Option<Arc<Meter>>,
+}
+
+impl Fed {
+    fn taken(&self) -> Intake {
+        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        intake.take_all()
+    }
+
+    /// The track as it is told of. A package begins at zero, whenever its streams do.
+    fn report(&self, written: &Written) -> TrackReport {
+        let source = self.source.span();
+        let end = written.segments.last().map_or(0, |last| last.end);
+        let ticks = f64::from(written.order.timescale.max(1));
+        TrackReport {
+            video: false,
+            width: 0,
+            height: 0,
+            channels: 0,
+            rate: 0,
+            packets: written.segments.iter().map(|segment| segment.samples).sum(),
+            start: Duration::ZERO,
+            end: Duration::from_secs_f64(end as f64 / ticks),
+            source_start: Duration::ZERO,
+            source_end: source.end.unwrap_or_default(),
+            pictures: 0,
+        }
+    }
+}
+
+/// A stream of text.
+struct Words {
+    stream: usize,
+    cues: Arc<Mutex<Vec<Cue>>>,
+}
+
+/// Every track, and what is told of it.
+type Complete = (Vec<Film>, Vec<Sound>, Vec<TrackReport>);
+
+/// What writes one package.
+pub struct PackageBranch {
+    plan: AdaptivePlan,
+    bin: gst::Bin,
+    films: Vec<(PlannedRendition, Fed)>,
+    sounds: Vec<(PlannedSound, Fed)>,
+    words: Vec<Words>,
+    /// Title of every stream that has one.
+    titles: Vec<Option<String>>,
+    /// Subtitles that are no text.
+    pictures: usize,
+}
+
+/// The branch of this plan.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<PackageBranch, Failure> {
+    let bin = gst::Bin::builder().name(name).build();
+    let streams = &opened.medium.streams;
+    let title = |tags: &gst::TagList| tags.get::<gst::tags::Title>().map(|title| title.get().to_owned());
+    let mut branch = PackageBranch {
+        plan: plan.clone(),
+        bin,
+        films: Vec::new(),
+        sounds: Vec::new(),
+        words: Vec::new(),
+        titles: streams.iter().map(|stream| title(&stream.tags)).collect(),
+        pictures: 0,
+    };
+    let shown = opened.media.video();
+    for (index, rendition) in plan.renditions.iter().enumerate() {
+        let shown = shown.ok_or_else(|| Failure::new(ErrorKind::NoSuchStream, "the medium has no video"))?;
+        let timescale = match plan.segments {
+            SegmentForm::Cmaf => muxer::timescale(Some(&rendition.video), shown),
+            SegmentForm::Ts => CLOCK,
+        };
+        branch.add_film(index, rendition, timescale, opened.threads)?;
+    }
+    if let Some(spec) = &plan.audio {
+        for (index, sound) in plan.sounds.iter().enumerate() {
+            let about = opened.media.streams.get(sound.stream as usize);
+            let stream = about.and_then(|about| match &about.kind {
+                StreamKind::Audio(stream) => Some(stream),
+                _ => None,
+            });
+            branch.add_sound(index, *sound, spec, stream)?;
+        }
+    }
+    for stream in &plan.subtitles {
+        let stream = *stream as usize;
+        let is_text = streams
+            .get(stream)
+            .is_some_and(|stream| stream.media_type() == "text/x-raw");
+        if is_text {
+            branch.add_words(stream)?;
+        } else {
+            branch.pictures += 1;
+        }
+    }
+    Ok(branch)
+}
+
+impl PackageBranch {
+    fn order(&self, name: &str, rule: Rule, timescale: u32) -> Order {
+        Order {
+            prefix: self.plan.prefix.clone(),
+            name: name.to_owned(),
+            form: self.plan.segments,
+            rule,
+            timescale,
+            key: self.plan.lock.as_ref().map(|lock| lock.key.0),
+        }
+    }
+
+    fn add_film(
+        &mut self,
+        index: usize,
+        rendition: &PlannedRendition,
+        timescale: u32,
+        threads: u32,
+    ) -> Result<(), Failure> {
+        let plan = TranscodePlan {
+            file: String::new(),
+            settings: Transcode {
+                container: Container::Mp4,
+                size: SizeSpec::default(),
+                video: Track::Encode(rendition.video.clone()),
+                audio: Track::None,
+                part: Part::default(),
+                treatment: Treatment::default(),
+            },
+            picture: Some(rendition.picture),
+            gop_frames: rendition.gop_frames,
+            channels: None,
+            rate: None,
+            span: Span::default(),
+        };
+        let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads, Pass::Only)?;
+        if let Some(encoder) = named(&chain, "x264enc") {
+            hold_to_groups(encoder, rendition);
+        }
+        let caps = gst::Caps::builder("video/x-h264")
+            .field("stream-format", "avc")
+            .field("alignment", "au");
+        chain.push(only(caps.build())?);
+        let wanted = self.plan.at_least.as_nanos() * u128::from(timescale) / 1_000_000_000;
+        let ticks = |num: u64, den: u64| 2 * u64::from(timescale) * den / num.max(1);
+        let rule = Rule::Keys {
+            wanted: u64::try_from(wanted).unwrap_or(u64::MAX),
+            // Two pictures; of a film whose pictures come as they like, of one with thirty a second.
+            ahead: rendition
+                .fps
+                .map_or(ticks(30, 1), |(num, den)| ticks(num.into(), den.into())),
+        };
+        let order = self.order(&rendition.name, rule, timescale);
+        let fed = self.add(&format!("frames-{index}"), chain, Intake::new(order, Sort::Film))?;
+        self.films.push((rendition.clone(), fed));
+        Ok(())
+    }
+
+    fn add_sound(
+        &mut self,
+        index: usize,
+        sound: PlannedSound,
+        spec: &AudioSpec,
+        stream: Option<&AudioStream>,
+    ) -> Result<(), Failure> {
+        let source = Source { stream, gain: None };
+        let mut chain = sound::encode(spec, sound.channels, sound.rate, source)?;
+        // Sound that begins late, or has holes, is filled with silence: packets are counted.
+        let filler = element("audiorate")?;
+        filler.set_property("tolerance", u64::try_from(JITTER.as_nanos()).unwrap_or(0));
+        chain.insert(2, filler);
+        if let Some(entry) = chain[1].static_pad("sink") {
+            flatten(&entry);
+        }
+        let caps = gst::Caps::builder("audio/mpeg")
+            .field("mpegversion", 4)
+            .field("stream-format", "raw");
+        chain.push(only(caps.build())?);
+        let rule = Rule::Grid(self.plan.even, sound.rate);
+        let order = self.order(&format!("audio-{}", index + 1), rule, sound.rate);
+        let silent = sound::silence(spec.codec);
+        let pad = format!("sound-{}", sound.stream);
+        let fed = self.add(&pad, chain, Intake::new(order, Sort::Sound { silent }))?;
+        self.sounds.push((sound, fed));
+        Ok(())
+    }
+
+    /// Hangs a chain that ends in packets.
+    fn add(&mut self, pad: &str, mut chain: Vec<gst::Element>, intake: Intake) -> Result<Fed, Failure> {
+        let intake = Arc::new(Mutex::new(intake));
+        let taking = intake.clone();
+        let sink = taker(move |sample| {
+            let mut intake = taking.lock().unwrap_or_else(PoisonError::into_inner);
+            intake.take(&sample);
+            Ok(())
+        });
+        let first = chain.first().and_then(|guard| guard.static_pad("src"));
+        let first = first.ok_or_else(|| internal("a chain without a guard"))?;
+        let source = Meter::on(&first);
+        let entered = encoder::entry(&chain).map(|pad| Meter::on(&pad));
+        chain.push(sink.upcast());
+        hang(&self.bin, pad, &chain)?;
+        Ok(Fed {
+            intake,
+            source,
+            entered,
+        })
+    }
+
+    fn add_words(&mut self, stream: usize) -> Result<(), Failure> {
+        let cues = Arc::new(Mutex::new(Vec::new()));
+        let taking = cues.clone();
+        let sink = taker(move |sample| {
+            if let Some(cue) = cue(&sample) {
+                taking.lock().unwrap_or_else(PoisonError::into_inner).push(cue);
+            }
+            Ok(())
+        });
+        hang(
+            &self.bin,
+            &format!("packets-{stream}"),
+            &[guard()?, queue(0)?, sink.upcast()],
+        )?;
+        self.words.push(Words { stream, cues });
+        Ok(())
+    }
+
+    /// Completes every track, and reads it back.
+    fn complete(&self, tick: &mut dyn FnMut()) -> Result<Complete, Failure> {
+        let (mut films, mut sounds, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+        for (rendition, fed) in &self.films {
+            let written = fed.taken().finish(None)?;
+            let nothing = || Failure::new(ErrorKind::Corrupt, "no picture of the medium could be decoded");
+            let track = written.ok_or_else(nothing)?;
+            let report = TrackReport {
+                video: true,
+                width: rendition.picture.size.0,
+                height: rendition.picture.size.1,
+                pictures: fed.entered.as_ref().map_or(0, |meter| meter.buffers()),
+                ..fed.report(&track)
+            };
+            proof::track(&track, tick)?;
+            reports.push(report);
+            let fps = rendition.fps;
+            films.push(Film { track, fps });
+        }
+        proof::alike(films.iter().map(|film| &film.track))?;
+        for (sound, fed) in &self.sounds {
+            let span = fed.entered.as_ref().map(|meter| meter.span()).unwrap_or_default();
+            let written = fed.taken().finish(span.end)?;
+            let nothing = || Failure::new(ErrorKind::Corrupt, "no sound of the medium could be decoded");
+            let track = written.ok_or_else(nothing)?;
+            proof::track(&track, tick)?;
+            reports.push(TrackReport {
+                channels: sound.channels,
+                rate: sound.rate,
+                ..fed.report(&track)
+            });
+            sounds.push(Sound {
+                track,
+                channels: sound.channels,
+                language: None,
+                name: String::new(),
+            });
+        }
+        Ok((films, sounds, reports))
+    }
+
+    fn texts(&self, ending: &Ending<'_, '_>) -> Vec<Text> {
+        let title = |stream: usize| self.titles.get(stream).and_then(Option::as_deref);
+        let mut taken = Vec::new();
+        let texts = self.words.iter().map(|words| {
+            let mut cues = words.cues.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            cues.sort_by_key(|cue| cue.start);
+            let language = ending
+                .media
+                .streams
+                .get(words.stream)
+                .and_then(|stream| stream.language.as_deref());
+            let language = language.and_then(labels::language);
+            Text {
+                cues,
+                name: labels::label(title(words.stream), language.as_deref(), "Subtitles", &mut taken),
+                language,
+            }
+        });
+        texts.collect()
+    }
+}
+
+impl Branch for PackageBranch {
+    fn bin(&self) -> &gst::Bin {
+        &self.bin
+    }
+
+    fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
+        let (films, mut sounds, reports) = {
+            let pulse = &mut *ending.pulse;
+            self.complete(&mut || pulse.beat(None, 0))?
+        };
+        let mut taken = Vec::new();
+        for (sound, (planned, _)) in sounds.iter_mut().zip(&self.sounds) {
+            let stream = planned.stream as usize;
+            let language = ending
+                .media
+                .streams
+                .get(stream)
+                .and_then(|stream| stream.language.as_deref());
+            sound.language = language.and_then(labels::language);
+            let title = self.titles.get(stream).and_then(Option::as_deref);
+            sound.name = labels::label(title, sound.language.as_deref(), "Sound", &mut taken);
+        }
+        let texts = self.texts(ending);
+        let made = manifests::Made {
+            plan: &self.plan,
+            films: &films,
+            sounds: &sounds,
+            texts: &texts,
+        };
+        let mut files: Vec<(String, Vec<u8>)> = made.members();
+        if let Some(lock) = &self.plan.lock {
+            files.push((KEY.to_owned(), lock.key.0.to_vec()));
+        }
+        let mut fronts: Vec<(String, Vec<u8>)> = Vec::new();
+        if self.plan.hls {
+            fronts.push((MASTER.to_owned(), made.master().into_bytes()));
+        }
+        if self.plan.dash {
+            fronts.push((MANIFEST.to_owned(), made.manifest().into_bytes()));
+        }
+        if self.pictures > 0 {
+            let finding = Finding {
+                kind: FindingKind::StreamLeftOut,
+                message: format!(
+                    "{} subtitle tracks of the source are no text that could be carried",
+                    self.pictures
+                ),
+            };
+            ending.pulse.listener().finding(Some(ending.task), finding);
+        }
+        let prefix = &self.plan.prefix;
+        for (name, content) in files.iter().chain(&fronts) {
+            let file = format!("{prefix}{name}");
+            std::fs::write(&file, content).map_err(|error| writing(&file, &error))?;
+        }
+        let listener = ending.pulse.listener();
+        let tracks = films
+            .iter()
+            .map(|film| &film.track)
+            .chain(sounds.iter().map(|sound| &sound.track));
+        for track in tracks {
+            if let Some(init) = &track.init {
+                let file = format!("{prefix}{}", track.order.init());
+                listener.output(ending.task, &file, init.len() as u64, OutputReport::Bytes);
+            }
+            for segment in &track.segments {
+                let file = format!("{prefix}{}", segment.file);
+                listener.output(ending.task, &file, segment.bytes, OutputReport::Bytes);
+            }
+        }
+        for (name, content) in files {
+            let file = format!("{prefix}{name}");
+            listener.output(ending.task, &file, content.len() as u64, OutputReport::Bytes);
+        }
+        for (name, content) in fronts {
+            let file = format!("{prefix}{name}");
+            let report = OutputReport::Package {
+                tracks: reports.clone(),
+            };
+            listener.output(ending.task, &file, content.len() as u64, report);
+        }
+        Ok(())
+    }
+
+    fn abandon(self: Box<Self>) {
+        let all = self
+            .films
+            .iter()
+            .map(|(_, fed)| fed)
+            .chain(self.sounds.iter().map(|(_, fed)| fed));
+        for fed in all {
+            fed.taken().abandon();
+        }
+    }
+}
