@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use reelmill::job::{ErrorKind, Failure, Finding, FindingKind};
 use reelmill::plan::{
-    Draw, MediaInfo, OutputReport, Picture, RunPlan, SnapshotPlan, Span, Still, TaskPlan, TrackReport, TranscodePlan,
-    Work,
+    CoverPlan, Draw, MediaInfo, OutputReport, Picture, RunPlan, SnapshotPlan, Span, Still, TaskPlan, TrackReport,
+    TranscodePlan, Work,
 };
+use reelmill::rule::overlay::Cover;
 use reelmill::rule::{
     AudioCodec, AudioSpec, Container, Gop, Grants, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, VideoCodec,
     VideoRate, VideoSpec,
@@ -136,6 +137,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
             container: Container::Mp4,
             size: SizeSpec::default(),
             part: Part::default(),
+            cover: Cover::default(),
             video: track(info.video().map(|_| VideoSpec {
                 codec: VideoCodec::H264,
                 rate: VideoRate::Crf(23.0),
@@ -152,6 +154,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         },
         picture: picture.map(whole),
         span: Span::default(),
+        cover: CoverPlan::default(),
         gop_frames: None,
         channels,
         rate: info.audio().map(|_| 48_000),

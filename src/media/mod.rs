@@ -18,6 +18,7 @@ mod fused;
 mod meter;
 mod mp4;
 mod muxer;
+mod overlay;
 mod pipeline;
 mod probe;
 mod readback;

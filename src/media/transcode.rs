@@ -15,6 +15,7 @@ use super::encoder;
 use super::failure::{element, internal, writing};
 use super::meter::Meter;
 use super::muxer;
+use super::overlay;
 use super::readback::{self, Fed};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, Span, TranscodePlan};
@@ -118,6 +119,9 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
                 Track::Copy => Some(Meter::on(&last)),
                 _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
             };
+            if let Some((picture, entry)) = plan.picture.zip(encoder::entry(&chain)) {
+                overlay::lay(&entry, &plan.cover, picture.size)?;
+            }
             last.set_offset(film_offset(plan));
             let pad = muxer::entry(container, head, true)?;
             if pad.has_property("trak-timescale") {

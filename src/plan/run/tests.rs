@@ -69,6 +69,7 @@ fn transcode_settings() -> Transcode {
             ..SizeSpec::default()
         },
         part: Part::default(),
+        cover: crate::rule::overlay::Cover::default(),
         video: Track::Encode(VideoSpec {
             codec: VideoCodec::H264,
             rate: VideoRate::Crf(23.0),
@@ -163,7 +164,7 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None } })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), preset: "veryfast", gop: None, fps: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None }), part: Part { start: None, end: None }, cover: Cover { mosaics: [], overlays: [] } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None }, cover: CoverPlan { mosaics: [], overlays: [] } })
       stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole } })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kinds::{LATER_OF_TASKS, size};
-use super::or_default;
+use super::{or_default, overlay};
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{
     AudioCodec, AudioSpec, Container, Gop, Part, Point, TaskKind, Track, Transcode, VideoCodec, VideoRate, VideoSpec,
@@ -11,16 +11,7 @@ use crate::rule::{
 
 const LATER_CONTAINERS: [&str; 2] = ["flv", "mxf"];
 const LATER_VIDEO: [&str; 5] = ["h265", "av1", "mpeg2", "prores", "dnxhd"];
-const LATER_KEYS: [&str; 8] = [
-    "overlay",
-    "mosaic",
-    "head",
-    "tail",
-    "deinterlace",
-    "audio_tracks",
-    "subtitles",
-    "rotate",
-];
+const LATER_KEYS: [&str; 6] = ["head", "tail", "deinterlace", "audio_tracks", "subtitles", "rotate"];
 const PRESETS: [&str; 10] = [
     "ultrafast",
     "superfast",
@@ -62,6 +53,8 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
             "take it out, or let `video` be encoded",
         );
     }
+    let cover = overlay::cover(&mut table);
+    overlay::need_encoding(&mut table, video.as_ref());
     let mut later = LATER_OF_TASKS.to_vec();
     later.extend(LATER_KEYS);
     table.finish(&later);
@@ -71,6 +64,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
         video: video?,
         audio: audio?,
         part: part?,
+        cover: cover?,
     }))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Point;
+use super::overlay::Cover;
 
 /// Settings of a `transcode` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct Transcode {
     pub audio: Track<AudioSpec>,
     /// Of the medium.
     pub part: Part,
+    /// What is laid over the film. Plans have it in their own form.
+    #[serde(skip)]
+    pub cover: Cover,
 }
 
 impl Transcode {

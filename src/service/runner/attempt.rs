@@ -147,6 +147,17 @@ impl Attempt<'_> {
                 }
             };
             let scratch = station.scratch.clone();
+            let run = match self.bring_assets(run, &scratch, desk).await {
+                Ok(run) if run.plan.tasks.is_empty() => {
+                    station.leave().await;
+                    continue;
+                }
+                Ok(run) => run,
+                Err(error) => {
+                    station.leave().await;
+                    return Err(error);
+                }
+            };
             let ended = self.run(job, run, media, station, desk).await;
             let published = desk.finish_publishing().await;
             if !std::mem::take(&mut desk.keeps_scratch) {
