@@ -36,10 +36,8 @@ pub fn read_beside(folder: &Path, rules: &[SourceFile], presets: &Presets) -> Be
         ..Beside::default()
     };
     for path in rules.iter().flat_map(|rule| named(&rule.text, presets)) {
-        if !beside.files.contains_key(&path) {
-            let hash = hash(&folder.join(&path));
-            beside.files.insert(path, hash);
-        }
+        let place = folder.join(&path);
+        beside.files.entry(path).or_insert_with(|| hash(&place));
     }
     beside
 }

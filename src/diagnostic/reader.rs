@@ -377,7 +377,12 @@ impl<'p> Value<'p> {
             rules_out: self.rules_out,
             partial: self.partial,
             path: self.path.clone(),
-            key_span: self.key_span.clone(),
+            // Tables of a list have a place of their own.
+            key_span: if value.get_ref().is_table() {
+                value.span()
+            } else {
+                self.key_span.clone()
+            },
             span: value.span(),
             is: value.get_ref(),
         });

@@ -75,8 +75,9 @@ impl Layer {
                 clippy::cast_sign_loss,
                 reason = "no byte gets larger"
             )]
-            rgba.iter_mut()
-                .for_each(|byte| *byte = (f64::from(*byte) * plan.opacity.max(0.0)).round() as u8);
+            for byte in &mut rgba {
+                *byte = (f64::from(*byte) * plan.opacity.max(0.0)).round() as u8;
+            }
         }
         let place = |side: i8, frame: u32, length: u32, offset: u32| {
             let (free, offset) = (i64::from(frame) - i64::from(length), i64::from(offset));

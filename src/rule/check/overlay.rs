@@ -112,11 +112,12 @@ fn overlay(mut table: Table<'_>) -> Option<Overlay> {
     let width = or_default(table.get("width"), None, |value| measure(value, 1..=16384).map(Some));
     let height = or_default(table.get("height"), None, |value| measure(value, 1..=16384).map(Some));
     let shown = shown(&mut table);
+    let asset = image.as_ref().map(Value::asset);
     let spec = text.as_ref().map(|value| text_spec(value, &mut table));
     table.finish(&[]);
-    let content = match (image, spec) {
+    let content = match (asset, spec) {
         (Some(image), None) => OverlayContent::Image {
-            image: image.asset()?,
+            image: image?,
             font: font?,
         },
         (None, Some(spec)) => OverlayContent::Text(TextSpec { font: font?, ..spec? }),
@@ -263,16 +264,14 @@ fn shown(table: &mut Table<'_>) -> Option<Shown> {
 /// Two lengths: across and down.
 fn pair(value: &Value<'_>, pixels: RangeInclusive<u32>) -> Option<(Measure, Measure)> {
     let sides: Vec<_> = value.list()?.iter().map(|one| measure(one, pixels.clone())).collect();
-    match sides.as_slice() {
-        [across, down] => Some(((*across)?, (*down)?)),
-        _ => {
-            value.error(
-                format!("`{}` needs two lengths", value.path),
-                "across and down: [\"2%\", 10]",
-            );
-            None
-        }
-    }
+    let [across, down] = sides.as_slice() else {
+        value.error(
+            format!("`{}` needs two lengths", value.path),
+            "across and down: [\"2%\", 10]",
+        );
+        return None;
+    };
+    Some(((*across)?, (*down)?))
 }
 
 /// A length on a frame: `24`, `"24px"` or `"10%"`.
@@ -288,15 +287,14 @@ fn measure(value: &Value<'_>, pixels: RangeInclusive<u32>) -> Option<Measure> {
             !text.is_empty() && text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         plain.then(|| text.parse::<f64>().ok())?
     };
-    let found = match text.strip_suffix('%') {
-        Some(percent) => number(percent)
+    let found = if let Some(percent) = text.strip_suffix('%') {
+        number(percent)
             .filter(|percent| (0.0..=100.0).contains(percent) && (*percent > 0.0 || least == 0))
-            .map(Measure::Percent),
-        None => {
-            let count = text.strip_suffix("px").unwrap_or(text).trim_end();
-            let count = count.parse::<u32>().ok().filter(|count| pixels.contains(count));
-            count.map(Measure::Pixels)
-        }
+            .map(Measure::Percent)
+    } else {
+        let count = text.strip_suffix("px").unwrap_or(text).trim_end();
+        let count = count.parse::<u32>().ok().filter(|count| pixels.contains(count));
+        count.map(Measure::Pixels)
     };
     found.or_else(|| {
         value.error(format!("`{}` cannot be \"{}\"", value.path, text.escape_debug()), form);

@@ -133,7 +133,7 @@ fn copy(from: File, to: &Path) -> io::Result<()> {
     let copied = io::copy(&mut from.take(LARGEST + 1), &mut to)?;
     match copied {
         0 => Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty")),
-        0..=LARGEST => Ok(()),
+        1..=LARGEST => Ok(()),
         _ => Err(too_large()),
     }
 }

@@ -15,7 +15,7 @@ use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Finding, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
 use crate::plan::{
-    MediaInfo, OutputReport, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan, verify,
+    MediaInfo, OutputReport, Planned, PlannedPackage, PlannedRun, Wanted, estimate, needs_media, plan, verify,
 };
 use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
@@ -147,7 +147,7 @@ impl Attempt<'_> {
                 }
             };
             let scratch = station.scratch.clone();
-            let run = match self.bring_assets(run, &scratch, desk).await {
+            let run = match Box::pin(self.bring_assets(run, &scratch, desk)).await {
                 Ok(run) if run.plan.tasks.is_empty() => {
                     station.leave().await;
                     continue;
@@ -172,7 +172,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn plan(&self, job: &Job, tasks: &[&TaskRecord], media: Result<&MediaInfo, &Failure>) -> Planned {
+    pub(super) fn plan(&self, job: &Job, tasks: &[&TaskRecord], media: Result<&MediaInfo, &Failure>) -> Planned {
         plan(&Wanted {
             rule: self.rule,
             object: &job.object,
@@ -181,32 +181,6 @@ impl Attempt<'_> {
             job: &job.id,
             date: Timestamp::now().to_zoned(TimeZone::system()).date(),
             threads: self.shop.threads,
-        })
-    }
-
-    /// Whether the first run has room, as far as that can be told before a worker is started for it.
-    async fn look_for_room(&self, job: &Job, group: &[TaskRecord]) -> Result<(), Break> {
-        let known: Option<MediaInfo> = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let need = known.map_or(0, |media| {
-            let records: Vec<&TaskRecord> = group.iter().collect();
-            let planned = self.plan(job, &records, Ok(&media));
-            let first = planned.runs.first();
-            first.map_or(0, |run| estimate(run, job.object.identity.size))
-        });
-        let place = root(self.mill, &self.rule.output.bucket);
-        let looked = self
-            .mill
-            .room
-            .look(&place, need.saturating_add(self.to_fetch(job)))
-            .await;
-        looked.map_err(|shortage| self.no_room(&shortage))
-    }
-
-    pub(super) fn no_room(&self, shortage: &Shortage) -> Break {
-        let words = shortage.words(self.rule.output.bucket.as_str());
-        Break::Leave(Outcome::NoRoom {
-            reason: format!("waits for room: {words}"),
-            total: shortage.is_total(),
         })
     }
 

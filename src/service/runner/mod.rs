@@ -7,6 +7,7 @@ mod assets;
 mod attempt;
 mod desk;
 mod download;
+mod room;
 mod station;
 
 use std::sync::Arc;
