@@ -107,7 +107,7 @@ impl Blended {
                     let row = data.get_mut(start..start + plane.width);
                     let row = row.ok_or_else(|| internal("a frame that ends too early"))?;
                     for ((sample, left), added) in row.iter_mut().zip(left).zip(added) {
-                        *sample = mixed(u32::from(*sample), *left, *added).to_le_bytes()[0];
+                        *sample = mixed(u32::from(*sample), *left, *added, 255).to_le_bytes()[0];
                     }
                     continue;
                 }
@@ -118,7 +118,7 @@ impl Blended {
                 for (index, (left, added)) in left.iter().zip(added).enumerate() {
                     let at = start + index * component.step;
                     let sample = component.read(data, at);
-                    component.write(data, at, mixed(sample, *left, *added));
+                    component.write(data, at, mixed(sample, *left, *added, component.most));
                 }
             }
         }
@@ -126,8 +126,9 @@ impl Blended {
     }
 }
 
-fn mixed(sample: u32, left: u32, added: u32) -> u32 {
-    (sample * left + added + WHOLE / 2) >> 16
+/// No sum is larger than the largest sample: the most colorful colors of a full range lie half a step above it.
+fn mixed(sample: u32, left: u32, added: u32, most: u32) -> u32 {
+    ((sample * left + added + WHOLE / 2) >> 16).min(most)
 }
 
 /// A value of at most 12 bits in parts of [`WHOLE`].

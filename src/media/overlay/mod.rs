@@ -135,6 +135,8 @@ struct Component {
     step: usize,
     /// Two bytes a sample, the lower one first.
     wide: bool,
+    /// The largest sample.
+    most: u32,
     /// Unused bits below those of a sample.
     shift: u32,
     /// Pixels that share a sample, as a power of two, across ...
@@ -164,6 +166,7 @@ fn components(info: &gst_video::VideoInfo, strides: &[i32]) -> Result<[Component
             first: format.poffset()[index] as usize,
             step: size(format.pixel_stride()[index])?,
             wide,
+            most: (1 << depth) - 1,
             shift: format.shift()[index],
             across: format.w_sub()[index],
             down: format.h_sub()[index],
