@@ -148,8 +148,10 @@ struct Component {
 /// The components of frames of this form: luma and two of chroma.
 fn components(info: &gst_video::VideoInfo, strides: &[i32]) -> Result<[Component; 3], Failure> {
     let format = info.format_info();
-    let plain = format.is_yuv() && format.n_components() >= 3 && !format.is_tiled() && !format.is_complex();
     let depth = format.depth()[0];
+    // Where samples of two bytes lie that share a plane, the library itself does not say right.
+    let apart = depth <= 8 || format.pixel_stride()[1] == 2;
+    let plain = apart && format.is_yuv() && format.n_components() >= 3 && !format.is_tiled() && !format.is_complex();
     let wide = depth > 8;
     if !plain || depth > 12 || (wide && !format.is_le()) {
         return Err(internal(format!(
