@@ -264,8 +264,8 @@ fn ten_overlays_words_and_drawings_go_together() {
     .iter()
     .enumerate()
     {
-        task +=
-            &format!("[[task.t.overlay]]\ntext = \"{number} {{stem}}\"\ncorner = \"{corner}\"\noutline = \"black\"\n");
+        let words = format!("text = \"{number} {{stem}}\"\ncorner = \"{corner}\"\noutline = \"black\"\n");
+        task.extend(["[[task.t.overlay]]\n", &words]);
     }
     task += "[[task.t.overlay]]\nimage = \"mark.svg\"\ncorner = \"bottom-right\"\noffset = [0, 0]\nheight = \"50%\"\n";
     task += "[[task.t.overlay]]\ntext = \"<&>\\nzwei\"\nsize = 40\ncolor = \"#00ff00\"\nopacity = 0.5\n";

@@ -87,7 +87,7 @@ impl Attempt<'_> {
             .store
             .apply(&job.id, Some(self.lease), &[started], now)
             .await?;
-        let ended = self.stage(&job, group, &mut desk).await;
+        let ended = Box::pin(self.stage(&job, group, &mut desk)).await;
         // A publishing that has begun is brought to its end, whatever became of the run.
         let published = desk.finish_publishing().await;
         let failure = match (ended, published) {
