@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use reelmill::job::{ErrorKind, Failure, Finding, FindingKind};
 use reelmill::plan::{
-    Draw, MediaInfo, OutputReport, Picture, RunPlan, SnapshotPlan, Span, Still, TaskPlan, TrackReport, TranscodePlan,
-    Work,
+    CoverPlan, Draw, MediaInfo, OutputReport, Picture, RunPlan, SnapshotPlan, Span, Still, TaskPlan, TrackReport,
+    TranscodePlan, Work,
 };
+use reelmill::rule::overlay::Cover;
 use reelmill::rule::{
     AudioCodec, AudioSpec, Container, Gop, Grants, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, Treatment,
     VideoCodec, VideoSpec,
@@ -137,6 +138,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
             size: SizeSpec::default(),
             part: Part::default(),
             treatment: Treatment::default(),
+            cover: Cover::default(),
             video: track(info.video().map(|_| VideoSpec {
                 preset: "ultrafast".to_owned(),
                 gop: Some(Gop::Time(Duration::from_secs(1))),
@@ -154,6 +156,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         },
         picture: picture.map(whole),
         span: Span::default(),
+        cover: CoverPlan::default(),
         gop_frames: None,
         channels,
         rate: info.audio().map(|_| 48_000),

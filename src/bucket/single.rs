@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -9,17 +10,29 @@ use super::{Bucket, BucketError, Content, Lister, Opened, Resolved};
 use crate::object::{BucketName, Directory, Identity, Object, ObjectKey};
 
 /// A bucket that holds one file, or none.
-#[derive(Debug)]
 pub struct SingleFile {
     name: BucketName,
     file: Option<(ObjectKey, PathBuf)>,
+    /// What is asked for all other objects.
+    below: Option<Arc<dyn Bucket>>,
 }
 
 impl SingleFile {
     /// A bucket with this file under this key, or an empty one.
     #[must_use]
     pub fn new(name: BucketName, file: Option<(ObjectKey, PathBuf)>) -> Self {
-        Self { name, file }
+        Self {
+            name,
+            file,
+            below: None,
+        }
+    }
+
+    /// The same; all other objects can be read of that bucket, where there is one.
+    #[must_use]
+    pub fn over(mut self, below: Option<Arc<dyn Bucket>>) -> Self {
+        self.below = below;
+        self
     }
 
     fn identity(&self, key: &ObjectKey) -> Result<(Identity, OwnedFd), BucketError> {
@@ -53,6 +66,10 @@ impl Bucket for SingleFile {
     }
 
     async fn open(&self, key: &ObjectKey) -> Result<Opened, BucketError> {
+        let own = self.file.as_ref().is_some_and(|(known, _)| known == key);
+        if let Some(below) = self.below.as_ref().filter(|_| !own) {
+            return below.open(key).await;
+        }
         let (identity, fd) = self.identity(key)?;
         Ok(Opened {
             identity,

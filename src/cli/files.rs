@@ -8,7 +8,7 @@ use serde_json::json;
 use super::exit::{Code, Trouble};
 use super::{output, report};
 use crate::bucket::local::LocalBucket;
-use crate::config::{Config, read_presets};
+use crate::config::{Config, read_beside, read_presets};
 use crate::diagnostic::{SourceFile, did_you_mean};
 use crate::object::BucketName;
 use crate::rule::preset::{Presets, self_contained};
@@ -133,6 +133,8 @@ pub fn read_rule(path: &Path, presets: &Presets) -> Result<(Rule, String), Troub
         text: text.clone().into(),
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let beside = read_beside(&folder_of(path), std::slice::from_ref(&file), presets);
+    let presets = &presets.clone().with_beside(beside);
     match rule::check::check_with(&file, &stem, &buckets_named(&text), presets) {
         (Some(rule), diagnostics) => {
             if !diagnostics.is_empty() {
@@ -148,11 +150,28 @@ pub fn read_rule(path: &Path, presets: &Presets) -> Result<(Rule, String), Troub
     }
 }
 
+/// The folder that a file lies in.
+pub fn folder_of(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    path.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
 /// The buckets that a rule's text names, as far as it can be read.
 fn buckets_named(text: &str) -> Vec<BucketName> {
     let table: toml::Table = text.parse().unwrap_or_default();
-    ["trigger", "output"]
-        .into_iter()
-        .filter_map(|part| table.get(part)?.get("bucket")?.as_str()?.parse().ok())
-        .collect()
+    let mut found = Vec::new();
+    collect_buckets(&toml::Value::Table(table), &mut found);
+    found
+}
+
+fn collect_buckets(value: &toml::Value, found: &mut Vec<BucketName>) {
+    match value {
+        toml::Value::Table(table) => {
+            let named = table.get("bucket").and_then(toml::Value::as_str);
+            found.extend(named.and_then(|name| name.parse().ok()));
+            table.values().for_each(|inner| collect_buckets(inner, found));
+        }
+        toml::Value::Array(values) => values.iter().for_each(|inner| collect_buckets(inner, found)),
+        _ => {}
+    }
 }

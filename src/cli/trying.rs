@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,9 +14,11 @@ use super::output::{self, Paint};
 use super::progress::Bar;
 use super::{files, jobs};
 use crate::app::view::{JobView, WorkView};
-use crate::config::Jail;
+use crate::bucket::Bucket;
+use crate::config::{Config, Jail};
+use crate::daemon::{far_buckets, local_buckets};
 use crate::job::JobState;
-use crate::rule::TaskId;
+use crate::rule::{Rule, TaskId};
 use crate::service::trial::{Bench, Trial, Tried};
 
 fn tell_of_an_open_jail(jail: Jail) {
@@ -39,10 +42,13 @@ pub fn try_rule(
     std::fs::metadata(file)
         .map_err(|error| Trouble::io(&format!("cannot read {}", file.display()), &error, Code::NoInput))?;
     let config = files::good_config(said);
+    let folder = files::folder_of(rule);
     let (rule, text) = files::read_rule(rule, &files::presets_for(config.as_ref(), rule)?)?;
     let trial = Trial {
+        folder,
+        lenders: Vec::new(),
         workers: config.as_ref().map(|config| config.workers).unwrap_or_default(),
-        plugins: config.map(|config| config.plugins).unwrap_or_default(),
+        plugins: config.as_ref().map(|config| config.plugins.clone()).unwrap_or_default(),
         rule,
         text,
         file: file.to_path_buf(),
@@ -58,7 +64,7 @@ pub fn try_rule(
         .build()
         .map_err(|error| Trouble::io("cannot start the runtime", &error, Code::Internal))?;
     let job = runtime
-        .block_on(work(trial))
+        .block_on(work(trial, config.as_ref()))
         .map_err(|error| Trouble::new(Code::Internal, format!("{error:#}")))?;
     let good = job.state == JobState::Succeeded;
     if json {
@@ -74,7 +80,10 @@ pub fn try_rule(
     Ok(if good { ExitCode::SUCCESS } else { Code::Failed.into() })
 }
 
-async fn work(trial: Trial) -> anyhow::Result<JobView> {
+async fn work(mut trial: Trial, config: Option<&Config>) -> anyhow::Result<JobView> {
+    if let Some(config) = config {
+        trial.lenders = lenders(&trial.rule, config).await?;
+    }
     let out = trial.out.clone();
     let file = trial
         .file
@@ -110,6 +119,17 @@ async fn work(trial: Trial) -> anyhow::Result<JobView> {
         }
     };
     Ok(view(&tried, &out))
+}
+
+/// The buckets of the config of which the rule names objects.
+async fn lenders(rule: &Rule, config: &Config) -> anyhow::Result<Vec<Arc<dyn Bucket>>> {
+    let named = rule.buckets_of_assets();
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let local = local_buckets(config).map(|bucket| Arc::new(bucket) as Arc<dyn Bucket>);
+    let all = local.chain(far_buckets(config).await?);
+    Ok(all.filter(|bucket| named.contains(bucket.name())).collect())
 }
 
 /// The job as the API would show it, with the files below `out`.

@@ -1,5 +1,6 @@
 //! `reelmill.toml`: buckets, folders, workers; and the folder of rule files.
 
+mod beside;
 mod buckets;
 mod load;
 mod rules;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::object::BucketName;
+pub use beside::read_beside;
 pub use load::{NoConfig, check, find, load, read};
 pub use rules::{Checked, RuleFiles, check_all, read_presets, read_rules};
 

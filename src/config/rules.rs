@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Config;
+use super::beside::read_beside;
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::object::BucketName;
 use crate::rule::Rule;
@@ -90,6 +91,9 @@ pub struct Checked {
 /// Checks every rule file and preset, and the rules against each other.
 #[must_use]
 pub fn check_all(config: &Config, files: &RuleFiles, presets: &Presets) -> Checked {
+    let presets = &presets
+        .clone()
+        .with_beside(read_beside(&config.rules, &files.files, presets));
     let buckets: Vec<BucketName> = config.buckets.keys().cloned().collect();
     let mut checked = Checked {
         rules: Vec::new(),

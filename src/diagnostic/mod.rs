@@ -3,6 +3,7 @@
 //! [`reader`] and [`table`] read TOML with the place of everything in it, [`quantity`] reads times, sizes and rates.
 
 pub mod known;
+mod lent;
 pub mod quantity;
 pub mod reader;
 pub mod table;

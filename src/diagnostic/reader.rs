@@ -18,6 +18,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::known::{Known, note};
+use super::lent::Lent;
 pub use super::table::Table;
 use super::table::{Layer, RulesOut};
 use super::{Diagnostic, SourceFile, did_you_mean, quantity};
@@ -77,6 +78,7 @@ pub struct Page {
     file: SourceFile,
     broken_syntax: bool,
     found: RefCell<Vec<Found>>,
+    pub(super) lent: RefCell<Lent>,
 }
 
 impl Page {
@@ -98,6 +100,7 @@ impl Page {
             file: file.clone(),
             broken_syntax: !parsed.is_sound(),
             found: RefCell::default(),
+            lent: RefCell::default(),
         };
         let answer = read(&page, Table::outermost(&page, parsed, name), used);
 
@@ -374,7 +377,12 @@ impl<'p> Value<'p> {
             rules_out: self.rules_out,
             partial: self.partial,
             path: self.path.clone(),
-            key_span: self.key_span.clone(),
+            // Tables of a list have a place of their own.
+            key_span: if value.get_ref().is_table() {
+                value.span()
+            } else {
+                self.key_span.clone()
+            },
             span: value.span(),
             is: value.get_ref(),
         });

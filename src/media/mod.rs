@@ -27,6 +27,7 @@ mod meter;
 mod mp4;
 mod muxer;
 mod mxf;
+mod overlay;
 mod package;
 mod picker;
 mod pipeline;

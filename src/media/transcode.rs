@@ -18,6 +18,7 @@ use super::failure::{element, internal, writing};
 use super::flac;
 use super::meter::Meter;
 use super::muxer;
+use super::overlay;
 use super::readback::{self, Fed};
 use super::sound::{self, Source};
 use super::twice::notes;
@@ -123,6 +124,9 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
                 Track::Copy => Some(Meter::on(&last)),
                 _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
             };
+            if let Some((picture, entry)) = plan.picture.zip(encoder::entry(&chain)) {
+                overlay::lay(&entry, &plan.cover, picture.size)?;
+            }
             last.set_offset(film_offset(plan));
             let codec = plan.settings.video.encoded().map(|spec| spec.codec);
             let pad = muxer::film_entry(container, head, codec)?;

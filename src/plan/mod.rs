@@ -8,6 +8,7 @@ mod estimate;
 mod extract;
 mod listening;
 mod names;
+mod overlay;
 mod package;
 mod pictures;
 mod provenance;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectKey;
+use crate::rule::asset::AssetUse;
 use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
 pub use adaptive::{
     AdaptivePlan, KEY, Lock, MANIFEST, MASTER, PackageKey, PlannedPackage, PlannedRendition, PlannedSound,
@@ -33,6 +35,7 @@ pub use adaptive::{
 pub use estimate::{Shortage, admit, estimate};
 pub use extract::{ExtractPlan, ExtractedStream, TakenAs};
 pub use listening::{InspectPlan, WaveformPlan};
+pub use overlay::{Area, ContentPlan, CoverPlan, EffectPlan, MosaicPlan, OverlayPlan, Window};
 pub use package::MOST_FILES;
 pub use pictures::{AnimationPlan, SpritePlan};
 pub use provenance::{KeptProvenance, Provenance, without_secrets};
@@ -346,6 +349,8 @@ pub struct TranscodePlan {
     pub rate: Option<u32>,
     /// Only this part of the medium.
     pub span: Span,
+    /// What is laid over the film.
+    pub cover: CoverPlan,
 }
 
 impl TranscodePlan {
@@ -445,6 +450,8 @@ pub struct PlannedRun {
     pub packages: Vec<PlannedPackage>,
     /// What the worker may use besides.
     pub grants: Grants,
+    /// Files that are to lie in scratch before it begins, by the tasks that use them.
+    pub assets: Vec<(TaskId, AssetUse)>,
 }
 
 /// One file that a run will write.

@@ -106,9 +106,13 @@ pub fn plan(wanted: &Wanted<'_>) -> Planned {
         if let Some(run) = run {
             run.outputs.extend(task.outputs);
             run.packages.extend(task.package);
-            if let Some(TaskKind::Pipeline(pipeline)) = wanted.rule.task(&record.id).map(|task| &task.kind) {
+            let kind = wanted.rule.task(&record.id).map(|task| &task.kind);
+            if let Some(TaskKind::Pipeline(pipeline)) = kind {
                 run.grants = pipeline.allow.clone();
             }
+            let assets = kind.map(TaskKind::assets).unwrap_or_default();
+            run.assets
+                .extend(assets.into_iter().map(|asset| (record.id.clone(), asset)));
             run.plan.tasks.push(TaskPlan {
                 task: record.id.clone(),
                 work: task.work,
@@ -180,6 +184,7 @@ fn empty_run(wanted: &Wanted<'_>) -> PlannedRun {
         outputs: Vec::new(),
         packages: Vec::new(),
         grants: Grants::default(),
+        assets: Vec::new(),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::overlay;
 use super::run::{PlannedTask, Wanted, film, known, of_one, output};
 use super::stills::{place, seconds};
 use super::video;
-use super::{Expect, Form, MediaInfo, Span, StreamKind, TranscodePlan, VideoStream, Work, picture};
+use super::{CoverPlan, Expect, Form, MediaInfo, Span, StreamKind, TranscodePlan, VideoStream, Work, picture};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::rule::{AudioSpec, Gop, Part, TaskId, Track, Transcode, VideoSpec};
 
@@ -66,6 +67,14 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         }),
         span,
     };
+    let cover = match picture {
+        Some(picture) => {
+            let length = span.end.or(media.duration);
+            let length = length.map(|end| end.saturating_sub(span.start));
+            overlay::cover(wanted, task, &settings.cover, picture.size, length)?
+        }
+        None => CoverPlan::default(),
+    };
     let extension = settings.container.extension().as_bytes();
     let output = output(wanted, task, None, extension, expect)?;
     let work = |file| {
@@ -77,6 +86,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
             channels: form.map(|(channels, _)| channels),
             rate: form.map(|(_, rate)| rate),
             span,
+            cover,
         }))
     };
     Ok(PlannedTask {

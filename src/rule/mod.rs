@@ -4,6 +4,7 @@
 //! I/O: texts come in, rules and diagnostics go out.
 
 pub mod access;
+pub mod asset;
 pub mod book;
 pub mod check;
 pub mod edit;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::Priority;
 use crate::object::{BucketName, Directory, InvalidName};
 pub use grants::Grants;
+pub use task::overlay;
 pub use task::{
     Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Container, Deinterlace, Encryption, Extract, Fit, Gop,
     Hdr, ImageFormat, Inspect, Loudness, Moments, Part, Pipeline, Point, RateMode, Rendition, Renditions, Rung,
@@ -189,6 +191,17 @@ impl Rule {
     #[must_use]
     pub fn task(&self, id: &TaskId) -> Option<&Task> {
         self.tasks.iter().find(|task| &task.id == id)
+    }
+
+    /// The buckets of which its tasks name objects.
+    #[must_use]
+    pub fn buckets_of_assets(&self) -> Vec<BucketName> {
+        let assets = self.tasks.iter().flat_map(|task| task.kind.assets());
+        let bucket = |one: asset::AssetUse| match one.asset {
+            asset::Asset::Object { bucket, .. } => Some(bucket),
+            asset::Asset::Beside(_) | asset::Asset::SystemFont => None,
+        };
+        assets.filter_map(bucket).collect()
     }
 
     /// Whether one of its tasks opens the source by its path.

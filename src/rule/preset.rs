@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use toml::{Table, Value};
 
+use super::asset::Beside;
 use super::book::BrokenFile;
 use super::check::check_preset;
 use super::renewal::stem;
@@ -60,6 +61,8 @@ impl Preset {
 #[derive(Debug, Clone)]
 pub struct Presets {
     by_name: BTreeMap<String, Preset>,
+    /// What lies beside the rules that use them, where somebody looked.
+    beside: Option<Beside>,
 }
 
 static BUILT_IN: LazyLock<Presets> = LazyLock::new(|| {
@@ -72,6 +75,7 @@ static BUILT_IN: LazyLock<Presets> = LazyLock::new(|| {
     });
     Presets {
         by_name: presets.collect(),
+        beside: None,
     }
 });
 
@@ -118,6 +122,19 @@ impl Presets {
             }
         }
         all
+    }
+
+    /// The same, with what lies beside the rules that use them.
+    #[must_use]
+    pub fn with_beside(mut self, beside: Beside) -> Self {
+        self.beside = Some(beside);
+        self
+    }
+
+    /// What lies beside the rules; none where nobody looked, so that nothing can be said of it.
+    #[must_use]
+    pub fn beside(&self) -> Option<&Beside> {
+        self.beside.as_ref()
     }
 
     /// The preset of this name.

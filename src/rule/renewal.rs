@@ -186,7 +186,10 @@ fn keep_last_good(candidates: &mut [Candidate], records: &[RuleRecord], buckets:
                 path: candidate.file.path.clone(),
                 text: record.text.as_str().into(),
             };
-            Some((parse(record, &record.text, buckets)?, file))
+            let mut rule = parse(record, &record.text, buckets)?;
+            // What lay beside it then is in its version, and not looked at again.
+            rule.version = record.version.clone();
+            Some((rule, file))
         });
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mill::Mill;
 use super::with_causes;
-use crate::config::{RuleFiles, read_presets, read_rules};
+use crate::config::{RuleFiles, read_beside, read_presets, read_rules};
 use crate::object::{BucketName, ObjectKey};
 use crate::rule::book::{Arming, LiveRule, RuleRecord};
 use crate::rule::renewal::{changes, newly_broken, renew};
@@ -65,7 +65,8 @@ async fn load_quietly(mill: &Mill, now: Timestamp) -> Result<(), LoadError> {
         let rules = read_rules(&config.rules).map_err(|error| LoadError::Folder(config.rules.clone(), error))?;
         let presets =
             read_presets(&config.presets).map_err(|error| LoadError::Presets(config.presets.clone(), error))?;
-        Ok((rules, presets))
+        let beside = read_beside(&config.rules, &rules.files, &presets);
+        Ok((rules, presets.with_beside(beside)))
     })
     .await;
     let (RuleFiles { files, unreadable }, presets) = read.unwrap_or_else(|error| {
@@ -174,21 +175,43 @@ fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     Some(watcher)
 }
 
+/// Name, time and size of a file.
+type Seen = (std::ffi::OsString, Option<std::time::SystemTime>, u64);
+
 /// Names, times and sizes of what lies in the folder; none where it cannot be read.
-async fn fingerprint(folder: &Path) -> Option<Vec<(std::ffi::OsString, Option<std::time::SystemTime>, u64)>> {
+async fn fingerprint(folder: &Path) -> Option<Vec<Seen>> {
     let folder = folder.to_owned();
     let read = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();
-        for entry in std::fs::read_dir(folder).ok()? {
-            let entry = entry.ok()?;
-            if let Ok(about) = std::fs::metadata(entry.path()) {
-                found.push((entry.file_name(), about.modified().ok(), about.len()));
-            }
-        }
+        look(&folder, DEEPEST, &mut found)?;
         found.sort();
         Some(found)
     });
     read.await.ok().flatten()
+}
+
+/// How deep below the folder files may lie that rules name, and be noticed when they change.
+const DEEPEST: u32 = 3;
+
+/// More files than this nobody keeps beside rules.
+const MOST_FILES: usize = 10_000;
+
+fn look(folder: &Path, depth: u32, found: &mut Vec<Seen>) -> Option<()> {
+    for entry in std::fs::read_dir(folder).ok()? {
+        let entry = entry.ok()?;
+        let Ok(about) = std::fs::metadata(entry.path()) else {
+            continue;
+        };
+        if found.len() >= MOST_FILES {
+            break;
+        }
+        found.push((entry.path().into(), about.modified().ok(), about.len()));
+        if about.is_dir() && depth > 0 {
+            // One that cannot be read has nothing that a rule could use.
+            look(&entry.path(), depth - 1, found);
+        }
+    }
+    Some(())
 }
 
 /// Writes down how far the baseline of a rule is; none: it begins again. False: it is another baseline by now (the rule was turned off and on, or

@@ -23,7 +23,6 @@ use crate::store::{Acceptance, Holds, NewJob, OutputRecord, Store};
 use crate::worker::{registry, spawn::WorkerSettings};
 
 /// What to try.
-#[derive(Debug)]
 pub struct Trial {
     /// The rule.
     pub rule: Rule,
@@ -37,6 +36,10 @@ pub struct Trial {
     pub workers: Workers,
     /// What they load.
     pub plugins: Plugins,
+    /// Where the rule file lies, and so what it names beside it.
+    pub folder: PathBuf,
+    /// Buckets of the config, for objects that the rule names.
+    pub lenders: Vec<Arc<dyn Bucket>>,
     /// What a former trial left in `out` may be replaced, whatever the rule says.
     pub replace: bool,
 }
@@ -94,8 +97,17 @@ impl Bench {
         let store = Arc::new(SqliteStore::open(&folder.0.join("try.db"), order::Ageing::Strict).await?);
         let (from, to) = (&trial.rule.trigger.bucket, &trial.rule.output.bucket);
         let mut buckets: BTreeMap<BucketName, Arc<dyn Bucket>> = BTreeMap::new();
-        buckets.insert(to.clone(), Arc::new(SingleFile::new(to.clone(), None)));
-        let source = Arc::new(SingleFile::new(from.clone(), Some((key.clone(), file))));
+        for lender in std::mem::take(&mut trial.lenders) {
+            buckets.insert(lender.name().clone(), lender);
+        }
+        for bucket in trial.rule.buckets_of_assets() {
+            let none = SingleFile::new(bucket.clone(), None);
+            buckets.entry(bucket).or_insert_with(|| Arc::new(none));
+        }
+        let single = |name: &BucketName, file| SingleFile::new(name.clone(), file).over(buckets.get(name).cloned());
+        let (target, source) = (single(to, None), single(from, Some((key.clone(), file))));
+        buckets.insert(to.clone(), Arc::new(target));
+        let source = Arc::new(source);
         buckets.insert(from.clone(), source.clone());
         let identity = source.open(&key).await?.identity;
         let object = Object {
@@ -103,7 +115,7 @@ impl Bench {
             key,
             identity,
         };
-        let config = config(&folder.0, to, &out);
+        let config = config(&folder.0, to, &out, &trial.folder);
         accept(store.as_ref(), &trial, &id, object, now).await?;
 
         let shop = Workshop {
@@ -161,7 +173,7 @@ impl Bench {
     }
 }
 
-fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
+fn config(state: &Path, bucket: &BucketName, out: &Path, rules: &Path) -> Config {
     let target = BucketConfig {
         place: Place::Local(LocalConfig {
             path: out.to_path_buf(),
@@ -172,7 +184,7 @@ fn config(state: &Path, bucket: &BucketName, out: &Path) -> Config {
     };
     Config {
         file: PathBuf::new(),
-        rules: PathBuf::new(),
+        rules: rules.to_path_buf(),
         presets: PathBuf::new(),
         state: state.to_path_buf(),
         buckets: BTreeMap::from([(bucket.clone(), target)]),

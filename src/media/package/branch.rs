@@ -21,9 +21,10 @@ use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::media::sound::{self, Source};
 use crate::plan::{
-    AdaptivePlan, AudioStream, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
-    TrackReport, TranscodePlan,
+    AdaptivePlan, AudioStream, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span,
+    StreamKind, TrackReport, TranscodePlan,
 };
+use crate::rule::overlay::Cover;
 use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode, Treatment};
 
 /// Sound that is off by less than this is where it should be: times are rounded on their way.
@@ -165,11 +166,13 @@ impl PackageBranch {
                 audio: Track::None,
                 part: Part::default(),
                 treatment: Treatment::default(),
+                cover: Cover::default(),
             },
             picture: Some(rendition.picture),
             gop_frames: rendition.gop_frames,
             channels: None,
             rate: None,
+            cover: CoverPlan::default(),
             span: Span::default(),
         };
         let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads, Pass::Only)?;

@@ -72,6 +72,7 @@ fn transcode_settings() -> Transcode {
         part: Part::default(),
         video: Track::Encode(VideoSpec::usual(VideoCodec::H264)),
         treatment: Treatment::default(),
+        cover: crate::rule::overlay::Cover::default(),
         audio: Track::Encode(AudioSpec {
             codec: AudioCodec::Aac,
             bitrate: 128_000,

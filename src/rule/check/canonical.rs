@@ -11,8 +11,14 @@ use crate::diagnostic::reader::Table;
 use crate::rule::{RuleName, RuleVersion};
 
 /// A hash of what the file means: neither comments, layout, the order of keys, nor `enabled` change it.
-/// A task over a preset counts as if it had said everything itself: `merged` has its canonical form.
-pub(super) fn version(file: &SourceFile, name: &RuleName, merged: &BTreeMap<String, String>) -> RuleVersion {
+/// A task over a preset counts as if it had said everything itself: `merged` has its canonical form. What the files
+/// beside it hold counts, too: `beside` has their hashes.
+pub(super) fn version(
+    file: &SourceFile,
+    name: &RuleName,
+    merged: &BTreeMap<String, String>,
+    beside: &BTreeMap<String, String>,
+) -> RuleVersion {
     let (document, _) = DeTable::parse_recoverable(&file.text);
     let mut canonical = format!("{:?}", name.as_str());
     for (key, value) in document.get_ref() {
@@ -25,6 +31,9 @@ pub(super) fn version(file: &SourceFile, name: &RuleName, merged: &BTreeMap<Stri
             DeValue::Table(tasks) if word == "task" => write_tasks(tasks, merged, &mut canonical),
             value => write_canonical(value, &mut canonical),
         }
+    }
+    for (path, hash) in beside {
+        let _ = write!(canonical, ",{path:?}:{hash}");
     }
     let digest = Sha256::digest(canonical.as_bytes());
     let mut digits = String::with_capacity(16);

@@ -9,6 +9,7 @@ mod canonical;
 mod extract;
 mod kinds;
 mod listening;
+mod overlay;
 mod pictures;
 mod presets;
 mod queue;
@@ -57,6 +58,7 @@ pub fn check_with(
     let used = presets.used_by(&file.text);
     let texts: Vec<_> = used.iter().map(|preset| Parsed::new(&preset.file)).collect();
     let (rule, mut diagnostics) = Page::read_with(&Parsed::new(file), "a rule", &texts, |page, mut table, texts| {
+        page.lend(buckets, presets.beside());
         let outer = used.iter().copied().zip(texts).collect();
         let shelf = Shelf::read(page, table.get("preset").as_ref(), outer, presets);
         let rule = read(table, file, stem, buckets, &shelf);
@@ -138,7 +140,7 @@ fn read<'p>(
     table.finish(&LATER);
     let tasks = tasks?;
     Some(Rule {
-        version: canonical::version(file, name.as_ref()?, &tasks.merged),
+        version: canonical::version(file, name.as_ref()?, &tasks.merged, &shelf.named()),
         name: name?,
         enabled: enabled?,
         priority: Priority::new(priority?).ok()?,

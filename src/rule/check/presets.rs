@@ -24,7 +24,7 @@ fn rules_out(above: &DeTable<'_>, key: &str) -> bool {
         "bitrate" => says("crf"),
         "width" | "height" => says("long_side") || says("short_side") || text("video").is_some(),
         "long_side" | "short_side" => says("width") || says("height") || text("video").is_some(),
-        "fit" | "upscale" => text("video").is_some(),
+        "fit" | "upscale" | "overlay" | "mosaic" => text("video").is_some(),
         "at" => says("every") || says("count"),
         "every" => says("at") || says("count"),
         "count" => says("at") || says("every"),
@@ -159,6 +159,11 @@ impl<'p> Shelf<'p> {
             return None;
         }
         Some(task.over(below, &user, rules_out))
+    }
+
+    /// Files beside the rule that it named so far, with hashes of what they hold.
+    pub fn named(&self) -> BTreeMap<String, String> {
+        self.page.named()
     }
 
     /// Warns of presets of the rule that none of its tasks uses.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::kinds::{LATER_OF_TASKS, size};
-use super::or_default;
 use super::video::{treatment, video};
+use super::{or_default, overlay};
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{AudioCodec, AudioSpec, Container, Loudness, Part, Point, TaskKind, Track, Transcode};
 
-const LATER_KEYS: [&str; 6] = ["overlay", "mosaic", "head", "tail", "audio_tracks", "subtitles"];
+const LATER_KEYS: [&str; 4] = ["head", "tail", "audio_tracks", "subtitles"];
 const CHANNELS: [(u32, &str); 3] = [(1, "mono"), (2, "stereo"), (6, "5.1")];
 
 /// A `transcode` task.
@@ -41,6 +41,8 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
             "take it out, or let `video` be encoded",
         );
     }
+    let cover = overlay::cover(&mut table);
+    overlay::need_encoding(&mut table, video.as_ref());
     let mut later = LATER_OF_TASKS.to_vec();
     later.extend(LATER_KEYS);
     table.finish(&later);
@@ -51,6 +53,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
         audio: audio?,
         part: part?,
         treatment: treatment?,
+        cover: cover?,
     }))
 }
 

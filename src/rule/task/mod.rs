@@ -3,6 +3,7 @@
 mod adaptive;
 mod extract;
 mod listening;
+pub mod overlay;
 mod pictures;
 mod transcode;
 mod video;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Grants;
+use super::asset::AssetUse;
 pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, Rung, SegmentForm};
 pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
@@ -62,6 +64,15 @@ impl TaskKind {
             Self::Extract(_) => "extract",
             Self::Inspect(_) => "inspect",
             Self::Pipeline(_) => "pipeline",
+        }
+    }
+
+    /// The files that it needs besides its medium.
+    #[must_use]
+    pub fn assets(&self) -> Vec<AssetUse> {
+        match self {
+            Self::Transcode(settings) => settings.cover.assets(),
+            _ => Vec::new(),
         }
     }
 }

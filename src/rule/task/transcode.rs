@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Point;
+use super::overlay::Cover;
 use super::video::{Treatment, VideoCodec, VideoSpec};
 
 /// Settings of a `transcode` task.
@@ -20,6 +21,9 @@ pub struct Transcode {
     pub part: Part,
     /// What is done to its pictures before anything else.
     pub treatment: Treatment,
+    /// What is laid over the film. Plans have it in their own form.
+    #[serde(skip)]
+    pub cover: Cover,
 }
 
 impl Transcode {

@@ -15,9 +15,7 @@ use super::station::{Station, broken};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
 use crate::object::ObjectKey;
-use crate::plan::{
-    MediaInfo, PackageKey, Planned, PlannedPackage, PlannedRun, Shortage, Wanted, estimate, needs_media, plan,
-};
+use crate::plan::{MediaInfo, PackageKey, Planned, PlannedPackage, PlannedRun, Wanted, estimate, needs_media, plan};
 use crate::publish::{Destination, PublishError, Scratch};
 use crate::rule::{Grants, Rule, TaskId};
 use crate::store::StoreError;
@@ -80,7 +78,7 @@ impl Attempt<'_> {
             .store
             .apply(&job.id, Some(self.lease), &[started], now)
             .await?;
-        let ended = self.stage(&job, group, &mut desk).await;
+        let ended = Box::pin(self.stage(&job, group, &mut desk)).await;
         // A publishing that has begun is brought to its end, whatever became of the run.
         let published = desk.finish_publishing().await;
         let failure = match (ended, published) {
@@ -140,6 +138,17 @@ impl Attempt<'_> {
                 }
             };
             let scratch = station.scratch.clone();
+            let run = match Box::pin(self.bring_assets(run, &scratch, desk)).await {
+                Ok(run) if run.plan.tasks.is_empty() => {
+                    station.leave().await;
+                    continue;
+                }
+                Ok(run) => run,
+                Err(error) => {
+                    station.leave().await;
+                    return Err(error);
+                }
+            };
             let ended = self.run(job, run, media, station, desk).await;
             let published = desk.finish_publishing().await;
             if !std::mem::take(&mut desk.keeps_scratch) {
@@ -154,7 +163,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn plan(&self, job: &Job, tasks: &[&TaskRecord], media: Result<&MediaInfo, &Failure>) -> Planned {
+    pub(super) fn plan(&self, job: &Job, tasks: &[&TaskRecord], media: Result<&MediaInfo, &Failure>) -> Planned {
         plan(&Wanted {
             rule: self.rule,
             object: &job.object,
@@ -164,32 +173,6 @@ impl Attempt<'_> {
             date: Timestamp::now().to_zoned(TimeZone::system()).date(),
             threads: self.shop.threads,
             key: PackageKey(rand::random()),
-        })
-    }
-
-    /// Whether the first run has room, as far as that can be told before a worker is started for it.
-    async fn look_for_room(&self, job: &Job, group: &[TaskRecord]) -> Result<(), Break> {
-        let known: Option<MediaInfo> = job.media.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let need = known.map_or(0, |media| {
-            let records: Vec<&TaskRecord> = group.iter().collect();
-            let planned = self.plan(job, &records, Ok(&media));
-            let first = planned.runs.first();
-            first.map_or(0, |run| estimate(run, job.object.identity.size))
-        });
-        let place = root(self.mill, &self.rule.output.bucket);
-        let looked = self
-            .mill
-            .room
-            .look(&place, need.saturating_add(self.to_fetch(job)))
-            .await;
-        looked.map_err(|shortage| self.no_room(&shortage))
-    }
-
-    pub(super) fn no_room(&self, shortage: &Shortage) -> Break {
-        let words = shortage.words(self.rule.output.bucket.as_str());
-        Break::Leave(Outcome::NoRoom {
-            reason: format!("waits for room: {words}"),
-            total: shortage.is_total(),
         })
     }
 

@@ -3,10 +3,12 @@
 //! A stage is the tasks that are ready together. `attempt` works them in a worker and publishes what it makes;
 //! this module turns how that went into events of the job's state machine.
 
+mod assets;
 mod attempt;
 mod desk;
 mod download;
 mod results;
+mod room;
 mod station;
 
 use std::sync::Arc;
