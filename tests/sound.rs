@@ -307,7 +307,7 @@ fn a_waveform_follows_the_sound() {
         channels = "split"
         width = 400
         height = 200
-        colour = "#ff8800"
+        color = "#ff8800"
         background = "#00000080"
         points = 500
         [task.plain]

@@ -472,16 +472,22 @@ mod tests {
     #[test]
     fn the_lattice_is_near_what_it_stands_for() {
         let lattice = Lattice::of(HdrForm::Pq, None);
-        let mut worst = 0.0_f64;
         // What is darker has colours here that no film has.
-        for y in (250..800_u16).step_by(7) {
-            for (cb, cr) in [(512, 512), (530, 500), (480, 540), (505, 560)] {
-                let exact = map(HdrForm::Pq, 1000.0, [y, cb, cr].map(f64::from));
-                let columns = Lattice::columns(cb, cr);
-                let near = f64::from(lattice.luma(&columns, y)) / FINE;
-                worst = worst.max((near - exact[0]).abs());
+        let worst = |colours: &[(u16, u16)]| {
+            let mut worst = 0.0_f64;
+            for y in (250..800_u16).step_by(7) {
+                for (cb, cr) in colours {
+                    let exact = map(HdrForm::Pq, 1000.0, [y, *cb, *cr].map(f64::from));
+                    let columns = Lattice::columns(*cb, *cr);
+                    let near = f64::from(lattice.luma(&columns, y)) / FINE;
+                    worst = worst.max((near - exact[0]).abs());
+                }
             }
-        }
-        assert!(worst < 1.5, "{worst}");
+            worst
+        };
+        assert!(worst(&[(512, 512)]) < 0.5, "grey: {}", worst(&[(512, 512)]));
+        // At the edge of what the screen can show the curve has a kink, and the lattice cuts the corner: by less than 2 %.
+        let colours = [(530, 500), (480, 540), (505, 560)];
+        assert!(worst(&colours) < 5.0, "colours: {}", worst(&colours));
     }
 }

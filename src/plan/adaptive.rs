@@ -76,8 +76,6 @@ pub struct PlannedRendition {
     pub picture: Picture,
     /// How it is encoded.
     pub video: VideoSpec,
-    /// Bits a second that it never takes for long.
-    pub cap: Option<u64>,
     /// Distance of key frames in frames, where it can be known beforehand.
     pub gop_frames: Option<u32>,
     /// Frames a second as a fraction, where they come evenly.
@@ -335,7 +333,6 @@ fn planned(
         name: rendition.name,
         picture,
         video,
-        cap: rendition.cap,
         gop_frames,
         fps,
     };

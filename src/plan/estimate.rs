@@ -124,10 +124,8 @@ fn package(plan: &AdaptivePlan, media: Option<&MediaInfo>, source: u64) -> u64 {
         return source.saturating_mul(forms).saturating_add(CONTAINER);
     };
     let whole = source as f64 * 8.0 / length.as_secs_f64().max(0.1);
-    let film = plan.renditions.iter().map(|rendition| {
-        let bits = film_bits(&rendition.video, rendition.picture.size, media, whole);
-        rendition.cap.map_or(bits, |cap| bits.min(cap as f64))
-    });
+    let films = plan.renditions.iter();
+    let film = films.map(|rendition| film_bits(&rendition.video, rendition.picture.size, media, whole));
     let sound = plan.audio.as_ref().map_or(0, |spec| spec.bitrate) as f64 * plan.sounds.len() as f64;
     bytes((film.sum::<f64>() + sound) * length.as_secs_f64() / 8.0 * MARGIN).saturating_add(CONTAINER)
 }

@@ -21,8 +21,8 @@ use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::media::sound::{self, Source};
 use crate::plan::{
-    AdaptivePlan, AudioStream, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span,
-    StreamKind, TrackReport, TranscodePlan,
+    AdaptivePlan, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
+    TrackReport, TranscodePlan,
 };
 use crate::rule::overlay::Cover;
 use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode, Treatment};
@@ -121,7 +121,9 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
                 StreamKind::Audio(stream) => Some(stream),
                 _ => None,
             });
-            branch.add_sound(index, *sound, spec, stream)?;
+            // Rules that want a loudness have one sound alone.
+            let gain = opened.gain.filter(|_| index == 0);
+            branch.add_sound(index, *sound, spec, Source { stream, gain })?;
         }
     }
     for stream in &plan.subtitles {
@@ -203,9 +205,8 @@ impl PackageBranch {
         index: usize,
         sound: PlannedSound,
         spec: &AudioSpec,
-        stream: Option<&AudioStream>,
+        source: Source<'_>,
     ) -> Result<(), Failure> {
-        let source = Source { stream, gain: None };
         let mut chain = sound::encode(spec, sound.channels, sound.rate, source)?;
         // Sound that begins late, or has holes, is filled with silence: packets are counted.
         let filler = element("audiorate")?;

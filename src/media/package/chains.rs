@@ -35,11 +35,6 @@ pub fn hold_to_groups(encoder: &gst::Element, rendition: &PlannedRendition) {
     options.extend(told.filter(|told| !told.is_empty()));
     options.push("scenecut=0:open-gop=0".to_owned());
     encoder.set_property("option-string", options.join(":"));
-    if let Some(cap) = rendition.cap {
-        // Where quality leads, the element takes these for a bound: kilobits a second, and how long it may be overdrawn.
-        encoder.set_property("bitrate", u32::try_from(cap.div_ceil(1000)).unwrap_or(2_048_000));
-        encoder.set_property("vbv-buf-capacity", 2_000_u32);
-    }
     if rendition.gop_frames.is_none() {
         // Those that are asked for by time are all.
         encoder.set_property("key-int-max", 100_000_u32);

@@ -33,8 +33,19 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// What a task encodes of the first sound.
     pub fn of(work: &'a Work) -> Option<Self> {
-        let Work::Transcode(plan) = work else {
-            return None;
+        let plan = match work {
+            Work::Transcode(plan) => plan,
+            Work::Adaptive(plan) => {
+                let sound = plan.sounds.first()?;
+                return Some(Self {
+                    spec: plan.audio.as_ref()?,
+                    channels: sound.channels,
+                    rate: sound.rate,
+                    span: Span::default(),
+                    sort: Sort::Sound,
+                });
+            }
+            _ => return None,
         };
         let copies = plan.settings.copies();
         Some(Self {

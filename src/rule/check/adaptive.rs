@@ -47,6 +47,13 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
         }
         value.count(1..=8)
     });
+    let levelled = matches!(&audio, Some(Some(spec)) if spec.loudness.is_some());
+    if let (true, Some(value), Some(2..)) = (levelled, &audio_value, audio_tracks) {
+        value.error(
+            "only one sound can be brought to a loudness",
+            "take `audio_tracks` or `loudness` out",
+        );
+    }
     let subtitles = or_default(table.get("subtitles"), false, Value::boolean);
     let encryption_value = table.get("encryption");
     let encryption = or_default(encryption_value.clone(), None, |value| encryption(value).map(Some));
@@ -166,7 +173,6 @@ fn rendition(value: &Value<'_>) -> Option<Rendition> {
         name: name?,
         size: size?,
         video: video?,
-        cap: None,
     })
 }
 
@@ -220,11 +226,6 @@ fn sound(value: Option<&Value<'_>>) -> Option<Option<AudioSpec>> {
         return value.one_of(&[("none", ())], &[]).map(|()| None);
     }
     match (audio(value, Some(Container::Mp4))?, value) {
-        (Track::Encode(AudioSpec { loudness: Some(_), .. }), Some(value)) => {
-            let message = "the sound of a package is not brought to a loudness in this version";
-            value.error(message, "take `loudness` out");
-            None
-        }
         (Track::Encode(spec), _) if spec.codec == AudioCodec::Aac => Some(Some(spec)),
         (Track::Encode(spec), Some(value)) => {
             let message = format!("a package holds no \"{}\"", spec.codec.word());

@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_hours(1);
 pub(super) fn waveform(mut table: Table<'_>) -> Option<TaskKind> {
     let width = or_default(table.get("width"), 1800, |value| value.count(16..=16384));
     let height = or_default(table.get("height"), 280, |value| value.count(16..=4096));
-    let colour = or_default(table.get("colour"), [0x2d, 0x7f, 0xf9, 0xff], colour);
+    let colour = or_default(table.get("color"), [0x2d, 0x7f, 0xf9, 0xff], colour);
     let background = or_default(table.get("background"), [0, 0, 0, 0], colour_or_none);
     let split = or_default(table.get("channels"), false, |value| {
         value.one_of(&[("mix", false), ("split", true)], &[])

@@ -61,8 +61,6 @@ pub struct Rendition {
     pub size: SizeSpec,
     /// How it is encoded.
     pub video: VideoSpec,
-    /// Bits a second that it never takes for longer than two seconds, where its quality alone does not bound them.
-    pub cap: Option<u64>,
 }
 
 /// A form of the film that rules name by a word.
@@ -106,6 +104,7 @@ impl Rung {
     /// The same for a picture whose shorter side has another length; bits follow the number of pixels.
     fn at(self, name: String, short_side: u32) -> Rendition {
         let pixels = |side: u32| u64::from(side) * u64::from(side);
+        let most = (self.cap * pixels(short_side) / pixels(self.short_side)).max(100_000);
         Rendition {
             name,
             size: SizeSpec {
@@ -117,9 +116,9 @@ impl Rung {
             },
             video: VideoSpec {
                 rate: VideoRate::Crf(self.crf),
+                max_bitrate: Some(most),
                 ..VideoSpec::usual(VideoCodec::H264)
             },
-            cap: Some((self.cap * pixels(short_side) / pixels(self.short_side)).max(100_000)),
         }
     }
 
