@@ -4,6 +4,7 @@
 
 mod harness;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -17,12 +18,15 @@ fn film() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let film = folder.join("numbers-v1.mp4");
     if !film.exists() {
-        let stripes: String = (0..12)
-            .map(|bit| {
-                let x = bit * 40;
-                format!(",drawbox=x={x}:y=0:w=40:h=270:color=white:t=fill:enable='mod(floor(n/pow(2\\,{bit}))\\,2)'")
-            })
-            .collect();
+        let mut stripes = String::new();
+        for bit in 0..12 {
+            let x = bit * 40;
+            write!(
+                stripes,
+                ",drawbox=x={x}:y=0:w=40:h=270:color=white:t=fill:enable='mod(floor(n/pow(2\\,{bit}))\\,2)'"
+            )
+            .unwrap();
+        }
         let source = format!("color=c=0x303030:s=480x270:r=25:d=10{stripes}");
         let half = folder.join(format!("numbers-v1.{}.mp4", std::process::id()));
         let (half_name, words) = (

@@ -1,6 +1,7 @@
 //! Writes down what ran: elements, their settings, how they hang together, and their versions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use gst::prelude::*;
@@ -137,7 +138,7 @@ fn chains(elements: &[gst::Element]) -> Vec<String> {
                 // What several chains lead to is spelled where the first of them ends.
                 let met = knot(one) && lines.iter().any(|said: &String| names(said, &elements[one]));
                 if met {
-                    line.push_str(&format!("{}.", elements[one].name()));
+                    write!(line, "{}.", elements[one].name()).ok();
                 } else {
                     line.push_str(&spelled(&elements[one], knot(one)));
                 }
@@ -182,7 +183,7 @@ fn spelled(element: &gst::Element, named: bool) -> String {
         |factory| factory.name().to_string(),
     );
     if named {
-        text.push_str(&format!(" name={}", element.name()));
+        write!(text, " name={}", element.name()).ok();
     }
     for property in element.list_properties() {
         let flags = property.flags();
@@ -197,7 +198,7 @@ fn spelled(element: &gst::Element, named: bool) -> String {
         if now != usual {
             let cut = if now.len() > LONGEST_VALUE { "..." } else { "" };
             let now: String = now.chars().take(LONGEST_VALUE).collect();
-            text.push_str(&format!(" {}={now}{cut}", property.name()));
+            write!(text, " {}={now}{cut}", property.name()).ok();
         }
     }
     text

@@ -28,7 +28,7 @@ impl Drop for Bench {
 
 impl Bench {
     /// Frames go through this picture's frame as RGB, and then through what follows.
-    fn new(picture: Picture, then: Option<gst::Element>) -> Result<Self, Failure> {
+    fn new(picture: Picture, then: Option<&gst::Element>) -> Result<Self, Failure> {
         let pipeline = gst::Pipeline::new();
         let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
         let (width, height) = picture.size;
@@ -130,7 +130,7 @@ impl StillEncoder {
             ImageFormat::Webp => encoder.set_property("quality", f32::from(quality)),
             ImageFormat::Png => {}
         }
-        let bench = Bench::new(picture, Some(encoder))?;
+        let bench = Bench::new(picture, Some(&encoder))?;
         Ok(Self { bench })
     }
 

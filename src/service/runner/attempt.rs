@@ -10,7 +10,7 @@ use super::super::mill::Mill;
 use super::super::publishing::{Target, blocking, root};
 use super::Workshop;
 use super::desk::{Desk, Unfinished};
-use super::results::Reported;
+use super::results::{Reported, look_at};
 use super::station::{Station, broken};
 use crate::job::state::Event;
 use crate::job::{ErrorKind, Failure, Job, LeaseNumber, TaskRecord};
@@ -324,7 +324,7 @@ impl Attempt<'_> {
                     size,
                     report,
                 } => {
-                    let looked = self.look_at(
+                    let looked = look_at(
                         run,
                         media,
                         desk,

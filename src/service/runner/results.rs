@@ -17,47 +17,46 @@ pub struct Reported<'a> {
     pub report: &'a OutputReport,
 }
 
-impl Attempt<'_> {
-    /// Takes in a file that the worker reports, where it is what was planned; answers what is to be noted.
-    pub(super) fn look_at(
-        &self,
-        run: &PlannedRun,
-        media: Option<&MediaInfo>,
-        desk: &mut Desk,
-        reported: Reported<'_>,
-    ) -> Result<Vec<Finding>, Break> {
-        let Reported {
-            task,
-            file,
-            size,
-            report,
-        } = reported;
-        let planned = run.outputs.iter().find(|one| &one.task == task && one.file == file);
-        let member = || {
-            let package = run.packages.iter().find(|package| &package.task == task)?;
-            package.key(&file)
-        };
-        let Some(key) = planned.map(|planned| planned.key.clone()).or_else(member) else {
-            let strange = format!("the worker reported a file that nobody asked for: {file:?}");
-            return Err(Failure::new(ErrorKind::Protocol, strange).into());
-        };
-        if !desk.report(&file) {
-            let twice = format!("the worker reported a file twice, or too many: {file:?}");
-            return Err(Failure::new(ErrorKind::Protocol, twice).into());
+/// Takes in a file that the worker reports, where it is what was planned; answers what is to be noted.
+pub(super) fn look_at(
+    run: &PlannedRun,
+    media: Option<&MediaInfo>,
+    desk: &mut Desk,
+    reported: Reported<'_>,
+) -> Result<Vec<Finding>, Break> {
+    let Reported {
+        task,
+        file,
+        size,
+        report,
+    } = reported;
+    let planned = run.outputs.iter().find(|one| &one.task == task && one.file == file);
+    let member = || {
+        let package = run.packages.iter().find(|package| &package.task == task)?;
+        package.key(&file)
+    };
+    let Some(key) = planned.map(|planned| planned.key.clone()).or_else(member) else {
+        let strange = format!("the worker reported a file that nobody asked for: {file:?}");
+        return Err(Failure::new(ErrorKind::Protocol, strange).into());
+    };
+    if !desk.report(&file) {
+        let twice = format!("the worker reported a file twice, or too many: {file:?}");
+        return Err(Failure::new(ErrorKind::Protocol, twice).into());
+    }
+    match planned.map_or(Ok(Vec::new()), |planned| verify(planned, size, report, media)) {
+        Err(failure) => {
+            desk.failures.entry(task.clone()).or_insert(failure);
+            Ok(Vec::new())
         }
-        match planned.map_or(Ok(Vec::new()), |planned| verify(planned, size, report, media)) {
-            Err(failure) => {
-                desk.failures.entry(task.clone()).or_insert(failure);
-                Ok(Vec::new())
-            }
-            Ok(findings) => {
-                let made = desk.made.entry(task.clone()).or_default();
-                made.push(Made { file, size, key });
-                Ok(findings)
-            }
+        Ok(findings) => {
+            let made = desk.made.entry(task.clone()).or_default();
+            made.push(Made { file, size, key });
+            Ok(findings)
         }
     }
+}
 
+impl Attempt<'_> {
     /// Keeps with the job what ran for a task.
     pub(super) async fn keep_provenance(
         &self,
