@@ -4,11 +4,11 @@
 REELMILL_PACKAGES="build-essential pkg-config
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-  gstreamer1.0-libav"
+  gstreamer1.0-libav fonts-dejavu-core"
 
 # To test it: ffmpeg is the second opinion on every output, groff reads the manual pages, curl asks the daemon as the README says,
 # and Python runs a server that speaks S3.
-REELMILL_TEST_PACKAGES="ffmpeg groff-base curl python3 python3-venv"
+REELMILL_TEST_PACKAGES="ffmpeg groff-base curl openssl python3 python3-venv"
 
 # To make the Debian package: dpkg-shlibdeps names the libraries.
 REELMILL_DEB_PACKAGES="dpkg-dev"
