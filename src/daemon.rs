@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -33,6 +34,9 @@ use crate::service::{
 use crate::store::sqlite::SqliteStore;
 use crate::worker::cgroup::Groups;
 use crate::worker::{jail, registry, spawn::WorkerSettings};
+
+/// How long a lock that somebody has may take to come free.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Another daemon works on the same state directory.
 #[derive(Debug, thiserror::Error)]
@@ -308,7 +312,13 @@ pub fn lock(state: &Path) -> anyhow::Result<File> {
         .truncate(false)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    // A daemon that was killed while it started a worker leaves the lock with that for the blink of an eye.
+    let begun = Instant::now();
+    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if begun.elapsed() < LOCK_PATIENCE {
+            std::thread::sleep(LOCK_PATIENCE / 40);
+            continue;
+        }
         let mut holder = String::new();
         file.read_to_string(&mut holder).ok();
         return Err(anyhow::Error::new(InUse {

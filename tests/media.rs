@@ -97,6 +97,7 @@ async fn carry_out(worker: &mut Worker, plan: RunPlan) -> Heard {
                 heard.failed.push((task.to_string(), failure));
             }
             Ok(FromWorker::Progress(_)) => heard.progress += 1,
+            Ok(FromWorker::Provenance { .. }) => {}
             Ok(FromWorker::Done) => return heard,
             Ok(FromWorker::Failed { failure }) | Err(failure) => {
                 heard.end = Some(failure);

@@ -33,6 +33,9 @@ pub const BRANCH: &str = "branch-";
 pub struct Tasks<'a> {
     /// What each is to do; all of them read streams.
     pub works: &'a [(&'a TaskId, &'a Work)],
+    /// Where the medium is entered, where that is not its beginning: see [`Tasks::common_start`]. Both pipelines of a run enter
+    /// it at the same place, for a jump yields other frames than a cut.
+    pub jump: Option<Duration>,
     /// Which of the two pipelines of a run this is, where some tasks have two passes.
     pub turn: Turn,
     /// What was measured before, in dB.
@@ -56,15 +59,15 @@ pub type Make<'a> = dyn Fn(&str, &TaskId, &Work, Opened<'_>) -> Result<Box<dyn B
 
 impl Tasks<'_> {
     /// Where all of them start, where that is not the beginning.
-    fn common_start(&self) -> Option<Duration> {
-        let mut starts = self.works.iter().map(|(_, work)| work.span().start);
+    pub fn common_start(works: &[(&TaskId, &Work)]) -> Option<Duration> {
+        let mut starts = works.iter().map(|(_, work)| work.span().start);
         let first = starts.next().filter(|start| !start.is_zero())?;
         starts.all(|start| start == first).then_some(first)
     }
 
     /// How long the part is that all of them want, where they share a start that is jumped to.
     pub fn common_length(&self, of_medium: Option<Duration>) -> Option<Duration> {
-        let start = self.common_start()?;
+        let start = self.jump?;
         let ends = self.works.iter().map(|(_, work)| work.span().end.or(of_medium));
         Some(ends.max()??.saturating_sub(start))
     }
@@ -105,7 +108,7 @@ impl Mill {
     ) -> Result<Self, Failure> {
         let medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
         medium.pipeline.set_property("message-forward", true);
-        if let Some(start) = tasks.common_start() {
+        if let Some(start) = tasks.jump {
             jump(&medium, start, tasks.copies())?;
         }
         let mut mill = Self {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 
 use super::failure::{self, element, internal};
-use super::mp4;
 use super::source::{Input, MediaSource};
 use super::{beginning, decoder, describe};
+use super::{matroska, mp4};
 use crate::job::{ErrorKind, Failure};
 
 /// How long streams may take to show themselves once the first is known.
@@ -64,6 +64,8 @@ pub struct Demuxer {
     /// The table of contents, where there is one.
     pub toc: Option<gst::Toc>,
     index: Option<mp4::Index>,
+    /// Nothing in it says how long it is.
+    undeclared: bool,
 }
 
 impl Drop for Demuxer {
@@ -123,6 +125,7 @@ impl Demuxer {
             container: gst::Caps::new_empty(),
             tags: gst::TagList::new(),
             toc: None,
+            undeclared: index.is_none() && (matroska::declares_no_length(input) || mp4::declares_no_length(input)),
             index,
         };
         opened.wait(input, &typefind, &found, &complete, tick)?;
@@ -246,6 +249,9 @@ impl Demuxer {
         // The demuxer may have been told more; see there.
         if let Some(index) = &self.index {
             return Some(index.duration);
+        }
+        if self.undeclared {
+            return None;
         }
         self.streams
             .iter()

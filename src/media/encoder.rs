@@ -210,11 +210,17 @@ fn force_key_frames(pad: &gst::Pad, every: Duration) {
             due
         };
         if due {
-            pad.send_event(
-                gst_video::DownstreamForceKeyUnitEvent::builder()
-                    .all_headers(true)
-                    .build(),
-            );
+            // Without a time of its own a request gives way to another that waits for its frame to leave the encoder.
+            let segment = pad.sticky_event::<gst::event::Segment>(0);
+            let here = segment.as_ref().and_then(|event| {
+                let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+                segment.to_running_time(gst::ClockTime::try_from(pts).ok()?)
+            });
+            let event = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true);
+            pad.send_event(match here {
+                Some(here) => event.running_time(here).build(),
+                None => event.build(),
+            });
         }
         gst::PadProbeReturn::Ok
     });

@@ -12,6 +12,7 @@ pub struct Meter {
     buffers: AtomicU64,
     damaged: AtomicU64,
     span: Mutex<Span>,
+    only_inside: bool,
 }
 
 /// Time covered, in running time.
@@ -28,7 +29,20 @@ pub struct Span {
 impl Meter {
     /// Measures what passes this pad from now on.
     pub fn on(pad: &gst::Pad) -> Arc<Self> {
-        let meter = Arc::new(Self::default());
+        Self::default().watch(pad)
+    }
+
+    /// The same, without what is over before the segment of the pad begins: muxers leave it out.
+    pub fn inside(pad: &gst::Pad) -> Arc<Self> {
+        let meter = Self {
+            only_inside: true,
+            ..Self::default()
+        };
+        meter.watch(pad)
+    }
+
+    fn watch(self, pad: &gst::Pad) -> Arc<Self> {
+        let meter = Arc::new(self);
         let seen = meter.clone();
         pad.add_probe(
             gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
@@ -47,6 +61,9 @@ impl Meter {
     }
 
     fn see(&self, pad: &gst::Pad, buffer: &gst::BufferRef) {
+        if self.only_inside && is_before(pad, buffer) {
+            return;
+        }
         self.buffers.fetch_add(1, Ordering::Relaxed);
         if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
             self.damaged.fetch_add(1, Ordering::Relaxed);
@@ -82,6 +99,14 @@ impl Meter {
     pub fn span(&self) -> Span {
         *self.span.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_before(pad: &gst::Pad, buffer: &gst::BufferRef) -> bool {
+    let (Some(segment), Some(pts)) = (segment(pad), buffer.pts()) else {
+        return false;
+    };
+    let end = pts + buffer.duration().unwrap_or_default();
+    segment.start().is_some_and(|start| pts < start && end <= start)
 }
 
 fn segment(pad: &gst::Pad) -> Option<gst::FormattedSegment<gst::ClockTime>> {

@@ -23,6 +23,7 @@ mod failure;
 mod flac;
 mod fused;
 mod inspect;
+mod matroska;
 mod meter;
 mod mp4;
 mod muxer;

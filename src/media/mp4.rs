@@ -81,6 +81,27 @@ impl Clock {
     }
 }
 
+/// Whether a file in fragments says nowhere how long it is; GStreamer takes the beginning of its last fragment then.
+pub fn declares_no_length(input: &Input) -> bool {
+    let file = Part {
+        name: *b"file",
+        from: 0,
+        to: input.size(),
+    };
+    let lacks = || {
+        let boxes = children(input, file)?;
+        let film = boxes.iter().find(|part| &part.name == b"moov")?;
+        let parts = children(input, *film)?;
+        let fragments = parts.iter().find(|part| &part.name == b"mvex")?;
+        let head = parts.iter().find(|part| &part.name == b"mvhd")?;
+        let (_, length, _, _) = header(input, *head)?;
+        let told = children(input, *fragments)?.iter().any(|part| &part.name == b"mehd");
+        let indexed = boxes.iter().any(|part| &part.name == b"sidx" || &part.name == b"mfra");
+        Some(length == 0 && !told && !indexed)
+    };
+    lacks().unwrap_or(false)
+}
+
 impl Index {
     /// Reads the index; none where the file is of another kind, in fragments, or its index is not understood.
     pub fn read(input: &Input) -> Option<Self> {

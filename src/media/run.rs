@@ -156,6 +156,7 @@ fn fuse(
     let gains = measure(input, media, works, pulse)?;
     let first = Tasks {
         works,
+        jump: Tasks::common_start(works),
         turn: Turn::First,
         gains: &gains,
     };
@@ -168,6 +169,7 @@ fn fuse(
         pulse.next_lap();
         let second = Tasks {
             works: &twice,
+            jump: first.jump,
             turn: Turn::Second,
             gains: &gains,
         };

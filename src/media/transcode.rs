@@ -121,7 +121,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
             film = Some(watch(&chain, plan.span, sort)?);
             let last = connect(&bin, &name, &chain)?;
             pictures = match plan.settings.video {
-                Track::Copy => Some(Meter::on(&last)),
+                Track::Copy => Some(Meter::inside(&last)),
                 _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
             };
             if let Some((picture, entry)) = plan.picture.zip(encoder::entry(&chain)) {

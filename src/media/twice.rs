@@ -2,8 +2,9 @@
 
 use super::branch::{Branch, Ending, Opened, hang};
 use super::demux::drain;
-use super::encoder::Pass;
+use super::encoder::{self, Pass};
 use super::failure::internal;
+use super::overlay;
 use super::transcode::{film_chain, watch};
 use crate::job::{ErrorKind, Failure};
 use crate::plan::TranscodePlan;
@@ -60,8 +61,13 @@ pub fn analysis(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result<
     let made = film_chain(plan, opened, Pass::First(&notes))?;
     let (feed, mut chain, sort) = made.ok_or_else(|| internal("a first pass without a film"))?;
     watch(&chain, plan.span, sort)?;
+    let entry = encoder::entry(&chain);
     chain.push(drain()?);
     hang(&bin, &feed, &chain)?;
+    // What is looked at is what will be encoded.
+    if let Some((picture, entry)) = plan.picture.zip(entry) {
+        overlay::lay(&entry, &plan.cover, picture.size)?;
+    }
     Ok(AnalysisBranch {
         plan: plan.clone(),
         bin,

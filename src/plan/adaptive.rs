@@ -154,6 +154,20 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
     let subtitles: Vec<u32> = media.streams.iter().filter(texts).map(|stream| stream.index).collect();
     findings.extend(left_out(media, settings, sounds.len(), subtitles.len()));
 
+    let tracks = renditions.len() + sounds.len() + if settings.subtitles { subtitles.len() } else { 0 };
+    let segments = media
+        .duration
+        .map_or(0.0, |length| length.as_secs_f64() / even.as_secs_f64().max(0.1));
+    if tracks as f64 * (segments + 3.0) > super::MOST_FILES as f64 {
+        return Err(Failure::new(
+            ErrorKind::Plan,
+            format!(
+                "the package would have more than {} files: take a longer `segment`",
+                super::MOST_FILES
+            ),
+        ));
+    }
+
     let filled = |text: &str| {
         let job = text.replace("{job}", wanted.job.as_str());
         job.replace("{rule}", &escaped(wanted.rule.name.as_str()))

@@ -1,5 +1,7 @@
 //! Streams that become files as they are: which, and what they are put into.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::run::{PlannedTask, Wanted, known, output};
@@ -69,13 +71,17 @@ impl TakenAs {
     }
 
     /// What the check of its file must find.
-    fn expect(self) -> Expect {
+    /// Only the first sound is held against the end of the medium: others may be as long as they like.
+    fn expect(self, is_first: bool) -> Expect {
         match self {
             Self::Sound(container) => Expect::Media {
                 container,
                 video: Form::Absent,
                 audio: Form::Copied,
-                span: Span::default(),
+                span: Span {
+                    end: (!is_first).then_some(Duration::MAX),
+                    ..Span::default()
+                },
             },
             _ => Expect::Something,
         }
@@ -117,7 +123,7 @@ pub(super) fn extract(wanted: &Wanted<'_>, task: &TaskId, settings: &Extract) ->
             task,
             Some((number, count)),
             extension.as_bytes(),
-            taken.expect(),
+            taken.expect(media.audio_stream().is_some_and(|first| first.index == index)),
         )?;
         let file = output.file.clone();
         streams.push(ExtractedStream { file, index, taken });

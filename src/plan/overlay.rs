@@ -222,7 +222,10 @@ fn text(wanted: &Wanted<'_>, task: &TaskId, text: &str) -> Result<String, Failur
         _ => None,
     };
     let filled = fill(text, value).map_err(|(_, wrong)| Failure::new(ErrorKind::Plan, wrong))?;
-    Ok(filled.chars().filter(|c| *c == '\n' || !c.is_control()).collect())
+    Ok(filled
+        .chars()
+        .filter(|c| *c == '\n' || !(c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')))
+        .collect())
 }
 
 fn window(shown: Shown, length: Option<Duration>) -> Result<Window, Failure> {

@@ -1,6 +1,6 @@
 //! Which file of a package goes where.
 
-use super::{AdaptivePlan, PlannedPackage};
+use super::{AdaptivePlan, KEY, PlannedPackage};
 use crate::object::ObjectKey;
 
 /// The most files that a package may have: a day of video in segments of two seconds, five times.
@@ -48,10 +48,14 @@ impl PlannedPackage {
     }
 }
 
-/// Nothing but what every file system, URL and playlist takes as it is; never hidden.
+/// Endings of what a package is made of; nothing that a web server would take for a page or a program.
+const ENDINGS: [&str; 6] = [".m3u8", ".mpd", ".m4s", ".mp4", ".ts", ".vtt"];
+
+/// A name of a member: nothing but what every file system, URL and playlist takes as it is; never hidden.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
+    let known = name == KEY || ENDINGS.iter().any(|ending| name.ends_with(ending));
+    known && (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -72,7 +76,16 @@ mod tests {
         assert_eq!(key("web.master.m3u8").as_deref(), Some("vod/clip_web/master.m3u8"));
         assert_eq!(key("web.720p-1.m4s").as_deref(), Some("vod/clip_web/job/720p-1.m4s"));
         assert_eq!(key("web.key").as_deref(), Some("keys/1.key"));
-        for foreign in ["web", "web.", "other.a", "web.a/b", "web..a", "web.a b", "web.\u{e4}"] {
+        for foreign in [
+            "web",
+            "web.",
+            "other.a.ts",
+            "web.a/b.ts",
+            "web..ts",
+            "web.a b.ts",
+            "web.\u{e4}.ts",
+            "web.index.html",
+        ] {
             assert_eq!(key(foreign), None, "{foreign}");
         }
         assert!(package.is_front("web.master.m3u8") && !package.is_front("web.720p-1.m4s"));

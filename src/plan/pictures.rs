@@ -11,7 +11,7 @@ use super::stills::{self, frame, seconds};
 use super::transcode::span;
 use super::{Expect, MediaInfo, Picture, SnapshotPlan, Span, Still, VideoStream, Work, picture};
 use crate::job::{ErrorKind, Failure};
-use crate::rule::{Animation, ImageFormat, Moments, Part, Snapshot, Sprite, TaskId};
+use crate::rule::{Animation, AnimationFormat, ImageFormat, Moments, Part, Snapshot, Sprite, TaskId};
 use relative::relative;
 
 /// The most pictures that a task makes of one medium.
@@ -116,6 +116,7 @@ fn beginnings(every: Duration, end: Option<Duration>, most_of_unknown: u32) -> R
 pub(super) fn snapshot(wanted: &Wanted<'_>, task: &TaskId, settings: &Snapshot) -> Result<PlannedTask, Failure> {
     let (media, video) = pictures(wanted)?;
     let picture = picture(&settings.size, video);
+    check_webp(settings.format == ImageFormat::Webp, picture.size)?;
     let mut findings = Vec::new();
     let (points, count) = match &settings.moments {
         Moments::At(at) => {
@@ -237,6 +238,20 @@ fn evenly(cells: u32, media: &MediaInfo, video: &VideoStream) -> Result<(Vec<Dur
     Ok((at, step))
 }
 
+/// What WebP can be, in pixels; its encoder takes nothing smaller.
+const WEBP_SIDES: std::ops::RangeInclusive<u32> = 16..=16_383;
+
+fn check_webp(is_webp: bool, (width, height): (u32, u32)) -> Result<(), Failure> {
+    if !is_webp || (WEBP_SIDES.contains(&width) && WEBP_SIDES.contains(&height)) {
+        return Ok(());
+    }
+    Err(plan_failure(format!(
+        "a WebP of {width}x{height} cannot be made: a side has {} to {} pixels; take another format or size",
+        WEBP_SIDES.start(),
+        WEBP_SIDES.end()
+    )))
+}
+
 fn check_sheet(settings: &Sprite, cell: (u32, u32)) -> Result<(), Failure> {
     let (width, height) = (
         u64::from(cell.0) * u64::from(settings.columns),
@@ -266,6 +281,7 @@ pub(super) fn animation(wanted: &Wanted<'_>, task: &TaskId, settings: &Animation
         )));
     }
     let picture = picture(&settings.size, video);
+    check_webp(settings.format == AnimationFormat::Webp, picture.size)?;
     let frames = (length.as_secs_f64() * settings.fps)
         .round()
         .clamp(1.0, f64::from(MOST));

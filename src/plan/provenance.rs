@@ -30,16 +30,18 @@ pub struct KeptProvenance {
     pub ran: Provenance,
 }
 
-/// Names of fields that hold secrets; they are left out of what is kept.
-const SECRETS: [&str; 1] = ["key"];
+/// The field whose `key` is a secret, which is left out of what is kept: how a package is encrypted.
+const LOCK: &str = "lock";
 
 /// The settings of a task without what nobody may read later.
 #[must_use]
 pub fn without_secrets(mut settings: serde_json::Value) -> serde_json::Value {
     match &mut settings {
         serde_json::Value::Object(fields) => {
-            fields.retain(|name, _| !SECRETS.contains(&name.as_str()));
-            for value in fields.values_mut() {
+            for (name, value) in fields {
+                if let (LOCK, Some(lock)) = (name.as_str(), value.as_object_mut()) {
+                    lock.remove("key");
+                }
                 *value = without_secrets(value.take());
             }
         }
@@ -61,10 +63,10 @@ mod tests {
 
     #[test]
     fn secrets_are_left_out_wherever_they_are() {
-        let settings = json!({ "a": 1, "key": "s", "b": [{ "key": [1, 2], "c": { "key": null, "d": true } }] });
+        let settings = json!({ "a": 1, "key": "of an object", "b": [{ "lock": { "key": [1, 2], "uri": "u" } }] });
         assert_eq!(
             without_secrets(settings),
-            json!({ "a": 1, "b": [{ "c": { "d": true } }] })
+            json!({ "a": 1, "key": "of an object", "b": [{ "lock": { "uri": "u" } }] })
         );
     }
 }

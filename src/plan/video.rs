@@ -28,6 +28,9 @@ pub(super) fn fps(container: Container, spec: &VideoSpec, film: &VideoStream) ->
     spec.fps
 }
 
+/// What every encoder and every container takes, in pixels.
+const LEAST_SIDE: u32 = 16;
+
 /// Whether pictures of this size can be encoded as the rule wants them.
 ///
 /// # Errors
@@ -40,6 +43,11 @@ pub(super) fn possible(spec: &VideoSpec, film: &VideoStream, size: (u32, u32)) -
             ErrorKind::Unsupported,
             "the film is Dolby Vision of profile 5, whose colours nothing but Dolby's own decoders can show: \
              it can be copied, but not encoded",
+        ));
+    }
+    if width.min(height) < LEAST_SIDE {
+        return plan(format!(
+            "a picture of {width}x{height} is too small to be encoded: a side has {LEAST_SIDE} pixels at least"
         ));
     }
     let sizes = spec.codec.sizes();

@@ -10,6 +10,9 @@ use crate::rule::TaskId;
 const LONGEST_TEXT: usize = 500;
 const MOST_ITEMS: usize = 1000;
 
+/// All chains of a pipeline together.
+const LONGEST_PIPELINE: usize = 128 << 10;
+
 /// A chain of a pipeline, each element of which has its settings.
 const LONGEST_CHAIN: usize = 8_000;
 
@@ -136,9 +139,12 @@ fn clean_provenance(provenance: &mut Provenance) {
     };
     provenance.pipeline.truncate(MOST_ITEMS);
     provenance.libraries.truncate(MOST_ITEMS);
+    let mut room = LONGEST_PIPELINE;
     for line in &mut provenance.pipeline {
-        plain(line, LONGEST_CHAIN);
+        plain(line, LONGEST_CHAIN.min(room));
+        room = room.saturating_sub(line.len());
     }
+    provenance.pipeline.retain(|line| !line.is_empty());
     provenance.libraries.iter_mut().for_each(clean);
     let plugins = std::mem::take(&mut provenance.plugins);
     for (mut name, mut version) in plugins.into_iter().take(MOST_ITEMS) {

@@ -11,6 +11,8 @@ const MESSAGES: u64 = 10_000;
 const MESSAGES_A_SECOND: u64 = 200;
 const FINDINGS: u64 = 1_000;
 const REFUSALS: u64 = 10;
+/// One for each task of a rule, and another where it has two passes; each is written to the database.
+const PROVENANCES: u64 = 400;
 
 /// What was heard of one worker.
 #[derive(Debug, Default)]
@@ -18,6 +20,7 @@ pub(super) struct Manners {
     messages: u64,
     findings: u64,
     refusals: u64,
+    provenances: u64,
 }
 
 impl Manners {
@@ -26,14 +29,21 @@ impl Manners {
     /// # Errors
     /// `Protocol`, where it is one too many for the time that the worker has lived.
     pub fn hear(&mut self, message: &FromWorker, lived: Duration) -> Result<(), Failure> {
-        self.messages += 1;
         match message {
+            // Of files each is told once, and no more than a run may have.
+            FromWorker::Output { .. } => return Ok(()),
+            FromWorker::Provenance { .. } => self.provenances += 1,
             FromWorker::Finding { .. } => self.findings += 1,
             FromWorker::Refused { .. } => self.refusals += 1,
             _ => {}
         }
+        self.messages += 1;
         let most = MESSAGES.saturating_add(lived.as_secs().saturating_mul(MESSAGES_A_SECOND));
-        if self.messages > most || self.findings > FINDINGS || self.refusals > REFUSALS {
+        if self.messages > most
+            || self.findings > FINDINGS
+            || self.refusals > REFUSALS
+            || self.provenances > PROVENANCES
+        {
             return Err(protocol("the worker says too much"));
         }
         Ok(())

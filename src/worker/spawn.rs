@@ -65,6 +65,8 @@ struct Watch {
     progress: Progress,
     scratch_bytes: u64,
     measured: Instant,
+    /// How long until it is measured again.
+    pause: Duration,
 }
 
 impl Watch {
@@ -76,6 +78,7 @@ impl Watch {
             progress: Progress::default(),
             scratch_bytes: 0,
             measured: now,
+            pause: MEASURE,
         }
     }
 }
@@ -366,7 +369,7 @@ impl Worker {
     /// Whether it takes more than it may.
     fn measure(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
-        if now.duration_since(self.watch.measured) < MEASURE {
+        if now.duration_since(self.watch.measured) < self.watch.pause {
             return Ok(());
         }
         self.watch.measured = now;
@@ -388,6 +391,8 @@ impl Worker {
         }
         let most = self.most_files();
         let mut written = measure::written(&self.scratch, most);
+        // Many files take their time to be counted; others must have theirs.
+        self.watch.pause = MEASURE.max(now.elapsed() * 20);
         written.bytes = written.bytes.saturating_add(measure::nameless(self.pid, &self.scratch));
         if written.files > most {
             let told = format!("the worker wrote more than {most} files");

@@ -143,7 +143,7 @@ fn attacks() -> Vec<(&'static str, Attack, &'static str, &'static str)> {
         ),
         ("blocked", Attack::BlockTheSignal, "jail_violation", "jail forbids"),
         ("unknown", call(499), "internal", "tried: ENOSYS"),
-        ("files", take(Greed::Files), "jail_violation", "2000 files"),
+        ("files", take(Greed::Files), "jail_violation", " files"),
         ("threads", take(Greed::Threads(6000)), "jail_violation", "threads"),
         ("memory", take(Greed::Memory), "out_of_memory", "workers.memory"),
         ("spin", take(Greed::Spin), "stalled", "nothing moved"),

@@ -233,7 +233,7 @@ fn greed() {
             take(Greed::Files),
             limits(),
             usual.clone(),
-            fails(ErrorKind::JailViolation, "2000 files"),
+            fails(ErrorKind::JailViolation, " files"),
         ),
         (
             "threads",

@@ -74,9 +74,15 @@ pub fn x264(spec: &VideoSpec, threads: u32, pass: Pass<'_>) -> Result<gst::Eleme
         }
         VideoRate::Profile => {}
     }
-    // Else the bitrate, or its default, would be the bound.
-    encoder.set_property("vbv-buf-capacity", 0_u32);
-    add_bound(&mut options, spec);
+    if let (VideoRate::Crf(_), Some((most, _))) = (spec.rate, bound(spec)) {
+        // Where quality leads, the element takes its bitrate for a bound, and no other.
+        encoder.set_property("bitrate", u32::try_from(most).map_err(internal)?.clamp(1, 2_048_000));
+        encoder.set_property("vbv-buf-capacity", 2_000_u32);
+    } else {
+        // Else the bitrate, or its default, would be the bound.
+        encoder.set_property("vbv-buf-capacity", 0_u32);
+        add_bound(&mut options, spec);
+    }
     if let Some(level) = &spec.level {
         options.push(format!("level={level}"));
     }

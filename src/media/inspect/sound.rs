@@ -6,6 +6,7 @@ use ebur128::{EbuR128, Mode};
 
 use super::spans::Spans;
 use crate::media::sound::loudness::meter;
+use crate::media::sound::mix::Mix;
 use crate::media::sound::{mix, with_samples};
 use crate::rule::Inspect;
 
@@ -70,12 +71,16 @@ impl Ear {
     }
 
     fn listen(&mut self, samples: &[f32], channels: usize, rate: u32, at: Duration) {
-        if let Some(meter) = self
-            .meter
-            .as_mut()
-            .filter(|meter| meter.channels() as usize == channels)
-        {
-            let _ = meter.add_frames_f32(samples);
+        if let Some(meter) = &mut self.meter {
+            let first = meter.channels() as usize;
+            if first == channels {
+                let _ = meter.add_frames_f32(samples);
+            } else {
+                // The sound has other speakers than it began with.
+                let mut mixed = Vec::new();
+                Mix::new(&mix::speakers(channels), first).apply(samples, &mut mixed);
+                let _ = meter.add_frames_f32(&mixed);
+            }
         }
         let Some(silent) = &mut self.silent else { return };
         let mut was_loud = None;

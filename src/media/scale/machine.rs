@@ -157,10 +157,11 @@ impl Machine {
             );
             let step = usize::try_from(stride).ok()?;
             let used = step * rows.checked_sub(1)? + row;
-            if step < row || data.len() < used {
+            let room = room(picture, data.as_ptr());
+            if step < row || data.len() < used || room < used {
                 return None;
             }
-            if room(picture, data.as_ptr()) >= used + MARGIN {
+            if room >= used + MARGIN {
                 planes.data[plane] = data.as_ptr();
                 planes.strides[plane] = stride;
                 continue;
@@ -239,8 +240,17 @@ fn roomy(layout: &Layout, size: (u32, u32), frame: &mut VideoFrameRef<&mut gst::
 /// How many bytes may be read from here to the end of the memory that was mapped for the picture.
 fn room(picture: &VideoFrameRef<&gst::BufferRef>, from: *const u8) -> usize {
     let raw: *const gst_video::ffi::GstVideoFrame = picture.as_ptr();
-    // SAFETY: the frame is mapped as long as it lives.
-    let maps = unsafe { (*raw).map };
+    // SAFETY: the frame is mapped as long as it lives. Where nothing says how it lies, one piece of memory is mapped for all
+    // planes, else one for each; the other entries were never written and are not read.
+    let maps = unsafe {
+        let mapped = if (*raw).meta.is_null() {
+            1
+        } else {
+            picture.n_planes() as usize
+        };
+        let first: *const gst::ffi::GstMapInfo = std::ptr::addr_of!((*raw).map).cast();
+        std::slice::from_raw_parts(first, mapped.clamp(1, 4))
+    };
     let rest = |map: &gst::ffi::GstMapInfo| {
         let before = from.addr().checked_sub(map.data.addr())?;
         map.size.checked_sub(before)

@@ -205,6 +205,8 @@ pub struct ListenBranch {
 struct Hearing {
     channels: u32,
     mix: Option<Mix>,
+    /// Whom it mixes.
+    speakers: Vec<Speaker>,
     ear: Option<Ear>,
     mixed: Vec<f32>,
 }
@@ -226,6 +228,7 @@ impl ListenBranch {
         let heard = Arc::new(Mutex::new(Hearing {
             channels: wanted.channels,
             mix: None,
+            speakers: Vec::new(),
             ear: None,
             mixed: Vec::new(),
         }));
@@ -256,8 +259,13 @@ impl Hearing {
     fn take(&mut self, sample: &gst::Sample) -> Option<()> {
         let channels = self.channels as usize;
         let sound = gst_audio::AudioInfo::from_caps(sample.caps()?).ok()?;
-        if self.mix.is_none() || self.ear.is_none() {
-            self.mix = Some(Mix::new(&mix::heard(&sound), channels));
+        // The speakers may be others in the middle.
+        let heard = mix::heard(&sound);
+        if self.mix.is_none() || self.speakers != heard {
+            self.mix = Some(Mix::new(&heard, channels));
+            self.speakers = heard;
+        }
+        if self.ear.is_none() {
             self.ear = Some(Ear::new(&mix::speakers(channels), sound.rate()).ok()?);
         }
         self.mixed.clear();

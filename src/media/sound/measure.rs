@@ -43,6 +43,7 @@ pub fn measure(
         listened.iter().map(|(task, _)| (*task, Arc::default())).collect();
     let tasks = Tasks {
         works: &listened,
+        jump: Tasks::common_start(&listened),
         turn: Turn::First,
         gains: &Gains::new(),
     };

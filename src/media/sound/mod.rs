@@ -97,9 +97,10 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
         .stream
         .is_some_and(|stream| stream.channels > 2 && stream.channels != channels);
     let mut chain = match (source.gain, spec.loudness) {
-        (Some(gain), Some(loudness)) => {
+        (gain, Some(loudness)) => {
+            // What is too short to be measured, or silent, keeps its level; its peaks are held all the same.
             #[allow(clippy::cast_possible_truncation)]
-            let leveller = Leveller::new(channels, gain as f32, loudness.true_peak as f32);
+            let leveller = Leveller::new(channels, gain.unwrap_or(0.0) as f32, loudness.true_peak as f32);
             let mut chain = raw(Some(rate))?;
             chain.extend([leveller.upcast(), element("audioconvert")?]);
             chain

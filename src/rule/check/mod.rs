@@ -68,6 +68,7 @@ pub fn check_with(
     let rule = rule.filter(|_| !any_error(&diagnostics));
     if let Some(rule) = &rule {
         diagnostics.extend(together::same_names(rule, file));
+        diagnostics.extend(together::same_keys(rule, file));
     }
     (rule.filter(|_| !any_error(&diagnostics)), diagnostics)
 }

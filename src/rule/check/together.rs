@@ -209,6 +209,30 @@ fn count(kind: &TaskKind, extension: &str) -> u32 {
     }
 }
 
+/// Packages of one rule whose keys would be put into one file: each has a key of its own.
+pub(super) fn same_keys(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {
+    let mut taken: HashMap<&str, &Task> = HashMap::new();
+    let mut found = Vec::new();
+    for task in &rule.tasks {
+        let TaskKind::Adaptive(settings) = &task.kind else {
+            continue;
+        };
+        let Some(encryption) = &settings.encryption else {
+            continue;
+        };
+        if let Some(other) = taken.insert(&encryption.key_directory, task) {
+            let place = place(file, &["task", task.id.as_str(), "encryption"]);
+            let message = format!(
+                "tasks \"{}\" and \"{}\" would put their keys into one file",
+                other.id, task.id
+            );
+            let error = Diagnostic::error(file, Some(place), message);
+            found.push(error.with_help("give each a `key_directory` of its own"));
+        }
+    }
+    found
+}
+
 /// Outputs of one rule that would get the same name, or that of their source. Sizes count as the same: small media are
 /// not scaled up, so two sizes may be one.
 pub(super) fn same_names(rule: &Rule, file: &SourceFile) -> Vec<Diagnostic> {

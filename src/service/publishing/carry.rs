@@ -73,7 +73,7 @@ pub async fn carry_out(
     Ok(())
 }
 
-/// Uploads every item, several at once, and the last one when all others are there.
+/// Uploads every item, several at once, and what players open first when all others are there.
 async fn upload_all(
     mill: &Arc<Mill>,
     far: &Far,
@@ -85,6 +85,14 @@ async fn upload_all(
     let Some((last, others)) = list.items.split_last_mut() else {
         return Ok(());
     };
+    // What players open first lies beside the last file, and everything else of a package elsewhere.
+    let beside = others
+        .iter()
+        .rev()
+        .take_while(|item| item.key.directory() == last.key.directory())
+        .count();
+    let fronts = if beside < others.len() { beside } else { 0 };
+    let (others, fronts) = others.split_at_mut(others.len() - fronts);
     let shared = Arc::new(job.clone());
     for some in others.chunks_mut(FILES_AT_ONCE) {
         if mill.halt.is_cancelled() {
@@ -104,6 +112,11 @@ async fn upload_all(
             }
             step::pass("placed");
         }
+    }
+    for item in fronts {
+        let object = far.object(job, stored, item);
+        item.identity = upload::place(mill, far, job, item, object, gate.as_ref()).await?;
+        step::pass("placed");
     }
     let object = far.object(job, stored, last);
     last.identity = upload::place(mill, far, job, last, object, gate.as_ref()).await?;

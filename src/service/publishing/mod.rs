@@ -9,6 +9,7 @@ mod resume;
 mod trouble;
 mod upload;
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -142,6 +143,7 @@ async fn seal_all(
 ) -> Result<Vec<PublishItem>, Trouble> {
     let keys: Vec<ObjectKey> = made.iter().map(|one| one.key.clone()).collect();
     let own = mill.store.own_outputs(&target.bucket, &keys).await?;
+    let own: HashMap<ObjectKey, Identity> = own.into_iter().map(|output| (output.key, output.identity)).collect();
     let directory = scratch.path.clone();
     let access = target.access;
     let sealed = blocking(move || {
@@ -155,10 +157,7 @@ async fn seal_all(
         .map(|(sealed, key)| PublishItem {
             scratch: sealed.path.into_os_string().into_vec(),
             bucket: target.bucket.clone(),
-            replaces: own
-                .iter()
-                .find(|output| output.key == key)
-                .map(|output| output.identity.clone()),
+            replaces: own.get(&key).cloned(),
             key,
             identity: sealed.identity,
             checksum: sealed.checksum,

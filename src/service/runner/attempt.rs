@@ -256,7 +256,10 @@ impl Attempt<'_> {
             if desk.handed.contains(task) || desk.failures.contains_key(task) {
                 continue;
             }
-            if desk.made.contains_key(task) {
+            if let Some(name) = desk.missing(task, &run).filter(|_| desk.made.contains_key(task)) {
+                let nothing = Failure::new(ErrorKind::BadOutput, format!("the package has no {name}"));
+                desk.failures.insert(task.clone(), nothing);
+            } else if desk.made.contains_key(task) {
                 self.hand_over(job, task, &run, scratch, desk);
             } else {
                 let nothing = Failure::new(ErrorKind::BadOutput, "the run ended without a result of this task");

@@ -67,6 +67,23 @@ impl Desk {
         has == wanted && !package && !self.failures.contains_key(task)
     }
 
+    /// What a package must have and was not made: nobody could open the rest without it.
+    pub fn missing<'r>(&self, task: &TaskId, run: &'r PlannedRun) -> Option<&'r str> {
+        let package = run.packages.iter().find(|package| &package.task == task)?;
+        let made = self.made.get(task).map_or(&[][..], Vec::as_slice);
+        let has = |name: &str| {
+            made.iter()
+                .any(|one| one.file.strip_prefix(&package.prefix) == Some(name))
+        };
+        let apart = package.apart.iter().map(|(name, _)| name);
+        package
+            .fronts
+            .iter()
+            .chain(apart)
+            .map(String::as_str)
+            .find(|name| !has(name))
+    }
+
     /// Keeps a finding with its task, or with every task of the run that reads the medium; a strict rule makes
     /// damage a failure.
     pub fn note(&mut self, tasks: &[TaskPlan], task: Option<&TaskId>, finding: &Finding) {
