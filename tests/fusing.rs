@@ -100,3 +100,33 @@ fn a_task_makes_beside_others_what_it_makes_alone() {
         assert_eq!(frames(&alone.file()), frames(&beside), "{id}");
     }
 }
+
+/// A second pass that sees another frame than the first does not end well.
+#[test]
+fn two_passes_beside_other_tasks_see_the_same_frames_twice() {
+    for codec in ["h264", "h265"] {
+        let twice = format!(
+            "kind = \"transcode\"\nstart = \"1.3s\"\nwidth = 160\ncontainer = \"mkv\"\n\
+             video = {{ codec = \"{codec}\", preset = \"ultrafast\", bitrate = \"100k\", passes = 2 }}\n\
+             audio = {{ loudness = \"-16 LUFS\" }}\n[[task.twice.overlay]]\ntext = \"{{stem}}\"\n"
+        );
+        let tasks = [
+            ("twice", twice.as_str()),
+            ("stills", "kind = \"snapshot\"\nat = [\"1s\", \"2s\"]\nwidth = 160"),
+            ("wave", "kind = \"waveform\"\nwidth = 320\nheight = 64"),
+            ("sheet", "kind = \"sprite\"\nevery = \"500ms\"\nwidth = 64"),
+            ("look", "kind = \"inspect\""),
+            (
+                "web",
+                "kind = \"adaptive\"\nrenditions = [{ name = \"small\", height = 90 }]\nsegment = \"2s\"",
+            ),
+        ];
+        for source in ["edit-list.mp4", "variable.mp4"] {
+            let tried = Trial::of(&medium(source), &spelled(&tasks));
+            assert!(tried.good, "{codec} of {source}: {}", tried.said);
+            let files = tried.files();
+            let film = files.iter().find(|file| file.to_string_lossy().ends_with("_twice.mkv"));
+            assert_plays(film.unwrap());
+        }
+    }
+}

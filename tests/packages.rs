@@ -481,6 +481,35 @@ fn what_playlists_say_of_bits_is_true_to_the_files() {
 }
 
 #[test]
+fn an_encoder_that_looks_far_ahead_gives_every_key_frame_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (rate, segment) in [("24", "1s"), ("1", "4s")] {
+        let picture = format!("testsrc2=size=320x180:rate={rate}:duration=12");
+        let name = format!("rate-{rate}.mp4");
+        let film = made(
+            folder.path(),
+            &name,
+            &["-f", "lavfi", "-i", &picture, "-pix_fmt", "yuv420p"],
+        );
+        let package = Package::of(
+            &film,
+            &format!(
+                "segment = \"{segment}\"\nrenditions = [{{ name = \"slow\", height = 90, video = {{ preset = \"slow\" }} }}, \
+                 {{ name = \"fast\", height = 120 }}]"
+            ),
+        );
+        let wanted: f64 = segment.trim_end_matches('s').parse().unwrap();
+        for name in ["slow", "fast"] {
+            let lengths: Vec<f64> = package.entries(name).iter().map(|(length, _)| *length).collect();
+            assert!(
+                lengths.iter().all(|length| (length - wanted).abs() < 0.05),
+                "{name} at {rate}: {lengths:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_rung_takes_no_more_bits_than_it_may_however_busy_the_film_is() {
     let folder = tempfile::tempdir().unwrap();
     let picture = "testsrc2=size=320x240:rate=25:duration=8,noise=alls=60:allf=t";

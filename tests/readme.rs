@@ -45,7 +45,7 @@ const COMMANDS: &[(&str, How)] = &[
     ("./tests/run.sh", Elsewhere("runs this very test")),
     (
         "reelmill check",
-        Run(&[(&["check"], "8 good rules, 2 of them enabled")]),
+        Run(&[(&["check"], "9 good rules, 2 of them enabled")]),
     ),
     (
         "reelmill try rules/web.toml film.mov --out /tmp/look",
@@ -564,7 +564,7 @@ fn the_tasks_that_it_shows_make_what_they_say() {
         ("source_clip.webm", "vp9 opus", 5.0),
         ("source_remux.mkv", "h264", 20.0),
         ("source_ours.ogg", "vorbis", 20.0),
-        ("source_stream/master.m3u8", "h264 aac", 20.0),
+        ("source_stream/master.m3u8", "aac h264 aac h264", 20.0),
     ] {
         let file = house.path("out/incoming").join(name);
         let ask = |what: &str| {

@@ -116,9 +116,8 @@ fn key_frames(encoder: &gst::Element, frames: Option<u32>, spec: &VideoSpec) {
                 _ => DEFAULT_GOP,
             };
             set_distance(600);
-            if let Some(pad) = encoder.static_pad("sink") {
-                force_key_frames(&pad, every);
-            }
+            let shifts = matches!(spec.codec, VideoCodec::H264 | VideoCodec::H265);
+            force_key_frames(encoder, every, if shifts { THEIR_ZERO } else { gst::ClockTime::ZERO });
         }
     }
 }
@@ -193,34 +192,69 @@ pub fn h265_parser(container: Container) -> Result<gst::Element, Failure> {
     Ok(parser)
 }
 
+/// Where the encoders of H.264 and H.265 let their time begin, so that no packet is decoded before zero.
+const THEIR_ZERO: gst::ClockTime = gst::ClockTime::from_seconds(3600 * 1000);
+
+/// What is known between two key frames that are asked for.
+#[derive(Default)]
+struct Asking {
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    next: Option<Duration>,
+}
+
 /// Asks the encoder for a key frame at least this often, whatever the distance of frames.
-fn force_key_frames(pad: &gst::Pad, every: Duration) {
-    let next = std::sync::Mutex::new(None::<Duration>);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()).map(Duration::from) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let due = {
-            let mut next = next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // The first frame is a key frame by itself.
-            let due = next.is_some_and(|next| pts >= next);
-            if due || next.is_none() {
-                *next = Some(pts + every);
+///
+/// A request needs a time, or it gives way to another whose frame has not left the encoder. The encoder compares that with times in
+/// the segment of what it has put out, which is an empty one until then, and of frames that it has shifted to its own zero. So frames come
+/// in by their running time and shifted already, in a segment that begins at zero; behind the encoder the segment begins at the zero that
+/// they have.
+fn force_key_frames(encoder: &gst::Element, every: Duration, zero: gst::ClockTime) {
+    let (Some(entry), Some(exit)) = (encoder.static_pad("sink"), encoder.static_pad("src")) else {
+        return;
+    };
+    let plain = gst::FormattedSegment::<gst::ClockTime>::new;
+    exit.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && event.type_() == gst::EventType::Segment
+        {
+            let mut segment = plain();
+            segment.set_start(zero);
+            *event = gst::event::Segment::builder(&segment).seqnum(event.seqnum()).build();
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let state = std::sync::Mutex::new(Asking::default());
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    entry.add_probe(kinds, move |pad, info| {
+        let mut asking = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &mut info.data {
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Segment(segment) = event.view() {
+                    asking.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
+                    *event = gst::event::Segment::builder(&plain()).seqnum(event.seqnum()).build();
+                }
             }
-            due
-        };
-        if due {
-            // Without a time of its own a request gives way to another that waits for its frame to leave the encoder.
-            let segment = pad.sticky_event::<gst::event::Segment>(0);
-            let here = segment.as_ref().and_then(|event| {
-                let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
-                segment.to_running_time(gst::ClockTime::try_from(pts).ok()?)
-            });
-            let event = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true);
-            pad.send_event(match here {
-                Some(here) => event.running_time(here).build(),
-                None => event.build(),
-            });
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let segment = asking.segment.as_ref();
+                let Some(here) = buffer.pts().and_then(|pts| segment?.to_running_time(pts)) else {
+                    return gst::PadProbeReturn::Drop;
+                };
+                let now = Duration::from(here);
+                // The first frame is a key frame by itself.
+                let due = asking.next.is_some_and(|next| now >= next);
+                if due || asking.next.is_none() {
+                    asking.next = Some(now + every);
+                }
+                drop(asking);
+                let own = buffer.make_mut();
+                own.set_pts(here + zero);
+                own.set_dts(gst::ClockTime::NONE);
+                if due {
+                    let event = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true);
+                    pad.send_event(event.running_time(here + zero).build());
+                }
+            }
+            _ => {}
         }
         gst::PadProbeReturn::Ok
     });
