@@ -18,6 +18,9 @@ use crate::job::{ErrorKind, Failure};
 /// How long streams may take to show themselves once the first is known.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a stream without packets may take to say what it is called.
+const MANNERS: Duration = Duration::from_millis(100);
+
 /// How long nothing at all may be read while no packet has come.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -186,7 +189,14 @@ impl Demuxer {
                 continue;
             }
             let since = *since.get_or_insert_with(Instant::now);
-            let ready = |stream: &Stream| !stream.is_dense() || stream.arrived.load(Ordering::SeqCst);
+            let ready = |stream: &Stream| {
+                if stream.is_dense() || stream.arrived.load(Ordering::SeqCst) {
+                    return stream.arrived.load(Ordering::SeqCst);
+                }
+                // Its packets may come much later; what it is and in which language comes with the others.
+                let told = stream.pad.sticky_event::<gst::event::Tag>(0).is_some() || since.elapsed() > MANNERS;
+                told && stream.pad.has_current_caps()
+            };
             if seen.iter().all(ready) || since.elapsed() > PATIENCE {
                 complete.store(true, Ordering::SeqCst);
                 break;
