@@ -3,30 +3,18 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod harness;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use harness::trial::medium as media;
 use serde_json::Value;
 
 #[allow(clippy::disallowed_methods, reason = "a test runs programs")]
 fn command(program: &str) -> Command {
     Command::new(program)
-}
-
-fn media(name: &str) -> PathBuf {
-    static MEDIA: OnceLock<PathBuf> = OnceLock::new();
-    let folder = MEDIA.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .parent()
-            .unwrap()
-            .join("test-media-v1");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media/make.sh");
-        let made = command(script.to_str().unwrap()).arg(&folder).status().unwrap();
-        assert!(made.success(), "test media could not be made");
-        folder
-    });
-    folder.join(name)
 }
 
 /// What one task made of one source.
