@@ -6,10 +6,10 @@
 mod harness;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use harness::trial::medium as media;
+use harness::trial::{Trial, complaints, medium as media, probed};
 use serde_json::Value;
 
 #[allow(clippy::disallowed_methods, reason = "a test runs programs")]
@@ -17,60 +17,11 @@ fn command(program: &str) -> Command {
     Command::new(program)
 }
 
-/// What one task made of one source.
-struct Made {
-    folder: tempfile::TempDir,
-    tried: Output,
-}
-
-impl Made {
-    /// Tries a rule with this one task.
-    fn of(source: &Path, task: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let rule = folder.path().join("rule.toml");
-        let task = task.replace("; ", "\n");
-        let head = "enabled = true\n[trigger]\nbucket = \"inbox\"\nformats = \"*\"\n[retry]\nattempts = 1\n";
-        std::fs::write(&rule, format!("{head}[task.t]\nkind = \"transcode\"\n{task}\n")).unwrap();
-        let tried = command(env!("CARGO_BIN_EXE_reelmill"))
-            .args(["try", "--json"])
-            .args([&rule, source])
-            .arg("--out")
-            .arg(folder.path().join("out"))
-            .output()
-            .unwrap();
-        Self { folder, tried }
-    }
-
-    fn said(&self) -> String {
-        let [out, err] = [&self.tried.stdout, &self.tried.stderr].map(|text| String::from_utf8_lossy(text));
-        format!("{out}{err}")
-    }
-
-    fn file(&self) -> PathBuf {
-        assert!(self.tried.status.success(), "{}", self.said());
-        let mut files = std::fs::read_dir(self.folder.path().join("out")).unwrap();
-        let file = files.next().unwrap().unwrap().path();
-        assert!(files.next().is_none(), "one file only");
-        file
-    }
-}
-
-/// What ffprobe says of a file, frames counted by decoding.
-fn probed(file: &Path) -> Value {
-    let probed = command("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-count_frames",
-            "-show_streams",
-            "-show_format",
-            "-of",
-            "json",
-        ])
-        .arg(file)
-        .output()
-        .unwrap();
-    serde_json::from_slice(&probed.stdout).unwrap()
+/// Tries a rule with this one transcode, once.
+fn tried(source: &Path, task: &str) -> Trial {
+    let task = task.replace("; ", "\n");
+    let text = format!("[retry]\nattempts = 1\n[task.t]\nkind = \"transcode\"\n{task}");
+    Trial::of(source, &text)
 }
 
 fn stream<'a>(probed: &'a Value, kind: &str) -> &'a Value {
@@ -118,30 +69,13 @@ fn apart(probed: &Value) -> f64 {
     (start("video").unwrap() - start("audio").unwrap()).abs()
 }
 
-/// What ffmpeg says while it decodes the file to its end: nothing, where it is right.
-fn complaints(file: &Path) -> String {
-    let ran = command("ffmpeg")
-        .args(["-nostdin", "-v", "warning", "-xerror", "-i"])
-        .arg(file)
-        .args(["-fps_mode", "passthrough", "-f", "null", "-"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    let said: Vec<_> = said
-        .lines()
-        .filter(|line| !line.starts_with("Guessed Channel Layout"))
-        .collect();
-    let failed = if ran.status.success() { "" } else { " failed" };
-    format!("{}{failed}", said.join("\n"))
-}
-
 /// Makes each of two seconds in HD colours and holds what came of it against what should; tells all that differ.
 fn hold(table: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for (task, expected) in table {
-        let made = Made::of(&hd(), task);
-        if !made.tried.status.success() {
-            wrong.push(format!("{task}: {}", made.said()));
+        let made = tried(&hd(), task);
+        if !made.good {
+            wrong.push(format!("{task}: {}", made.said));
             continue;
         }
         let file = made.file();
@@ -260,7 +194,7 @@ fn av1_goes_into_every_container_that_takes_it() {
 
 #[test]
 fn an_av1_file_describes_itself_as_the_standard_says() {
-    let made = Made::of(&hd(), "height = 90; video = { codec = 'av1', preset = 'ultrafast' }");
+    let made = tried(&hd(), "height = 90; video = { codec = 'av1', preset = 'ultrafast' }");
     let bytes = std::fs::read(made.file()).unwrap();
     let at = bytes.windows(4).position(|four| four == b"av1C").unwrap();
     let length = u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap()) as usize;
@@ -332,16 +266,16 @@ fn profile_depth_and_level_are_as_asked() {
             "vp9/vp09 Profile 0 yuv420p bt709 50 frames, aac, 2.0 s",
         ),
     ]);
-    let level = |task: &str| stream(&probed(&Made::of(&hd(), task).file()), "video")["level"].clone();
+    let level = |task: &str| stream(&probed(&tried(&hd(), task).file()), "video")["level"].clone();
     assert_eq!(level("video = { level = '4.1' }"), 41);
     assert_eq!(
         level("video = { codec = 'h265', preset = 'ultrafast', level = '4.1' }"),
         123
     );
-    let small = Made::of(&hd(), "width = 1920; upscale = true; video = { level = '3.0' }");
-    assert!(small.said().contains("level 4.0 is enough"), "{}", small.said());
-    let odd = Made::of(&hd(), "container = 'mxf'; video = { codec = 'dnxhd' }");
-    assert!(odd.said().contains("1920x1080 or 1280x720"), "{}", odd.said());
+    let small = tried(&hd(), "width = 1920; upscale = true; video = { level = '3.0' }");
+    assert!(small.said.contains("level 4.0 is enough"), "{}", small.said);
+    let odd = tried(&hd(), "container = 'mxf'; video = { codec = 'dnxhd' }");
+    assert!(odd.said.contains("1920x1080 or 1280x720"), "{}", odd.said);
 }
 
 #[test]
@@ -352,7 +286,7 @@ fn two_passes_meet_the_bitrate_and_leave_nothing_behind() {
             "container = '{container}'; height = 180; audio = 'none'; \
              video = {{ codec = '{codec}', preset = 'ultrafast', bitrate = '250k', passes = 2 }}"
         );
-        let made = Made::of(&media("plain.mp4"), &task);
+        let made = tried(&media("plain.mp4"), &task);
         let file = made.file();
         let found = probed(&file);
         assert_eq!(stream(&found, "video")["nb_read_frames"], "150", "{codec}");
@@ -365,7 +299,7 @@ fn two_passes_meet_the_bitrate_and_leave_nothing_behind() {
 #[test]
 fn frames_are_turned_and_made_whole_as_the_task_says() {
     let size = |source: &str, task: &str| {
-        let made = Made::of(&media(source), task);
+        let made = tried(&media(source), task);
         let found = probed(&made.file());
         let film = stream(&found, "video");
         (film["width"].as_i64().unwrap(), film["height"].as_i64().unwrap())
@@ -379,7 +313,7 @@ fn frames_are_turned_and_made_whole_as_the_task_says() {
 
     // How many frames look as if they were made of two fields.
     let combed = |task: &str| {
-        let made = Made::of(&media("interlaced.ts"), task);
+        let made = tried(&media("interlaced.ts"), task);
         let file = made.file();
         let seen = command("ffmpeg")
             .args(["-nostdin", "-v", "info", "-i"])
@@ -409,7 +343,7 @@ fn a_high_range_is_mapped_to_what_screens_show_or_kept() {
     // The bars of SMPTE: grey of three quarters, then yellow.
     for transfer in ["smpte2084", "arib-std-b67"] {
         let film = high(transfer);
-        let mapped = Made::of(&film, "video = { preset = 'ultrafast', crf = 5 }");
+        let mapped = tried(&film, "video = { preset = 'ultrafast', crf = 5 }");
         let made = mapped.file();
         let found = described(&probed(&made));
         assert_eq!(
@@ -428,11 +362,11 @@ fn a_high_range_is_mapped_to_what_screens_show_or_kept() {
             "{transfer}: {red} {green} {blue}"
         );
 
-        let kept = Made::of(&film, "hdr = 'keep'; video = { codec = 'h265', preset = 'ultrafast' }");
+        let kept = tried(&film, "hdr = 'keep'; video = { codec = 'h265', preset = 'ultrafast' }");
         let found = described(&probed(&kept.file()));
         let wanted = format!("hevc/hvc1 Main 10 yuv420p10le bt2020/{transfer}/bt2020nc 15 frames, -, 0.6 s");
         assert_eq!(found, wanted);
-        let kept = Made::of(
+        let kept = tried(
             &film,
             "hdr = 'keep'; container = 'webm'; video = { preset = 'ultrafast' }",
         );

@@ -6,69 +6,23 @@
 mod harness;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use harness::trial::medium as media;
-use serde_json::Value;
+use harness::trial::{Trial, complaints, medium as media, probed};
 
 #[allow(clippy::disallowed_methods, reason = "a test runs programs")]
 fn command(program: &str) -> Command {
     Command::new(program)
 }
 
-/// What one task made of one source.
-struct Made {
-    folder: tempfile::TempDir,
-    tried: Output,
-}
-
-impl Made {
-    /// Tries a rule with this one task.
-    fn of(source: &Path, task: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let rule = folder.path().join("rule.toml");
-        let text = format!("enabled = true\n[trigger]\nbucket = \"inbox\"\nformats = \"*\"\n[task.t]\n{task}\n");
-        std::fs::write(&rule, text).unwrap();
-        let tried = command(env!("CARGO_BIN_EXE_reelmill"))
-            .args(["try", "--json"])
-            .args([&rule, source])
-            .arg("--out")
-            .arg(folder.path().join("out"))
-            .output()
-            .unwrap();
-        Self { folder, tried }
-    }
-
-    fn said(&self) -> String {
-        let [out, err] = [&self.tried.stdout, &self.tried.stderr].map(|text| String::from_utf8_lossy(text));
-        format!("{out}{err}")
-    }
-
-    fn file(&self) -> PathBuf {
-        assert!(self.tried.status.success(), "{}", self.said());
-        let mut files = std::fs::read_dir(self.folder.path().join("out")).unwrap();
-        let file = files.next().unwrap().unwrap().path();
-        assert!(files.next().is_none(), "one file only");
-        file
-    }
+/// Tries a rule with this one task.
+fn tried(source: &Path, task: &str) -> Trial {
+    Trial::of(source, &format!("[task.t]\n{task}"))
 }
 
 /// `h264 640x360 150 frames, aac 48000 Hz x2, 5.0 s`, as ffprobe sees it; frames are counted by decoding.
 fn described(file: &Path) -> String {
-    let probed = command("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-count_frames",
-            "-show_streams",
-            "-show_format",
-            "-of",
-            "json",
-        ])
-        .arg(file)
-        .output()
-        .unwrap();
-    let all: Value = serde_json::from_slice(&probed.stdout).unwrap();
+    let all = probed(file);
     let mut words = Vec::new();
     for stream in all["streams"].as_array().unwrap() {
         let codec = stream["codec_name"].as_str().unwrap();
@@ -92,37 +46,16 @@ fn described(file: &Path) -> String {
     words.join(", ")
 }
 
-/// What ffmpeg says while it decodes the file to its end: nothing, where it is right.
-fn complaints(file: &Path) -> String {
-    let ran = command("ffmpeg")
-        .args(["-nostdin", "-v", "warning", "-xerror", "-i"])
-        .arg(file)
-        .args(["-fps_mode", "passthrough", "-f", "null", "-"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    let said: Vec<_> = said
-        .lines()
-        // About every WAV of one or two channels, its own too.
-        .filter(|line| !line.starts_with("Guessed Channel Layout"))
-        .collect();
-    format!(
-        "{}{}",
-        said.join("\n"),
-        if ran.status.success() { "" } else { " failed" }
-    )
-}
-
 /// Makes each and holds what came of it against what should; tells all that differ.
 fn hold(table: &[(&str, &str, &str)]) {
     let mut wrong = Vec::new();
     for (source, task, expected) in table {
-        let made = Made::of(
+        let made = tried(
             &media(source),
             &format!("kind = \"transcode\"\n{}", task.replace("; ", "\n")),
         );
-        if !made.tried.status.success() {
-            wrong.push(format!("{source}: {task}: {}", made.said()));
+        if !made.good {
+            wrong.push(format!("{source}: {task}: {}", made.said));
             continue;
         }
         let file = made.file();
@@ -251,7 +184,7 @@ fn sound_has_the_channels_rate_and_bitrate_that_were_asked_for() {
     ]);
     let sizes = ["64k", "256k"].map(|bitrate| {
         let task = format!("kind = 'transcode'\ncontainer = 'mp3'\naudio = {{ bitrate = '{bitrate}' }}");
-        Made::of(&media("sound.wav"), &task).file().metadata().unwrap().len() * 8 / 5
+        tried(&media("sound.wav"), &task).file().metadata().unwrap().len() * 8 / 5
     });
     assert!(
         sizes[0].abs_diff(64_000) < 4_000 && sizes[1].abs_diff(256_000) < 12_000,
@@ -261,7 +194,7 @@ fn sound_has_the_channels_rate_and_bitrate_that_were_asked_for() {
 
 #[test]
 fn an_mp3_says_truly_how_long_it_is_and_keeps_its_title() {
-    let made = Made::of(
+    let made = tried(
         &media("longer.mp4"),
         "kind = 'transcode'\ncontainer = 'mp3'\naudio = { bitrate = '96k' }",
     );
@@ -278,7 +211,7 @@ fn an_mp3_says_truly_how_long_it_is_and_keeps_its_title() {
     let header = std::fs::read(&file).unwrap();
     let tagged = |mark: &[u8]| header[..4096].windows(mark.len()).any(|at| at == mark);
     assert!(tagged(b"Xing") || tagged(b"Info"), "no header tells the length");
-    let titled = Made::of(&media("sound.mp3"), "kind = 'transcode'\ncontainer = 'mp3'");
+    let titled = tried(&media("sound.mp3"), "kind = 'transcode'\ncontainer = 'mp3'");
     let title = command("ffprobe")
         .args([
             "-v",
@@ -397,7 +330,7 @@ fn streams_are_copied_as_they_are() {
         assert!(told.starts_with("MD5="), "{told}");
         told
     };
-    let copy = Made::of(
+    let copy = tried(
         &media("plain.mp4"),
         &format!("kind = 'transcode'\n{}", copied("mov").replace("; ", "\n")),
     );
@@ -406,24 +339,20 @@ fn streams_are_copied_as_they_are() {
 
 #[test]
 fn what_a_container_cannot_hold_is_not_copied_into_it() {
-    let made = Made::of(&media("vp8.webm"), "kind = 'transcode'\nvideo = 'copy'\naudio = 'none'");
-    assert!(!made.tried.status.success());
-    assert!(made.said().contains("VP8 cannot be copied into mp4"), "{}", made.said());
-    let made = Made::of(&media("av1.mp4"), "kind = 'transcode'\nvideo = 'copy'\naudio = 'none'");
-    assert!(made.said().contains("AV1 cannot be copied into mp4"), "{}", made.said());
+    let made = tried(&media("vp8.webm"), "kind = 'transcode'\nvideo = 'copy'\naudio = 'none'");
+    assert!(!made.good);
+    assert!(made.said.contains("VP8 cannot be copied into mp4"), "{}", made.said);
+    let made = tried(&media("av1.mp4"), "kind = 'transcode'\nvideo = 'copy'\naudio = 'none'");
+    assert!(made.said.contains("AV1 cannot be copied into mp4"), "{}", made.said);
     // An AVI says when packets are decoded, not when they are shown: nearly all would be left out.
-    let made = Made::of(
+    let made = tried(
         &media("old.avi"),
         "kind = 'transcode'\nvideo = 'copy'\ncontainer = 'mkv'",
     );
-    assert!(
-        made.said().contains("when each of its packets is shown"),
-        "{}",
-        made.said()
-    );
-    assert!(!made.said().contains("truncated"), "{}", made.said());
-    let made = Made::of(&media("plain.ts"), "kind = 'transcode'\nvideo = 'copy'\nstart = '2s'");
-    assert!(made.said().contains("has no index"), "{}", made.said());
+    assert!(made.said.contains("when each of its packets is shown"), "{}", made.said);
+    assert!(!made.said.contains("truncated"), "{}", made.said);
+    let made = tried(&media("plain.ts"), "kind = 'transcode'\nvideo = 'copy'\nstart = '2s'");
+    assert!(made.said.contains("has no index"), "{}", made.said);
 }
 
 #[test]
@@ -482,21 +411,21 @@ fn parts_begin_and_end_where_they_should() {
             "h264 160x90 60 frames, aac 48000 Hz x2, 2.0 s",
         ),
     ]);
-    let made = Made::of(&media("plain.mp4"), "kind = 'transcode'\nstart = '10s'");
+    let made = tried(&media("plain.mp4"), "kind = 'transcode'\nstart = '10s'");
     assert!(
-        made.said().contains("starts at 10 s, and the medium is 5"),
+        made.said.contains("starts at 10 s, and the medium is 5"),
         "{}",
-        made.said()
+        made.said
     );
     // Copied pictures begin at the key frame before: one every two seconds.
     let task = "kind = 'transcode'\nvideo = 'copy'\naudio = 'copy'\nstart = '5s'\nend = '9s'";
-    let copy = Made::of(&media("longer.mp4"), task);
+    let copy = tried(&media("longer.mp4"), task);
     assert_eq!(complaints(&copy.file()), "");
     let found = described(&copy.file());
     assert!(found.ends_with("5.1 s") || found.ends_with("5.0 s"), "{found}");
     // Sound that is encoded beside them begins with them.
     let task = "kind = 'transcode'\nvideo = 'copy'\nstart = '5s'\nend = '9s'";
-    let beside = described(&Made::of(&media("longer.mp4"), task).file());
+    let beside = described(&tried(&media("longer.mp4"), task).file());
     assert!(beside.ends_with("5.1 s") || beside.ends_with("5.0 s"), "{beside}");
 }
 
@@ -519,7 +448,7 @@ fn a_part_shows_the_frames_of_that_part() {
         let end = start + 1.7;
         let task =
             format!("kind = 'transcode'\nstart = '{start}s'\nend = '{end}s'\nvideo = {{ crf = 5 }}\naudio = 'none'");
-        let made = Made::of(&media(name), &task);
+        let made = tried(&media(name), &task);
         // The test picture counts its frames in its upper left corner.
         let seen = |file: &Path, at: f64| row(file, &format!("{at:.3}"), 40, 120);
         let found = seen(&made.file(), 0.5);
@@ -575,7 +504,7 @@ fn pictures_fit_their_frames() {
     // Bars are black, a cut picture has none, and a stretched one shows all from edge to edge.
     let seen = |fit: &str| {
         let task = format!("kind = 'transcode'\n{}", square(fit).replace("; ", "\n"));
-        let made = Made::of(&media("plain.mp4"), &task);
+        let made = tried(&media("plain.mp4"), &task);
         let file = made.file();
         let brightest = |y| row(&file, "1", y, 320).into_iter().max().unwrap();
         (brightest(20), brightest(160))
@@ -590,7 +519,7 @@ fn a_pipeline_in_the_rules_own_words_does_what_it_says() {
     let task = |launch: &str| format!("kind = 'pipeline'\nextension = 'wav'\nlaunch = '{launch}'");
     let wav = task("{input} ! decodebin ! audioconvert ! audioresample ! audio/x-raw,rate=8000 ! wavenc ! {output}");
     assert_eq!(
-        described(&Made::of(&media("sound.mp3"), &wav).file()),
+        described(&tried(&media("sound.mp3"), &wav).file()),
         "pcm_s16le 8000 Hz x1, 5.0 s"
     );
     for (launch, reason) in [
@@ -600,13 +529,13 @@ fn a_pipeline_in_the_rules_own_words_does_what_it_says() {
         ("{input} ! identity drop-probability=1 ! {output}", "is empty"),
         ("{input} ! oggdemux ! {output}", "damaged"),
     ] {
-        let made = Made::of(&media("sound.mp3"), &task(launch));
-        assert!(!made.tried.status.success(), "{launch}");
-        assert!(made.said().contains(reason), "{launch}: {}", made.said());
+        let made = tried(&media("sound.mp3"), &task(launch));
+        assert!(!made.good, "{launch}");
+        assert!(made.said.contains(reason), "{launch}: {}", made.said);
     }
     let unfit =
         "kind = 'pipeline'\nextension = 'wav'\nlaunch = '{input} ! qtdemux name=d d.audio_0 ! wavenc ! {output}'";
-    let said = Made::of(&media("plain.mp4"), unfit).said();
+    let said = tried(&media("plain.mp4"), unfit).said;
     assert!(
         said.contains("gives what the next element cannot take") || said.contains("gives what no element"),
         "{said}"
@@ -692,7 +621,7 @@ fn sound_stays_with_its_picture() {
         (&late, "", 1.0),
         (&late, "container = 'mkv'", 1.0),
     ] {
-        let made = Made::of(source, &format!("kind = 'transcode'\n{task}"));
+        let made = tried(source, &format!("kind = 'transcode'\n{task}"));
         let (seen, heard) = flash_and_beep(&made.file());
         if (seen - heard).abs() > 0.012 || (seen - flash).abs() > 0.05 {
             wrong.push(format!(
@@ -708,7 +637,7 @@ fn sound_stays_with_its_picture() {
 fn stills_of_mpeg_streams_are_where_they_are_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let ts = flashing(folder.path(), "c.ts", "aac");
-    let made = Made::of(&ts, "kind = 'snapshot'\nat = ['3040ms']\nformat = 'png'");
+    let made = tried(&ts, "kind = 'snapshot'\nat = ['3040ms']\nformat = 'png'");
     let shown = command("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(made.file())
@@ -742,10 +671,10 @@ fn a_stream_that_a_container_refuses_fails_its_task_alone() {
         .status();
     assert!(made.unwrap().success());
     let copied = "container = 'mkv'\nvideo = 'copy'\n[task.encoded]\nkind = 'transcode'";
-    let made = Made::of(&source, &format!("kind = 'transcode'\n{copied}"));
-    let said = made.said();
+    let made = tried(&source, &format!("kind = 'transcode'\n{copied}"));
+    let said = &made.said;
     assert!(said.contains("cannot be copied into mkv: encode it"), "{said}");
-    assert!(made.folder.path().join("out/old_encoded.mp4").exists(), "{said}");
+    assert!(made.out().join("old_encoded.mp4").exists(), "{said}");
 }
 
 #[test]
@@ -757,6 +686,6 @@ fn slow_sound_fits_into_flac() {
         .arg(&source)
         .status();
     assert!(made.unwrap().success());
-    let made = Made::of(&source, "kind = 'transcode'\ncontainer = 'flac'");
+    let made = tried(&source, "kind = 'transcode'\ncontainer = 'flac'");
     assert_eq!(described(&made.file()), "flac 8000 Hz x1, 2.0 s");
 }

@@ -138,6 +138,16 @@ pub fn guard() -> Result<gst::Element, Failure> {
     Ok(guard)
 }
 
+/// Lets only this pass.
+///
+/// # Errors
+/// Where the element is missing.
+pub fn only(caps: &gst::Caps) -> Result<gst::Element, Failure> {
+    let filter = element("capsfilter")?;
+    filter.set_property("caps", caps);
+    Ok(filter)
+}
+
 /// A queue of this many buffers; 0: without a limit.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::branch::{guard, queue};
+use super::branch::{guard, only, queue};
 use super::failure::{element, internal};
 use super::scale::draw;
 use super::{av1, vpx};
@@ -50,12 +50,12 @@ pub fn video(
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1));
     if let Some(fps) = spec.fps {
         chain.push(element("videorate")?);
-        chain.push(filter(
+        chain.push(only(
             &gst::Caps::builder("video/x-raw").field("framerate", rate(fps)).build(),
         )?);
     }
     chain.extend(draw(picture)?);
-    let last = filter(&wanted.build())?;
+    let last = only(&wanted.build())?;
     let encoder = match spec.codec {
         VideoCodec::H264 => h26x::x264(spec, threads, pass)?,
         VideoCodec::H265 => h26x::x265(spec, threads, pass)?,
@@ -129,7 +129,7 @@ fn pack(spec: &VideoSpec, container: Container, exit: &gst::Pad) -> Result<Vec<g
             let mut chain = Vec::new();
             if let Some(profile) = h26x::profile(spec) {
                 let caps = gst::Caps::builder("video/x-h264").field("profile", profile);
-                chain.push(filter(&caps.build())?);
+                chain.push(only(&caps.build())?);
             }
             chain.push(h264_parser(container)?);
             chain
@@ -258,12 +258,6 @@ fn force_key_frames(encoder: &gst::Element, every: Duration, zero: gst::ClockTim
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-fn filter(caps: &gst::Caps) -> Result<gst::Element, Failure> {
-    let filter = element("capsfilter")?;
-    filter.set_property("caps", caps);
-    Ok(filter)
 }
 
 /// A rate as people write it (29.97) as the fraction that is meant (30000/1001).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::FileOf;
+use super::names::{FileOf, in_url};
 use super::run::{PlannedTask, Wanted, film, known};
 use super::transcode::{channels, rate};
 use super::{Expect, MediaInfo, Picture, PlannedOutput, StreamKind, VideoStream, Work, picture};
@@ -170,7 +170,7 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
 
     let filled = |text: &str| {
         let job = text.replace("{job}", wanted.job.as_str());
-        job.replace("{rule}", &escaped(wanted.rule.name.as_str()))
+        job.replace("{rule}", &in_url(wanted.rule.name.as_str().as_bytes()))
     };
     let no_name = |error: &dyn fmt::Display| Failure::new(ErrorKind::Plan, format!("no name for the key: {error}"));
     let mut apart = Vec::new();
@@ -254,19 +254,6 @@ fn directory(wanted: &Wanted<'_>, task: &TaskId) -> Result<Vec<u8>, Failure> {
     }
     directory.push(b'/');
     Ok(directory)
-}
-
-/// What may stand in a URL as it is.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let spelled = |byte: u8| {
-        if plain(byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    text.bytes().map(spelled).collect()
 }
 
 /// Renditions with their pictures. Those that would be larger than the source, were they not held to it, give way to another
@@ -510,6 +497,6 @@ mod tests {
     #[test]
     fn a_key_is_not_shown() {
         assert_eq!(format!("{:?}", PackageKey([7; 16])), "PackageKey(..)");
-        assert_eq!(escaped("A rule & more"), "A%20rule%20%26%20more");
+        assert_eq!(in_url(b"A rule & more"), "A%20rule%20%26%20more");
     }
 }

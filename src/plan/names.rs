@@ -43,6 +43,21 @@ impl FileOf<'_> {
     }
 }
 
+/// What may stand in a URL as it is; the rest is written as `%` and its number.
+pub fn in_url(part: &[u8]) -> String {
+    use std::fmt::Write;
+
+    let mut text = String::with_capacity(part.len());
+    for byte in part {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
 /// The extension where it is plain enough for any file system and any reader.
 fn plain(extension: &[u8]) -> &str {
     std::str::from_utf8(extension)

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// However slow the machine is; a pipeline whose branches wait for each other never ends.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -110,4 +112,45 @@ impl Trial {
         assert_eq!(files.len(), 1, "{files:?}");
         files[0].clone()
     }
+}
+
+/// What ffprobe says of a file, frames counted by decoding.
+#[allow(clippy::disallowed_methods, reason = "a test runs programs")]
+pub fn probed(file: &Path) -> Value {
+    let probed = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-count_frames",
+            "-show_streams",
+            "-show_format",
+            "-of",
+            "json",
+        ])
+        .arg(file)
+        .output()
+        .unwrap();
+    serde_json::from_slice(&probed.stdout).unwrap()
+}
+
+/// What ffmpeg says while it decodes the file to its end: nothing, where it is right.
+#[allow(clippy::disallowed_methods, reason = "a test runs programs")]
+pub fn complaints(file: &Path) -> String {
+    let ran = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "warning", "-xerror", "-i"])
+        .arg(file)
+        .args(["-fps_mode", "passthrough", "-f", "null", "-"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let said: Vec<_> = said
+        .lines()
+        // About every WAV of one or two channels, its own too.
+        .filter(|line| !line.starts_with("Guessed Channel Layout"))
+        .collect();
+    format!(
+        "{}{}",
+        said.join("\n"),
+        if ran.status.success() { "" } else { " failed" }
+    )
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::chains::{cue, hold_to_groups, named, only};
+use super::chains::{cue, hold_to_groups, named};
 use super::cut::Rule;
 use super::flat::flatten;
 use super::intake::{Intake, Sort};
@@ -14,7 +14,7 @@ use super::track::{Order, Written};
 use super::words::Cue;
 use super::{CLOCK, labels, proof};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
-use crate::media::branch::{Branch, Ending, Opened, guard, hang, queue, taker};
+use crate::media::branch::{Branch, Ending, Opened, guard, hang, only, queue, taker};
 use crate::media::encoder::{self, Pass};
 use crate::media::failure::{element, internal, writing};
 use crate::media::meter::Meter;
@@ -184,7 +184,7 @@ impl PackageBranch {
         let caps = gst::Caps::builder("video/x-h264")
             .field("stream-format", "avc")
             .field("alignment", "au");
-        chain.push(only(caps.build())?);
+        chain.push(only(&caps.build())?);
         let wanted = self.plan.at_least.as_nanos() * u128::from(timescale) / 1_000_000_000;
         let ticks = |num: u64, den: u64| 2 * u64::from(timescale) * den / num.max(1);
         let rule = Rule::Keys {
@@ -218,7 +218,7 @@ impl PackageBranch {
         let caps = gst::Caps::builder("audio/mpeg")
             .field("mpegversion", 4)
             .field("stream-format", "raw");
-        chain.push(only(caps.build())?);
+        chain.push(only(&caps.build())?);
         let rule = Rule::Grid(self.plan.even, sound.rate);
         let order = self.order(&format!("audio-{}", index + 1), rule, sound.rate);
         let silent = sound::silence(spec.codec);

@@ -5,8 +5,6 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::words::{self, Cue};
-use crate::job::Failure;
-use crate::media::failure::element;
 use crate::plan::PlannedRendition;
 
 /// A cue that does not say how long it is seen.
@@ -16,16 +14,6 @@ const USUAL_CUE: Duration = Duration::from_secs(4);
 pub fn named<'a>(chain: &'a [gst::Element], factory: &str) -> Option<&'a gst::Element> {
     let is = |one: &&gst::Element| one.factory().is_some_and(|made_by| made_by.name() == factory);
     chain.iter().find(is)
-}
-
-/// Lets only this pass.
-///
-/// # Errors
-/// Where the element is missing.
-pub fn only(caps: gst::Caps) -> Result<gst::Element, Failure> {
-    let filter = element("capsfilter")?;
-    filter.set_property("caps", caps);
-    Ok(filter)
 }
 
 /// Key frames where all forms of the film have them, and no more bits than the form may have.

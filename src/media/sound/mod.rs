@@ -9,7 +9,7 @@ pub mod mix;
 use gst::prelude::*;
 
 use self::leveller::Leveller;
-use super::branch::{guard, queue};
+use super::branch::{guard, only, queue};
 use super::clip::{Sort, clip};
 use super::failure::{element, internal};
 use crate::job::Failure;
@@ -114,7 +114,7 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
         // Whatever need not be touched keeps its bits.
         _ => vec![guard()?, queue(0)?, element("audioconvert")?, element("audioresample")?],
     };
-    chain.push(filter(&wanted.build())?);
+    chain.push(only(&wanted.build())?);
     let bits = i32::try_from(spec.bitrate).map_err(internal)?;
     match spec.codec {
         AudioCodec::Aac => {
@@ -161,7 +161,7 @@ pub fn raw(rate: Option<u32>) -> Result<Vec<gst::Element>, Failure> {
         wanted = wanted.field("rate", i32::try_from(rate).map_err(internal)?);
         chain.push(element("audioresample")?);
     }
-    chain.push(filter(&wanted.build())?);
+    chain.push(only(&wanted.build())?);
     Ok(chain)
 }
 
@@ -183,10 +183,4 @@ pub fn with_samples<T>(buffer: &gst::BufferRef, look: impl FnOnce(&[f32]) -> T) 
         .map(|sample| if sample.is_finite() { sample } else { 0.0 })
         .collect();
     Some(look(&numbers))
-}
-
-fn filter(caps: &gst::Caps) -> Result<gst::Element, Failure> {
-    let filter = element("capsfilter")?;
-    filter.set_property("caps", caps);
-    Ok(filter)
 }

@@ -1,6 +1,7 @@
 //! How a file says where another one is.
 
 use crate::object::ObjectKey;
+use crate::plan::names::in_url;
 
 /// The way from one file to another as a reference in a URL.
 pub fn relative(from: &ObjectKey, to: &ObjectKey) -> String {
@@ -11,23 +12,8 @@ pub fn relative(from: &ObjectKey, to: &ObjectKey) -> String {
     let shared = own.iter().zip(&other).take_while(|(one, other)| one == other).count();
     let shared = shared.min(other.len() - 1);
     let up = "../".repeat(own.len() - shared);
-    let down: Vec<String> = other[shared..].iter().map(|part| escaped(part)).collect();
+    let down: Vec<String> = other[shared..].iter().map(|part| in_url(part)).collect();
     format!("{up}{}", down.join("/"))
-}
-
-/// What is not plain is written as `%` and its number.
-fn escaped(part: &[u8]) -> String {
-    use std::fmt::Write;
-
-    let mut text = String::with_capacity(part.len());
-    for byte in part {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            text.push(char::from(*byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]
