@@ -125,9 +125,23 @@ impl Shoot {
         &self.picker
     }
 
+    /// See [`Picker::is_alone`].
+    pub fn is_alone(&self, at: Duration, until: Duration) -> bool {
+        self.failed.is_some() || self.picker.is_alone(at, until)
+    }
+
     /// Forgets the frame before a jump.
     pub fn jump(&mut self) {
         self.picker.jump();
+    }
+
+    /// There is no further frame up to this point.
+    pub fn reach(&mut self, at: Duration) {
+        if self.failed.is_none() {
+            let album = &mut self.album;
+            let reached = self.picker.reach(at, &mut |point, frame| album.take(point, frame));
+            self.failed = reached.err();
+        }
     }
 
     /// Takes the next frame. A failed task takes its frames and drops them: the others go on.

@@ -327,7 +327,7 @@ fn jump(medium: &Demuxer, start: Duration, packets: bool) -> Result<(), Failure>
         } else {
             gst::SeekFlags::ACCURATE
         };
-        if medium.jump(start, flags) {
+        if medium.jump(start, None, flags) {
             return Ok(());
         }
     }

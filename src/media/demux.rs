@@ -308,18 +308,25 @@ impl Demuxer {
         !matches!(name, Some("video/mpegts" | "video/mpeg"))
     }
 
-    /// Goes to this place before anything was let go; answers whether the medium can.
-    pub fn jump(&self, to: Duration, flags: gst::SeekFlags) -> bool {
-        let (Ok(to), Some(stream)) = (gst::ClockTime::try_from(to), self.streams.first()) else {
+    /// Each stream has an index of its own, as in MP4.
+    pub fn is_indexed_by_track(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// Goes to this place, to read up to another one or to the end, and forgets what is on its way; answers whether the medium
+    /// can. Streams that are still stopped stay so.
+    pub fn jump(&self, to: Duration, until: Option<Duration>, flags: gst::SeekFlags) -> bool {
+        let time = |at: Duration| gst::ClockTime::try_from(at).ok();
+        let (Some(start), Some(stream)) = (time(to), self.streams.first()) else {
             return false;
         };
         let seek = gst::event::Seek::new(
             1.0,
             flags | gst::SeekFlags::FLUSH,
             gst::SeekType::Set,
-            to,
-            gst::SeekType::None,
-            gst::ClockTime::NONE,
+            start,
+            gst::SeekType::Set,
+            until.and_then(time),
         );
         stream.pad.send_event(seek)
     }

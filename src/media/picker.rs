@@ -80,6 +80,13 @@ impl Picker {
         }
     }
 
+    /// Whether no frame is wanted after the one for this point until another is over: no other point lies there, and the frame
+    /// need not give way to a later one.
+    pub fn is_alone(&self, at: Duration, until: Duration) -> bool {
+        let mut later = self.at[self.next..].iter().filter(|point| **point > at);
+        !self.skips_black && later.next().is_none_or(|point| *point > until)
+    }
+
     /// Forgets the frame before a jump.
     pub fn jump(&mut self) {
         self.last = None;
@@ -128,6 +135,22 @@ impl Picker {
             }
         }
         self.last = Some(frame);
+        Ok(())
+    }
+
+    /// There is no further frame up to this time; gives the frame of every point up to it.
+    ///
+    /// # Errors
+    /// Those of `give`.
+    pub fn reach(&mut self, time: Duration, give: Give<'_>) -> Result<(), Failure> {
+        let Some(last) = self.last.clone() else {
+            return Ok(());
+        };
+        while let Some(point) = self.at.get(self.next)
+            && *point <= time
+        {
+            self.give(&last, give)?;
+        }
         Ok(())
     }
 

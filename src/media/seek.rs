@@ -1,6 +1,7 @@
 //! Pictures where nothing else is decoded: jumps to the key frame before each point and decodes from there, or decodes
 //! on where that is nearer.
 
+mod gate;
 mod player;
 
 use std::ops::Range;
@@ -20,6 +21,9 @@ use crate::rule::TaskId;
 
 /// A point that is nearer than this is reached by decoding on.
 const NEAR: Duration = Duration::from_secs(2);
+
+/// A packet of sound is hardly longer.
+const SOUND: Duration = Duration::from_millis(50);
 
 /// Makes the pictures of these tasks.
 ///
@@ -46,11 +50,13 @@ pub fn run(
         last: None,
         reach: NEAR,
         can_jump: media.seekable,
+        ahead: None,
         rewind: false,
         jumped_for: None,
         ended: false,
     };
     search.can_jump &= search.player.can_jump();
+    search.ahead = search.player.lands_early().then_some(SOUND);
     let taken = search
         .take_near(&mut shoots, pulse)
         .and_then(|()| search.take(&mut shoots, pulse));
@@ -99,6 +105,8 @@ struct Search<'a> {
     /// What is nearer than this is decoded on to: key frames have been found to be that far apart.
     reach: Duration,
     can_jump: bool,
+    /// Jumps aim so far behind their points: see [`Player::lands_early`].
+    ahead: Option<Duration>,
     /// Frames do not come from the beginning of the medium, nor from a place that is known.
     rewind: bool,
     jumped_for: Option<Duration>,
@@ -150,7 +158,7 @@ impl Search<'_> {
             let next = self.player.next(self.here, pulse)?;
             let at_next = match &next {
                 Next::Frame(sample) => Frame::new(sample.clone(), None).map(|frame| frame.at),
-                Next::End => Some(Duration::MAX),
+                Next::Enough | Next::End => Some(Duration::MAX),
             };
             if at_next > Some(at) && self.player.may_have_missed(self.here, at) {
                 // The frame that is shown at the point may be one of those that were left out.
@@ -161,10 +169,17 @@ impl Search<'_> {
             }
             match next {
                 Next::Frame(sample) => self.give(&sample, shoots),
+                Next::Enough => {
+                    for (_, shoot) in shoots.iter_mut() {
+                        shoot.reach(at);
+                    }
+                    self.forget(shoots);
+                    self.rewind = true;
+                }
                 Next::End if self.here.is_none() && self.can_jump => {
                     // Nothing lay behind the key frame: from the beginning, once.
                     self.can_jump = false;
-                    if !self.player.jump(Duration::ZERO) {
+                    if !self.player.jump(Duration::ZERO, None) {
                         self.end(shoots);
                         return Ok(());
                     }
@@ -194,10 +209,11 @@ impl Search<'_> {
     ) -> Result<bool, Failure> {
         let before = self.here.unwrap_or_default();
         self.jumped_for = Some(at);
-        for back in [0, 5, 30] {
-            let target = at.saturating_sub(Duration::from_secs(back));
+        let alone = shoots.iter().all(|(_, shoot)| shoot.is_alone(at, at + self.reach));
+        let back = [0, 5, 30].map(|back| at.saturating_sub(Duration::from_secs(back)));
+        for target in self.ahead.map(|ahead| at + ahead).into_iter().chain(back) {
             self.player.aim(at);
-            if !self.player.jump(target) {
+            if !self.player.jump(target, alone.then_some(at)) {
                 return Ok(false);
             }
             self.forget(shoots);
@@ -210,9 +226,11 @@ impl Search<'_> {
                     return Ok(true);
                 }
             }
+            // Key frames are dense here.
+            self.ahead = None;
         }
         // Jumping lands wherever it likes: decode from the beginning.
-        self.player.jump(Duration::ZERO);
+        self.player.jump(Duration::ZERO, None);
         self.forget(shoots);
         Ok(false)
     }

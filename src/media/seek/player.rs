@@ -1,11 +1,12 @@
 //! Decodes the film of a medium, from wherever one likes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::gate::{Choice, Gate, Pass, position};
 use crate::job::Failure;
 use crate::media::assembly::video_index;
 use crate::media::branch::takes_any_layout;
@@ -23,43 +24,16 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 /// The film of a medium.
 pub struct Player {
+    // Opened for good before the medium is closed.
+    gate: Gate,
     medium: Demuxer,
     sink: gst_app::AppSink,
     frames: u64,
+    /// Packets have been let go.
+    runs: bool,
     /// Has landed between key frames, where decoders complain of what they were not given.
     landed_rough: bool,
     skip: Option<Arc<Skip>>,
-    /// Which packets are decoded; none: all.
-    only: Only,
-}
-
-/// Chooses among packets, by whether they are key frames and their time in the medium.
-type Choice = Box<dyn FnMut(bool, Duration) -> bool + Send>;
-type Only = Arc<Mutex<Option<Choice>>>;
-
-/// Lets only chosen packets pass, while there is somebody who chooses.
-fn choose(exit: &gst::Pad) -> Only {
-    let only = Only::default();
-    let chooses = only.clone();
-    exit.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let mut choice = chooses.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some(choice), Some(packet)) = (choice.as_mut(), info.buffer()) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let is_key = !packet.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        match position(pad, packet.pts()) {
-            Some(at) if choice(is_key, at.into()) => gst::PadProbeReturn::Ok,
-            _ => gst::PadProbeReturn::Drop,
-        }
-    });
-    only
-}
-
-/// Where in the medium this time of a pad lies.
-fn position(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
-    let event = pad.sticky_event::<gst::event::Segment>(0)?;
-    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
-    segment.to_stream_time(pts?)
 }
 
 impl Player {
@@ -73,6 +47,8 @@ impl Player {
 pub enum Next {
     /// A frame.
     Frame(gst::Sample),
+    /// There was no more up to the point that a jump was made for; what comes then needs another jump.
+    Enough,
     /// The end of the film.
     End,
 }
@@ -118,11 +94,11 @@ impl Player {
     /// Where it cannot be read or decoded.
     pub fn open(input: &Arc<Input>, media: &MediaInfo, pulse: &mut Pulse<'_>) -> Result<Self, Failure> {
         decoder::listen();
-        let mut medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
+        let medium = Demuxer::open(input, &mut || pulse.beat(None, 0))?;
         let index = video_index(media, &medium)?;
         let video = media.video().ok_or_else(|| internal("pictures without video"))?;
         let stream = &medium.streams[index];
-        let only = choose(&stream.pad);
+        let gate = Gate::at(&stream.pad);
         let decoded = decode(&medium, stream, &stream.pad, false)?;
         let skip = decoded.parent_element().and_then(|decoder| Skip::on(&decoder));
         let upright = straighten(&medium, decoded, video)?;
@@ -138,29 +114,23 @@ impl Player {
                 medium.ignore(&stream.pad)?;
             }
         }
-        medium.release();
-        let mut player = Self {
+        Ok(Self {
+            gate,
             medium,
             sink,
             frames: 0,
+            runs: false,
             landed_rough: false,
             skip,
-            only,
-        };
-        player.settle()?;
-        Ok(player)
+        })
     }
 
-    /// Waits until the pipeline is ready for a jump.
-    fn settle(&mut self) -> Result<(), Failure> {
-        loop {
-            let (change, state, _) = self.medium.pipeline.state(gst::ClockTime::from_mseconds(100));
-            self.check()?;
-            if state == gst::State::Paused && change.is_ok_and(|change| change != gst::StateChangeSuccess::Async) {
-                break;
-            }
+    /// Lets packets go, from the beginning or where a jump led.
+    fn run(&mut self) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.runs, true) {
+            self.medium.release();
+            self.medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
         }
-        self.medium.pipeline.set_state(gst::State::Playing).map_err(internal)?;
         Ok(())
     }
 
@@ -183,6 +153,12 @@ impl Player {
     /// Whether times can be trusted after a jump.
     pub fn can_jump(&self) -> bool {
         self.medium.has_index()
+    }
+
+    /// Whether a jump to a key frame leads to the one before it: where streams are interleaved, the reader begins with the packet of
+    /// sound that lasts until then, and so with the key frame before that packet.
+    pub fn lands_early(&self) -> bool {
+        self.medium.is_indexed_by_track() && self.medium.streams.len() > 1
     }
 
     /// Whether decoders complained of what they were not given, so that what they said means nothing.
@@ -223,6 +199,7 @@ impl Player {
     /// # Errors
     /// Where the medium cannot be read or decoded further.
     pub fn next(&mut self, at: Option<Duration>, pulse: &mut Pulse<'_>) -> Result<Next, Failure> {
+        self.run()?;
         loop {
             if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) {
                 self.frames += 1;
@@ -231,7 +208,7 @@ impl Player {
             }
             self.check()?;
             if self.sink.is_eos() {
-                return Ok(Next::End);
+                return Ok(if self.gate.is_closed() { Next::Enough } else { Next::End });
             }
             pulse.beat(at, self.frames);
         }
@@ -239,32 +216,21 @@ impl Player {
 
     /// Goes to this place and decodes, up to another one, only packets that are chosen; answers whether that is possible.
     pub fn jump_among(&self, from: Duration, to: Duration, choice: Choice) -> bool {
-        let (Ok(from), Ok(to)) = (gst::ClockTime::try_from(from), gst::ClockTime::try_from(to)) else {
-            return false;
-        };
-        *self.only.lock().unwrap_or_else(PoisonError::into_inner) = Some(choice);
-        let flags = gst::SeekFlags::FLUSH
-            | gst::SeekFlags::KEY_UNIT
+        self.gate.set(Pass::Chosen(choice));
+        let flags = gst::SeekFlags::KEY_UNIT
             | gst::SeekFlags::SNAP_BEFORE
             | gst::SeekFlags::TRICKMODE
             | gst::SeekFlags::TRICKMODE_KEY_UNITS
             | gst::SeekFlags::TRICKMODE_NO_AUDIO;
-        self.seek(flags, from, to.into())
+        self.medium.jump(from, Some(to), flags)
     }
 
-    fn seek(&self, flags: gst::SeekFlags, from: gst::ClockTime, to: Option<gst::ClockTime>) -> bool {
-        let sort = gst::SeekType::Set;
-        self.medium.pipeline.seek(1.0, flags, sort, from, sort, to).is_ok()
-    }
-
-    /// Goes to the last key frame that is not after this place; answers whether that is possible.
-    pub fn jump(&self, to: Duration) -> bool {
-        let Ok(to) = gst::ClockTime::try_from(to) else {
-            return false;
-        };
-        *self.only.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
-        self.seek(flags, to, None)
+    /// Goes to the last key frame that is not after this place; answers whether that is possible. Where a point is named, nothing
+    /// is decoded that is not needed for frames up to it: see [`Next::Enough`].
+    pub fn jump(&self, to: Duration, until: Option<Duration>) -> bool {
+        self.gate.set(until.map_or(Pass::All, Pass::Until));
+        let flags = gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
+        self.medium.jump(to, None, flags)
     }
 
     /// The first frame that is whole: in media without an index a jump can land between key frames.
@@ -286,7 +252,7 @@ impl Player {
             self.landed_rough = true;
             match self.next(None, pulse)? {
                 Next::Frame(next) => sample = next,
-                Next::End => break,
+                Next::Enough | Next::End => break,
             }
         }
         Ok(sample)
