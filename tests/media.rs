@@ -457,6 +457,48 @@ async fn a_worker_that_is_killed_is_a_crash_and_one_that_hangs_is_stalled() {
     hung.stop().await;
 }
 
+/// The process that made this worker.
+fn parent(worker: &Worker) -> rustix::process::Pid {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid())).expect("status");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("PPid:"))
+        .expect("a parent");
+    rustix::process::Pid::from_raw(line.trim().parse().expect("a number")).expect("a process")
+}
+
+#[tokio::test]
+async fn workers_are_copies_of_a_process_that_makes_no_more_once_one_of_them_crashed() {
+    use rustix::process::{Signal, kill_process};
+    let settings = settings().await;
+    let scratches = [(); 4].map(|()| tempfile::tempdir().expect("scratch"));
+    let start = async |number: usize| {
+        let input = OwnedFd::from(File::open(media().join("plain.mp4")).expect("open"));
+        Worker::spawn(&settings, input, scratches[number].path(), LIMITS, &Grants::default())
+            .await
+            .expect("a worker")
+    };
+    let (mut first, mut second) = (start(0).await, start(1).await);
+    assert_eq!(parent(&first), parent(&second));
+    let crashing = rustix::process::Pid::from_raw(first.pid()).expect("a process");
+    kill_process(crashing, Signal::ABORT).expect("kill");
+    let crash = first.probe().await.expect_err("crashed");
+    assert_eq!(crash.kind, ErrorKind::Crashed);
+    assert!(crash.message.contains("SIGABRT"), "{}", crash.message);
+
+    let third = start(2).await;
+    assert_ne!(parent(&third), parent(&second));
+    second.probe().await.expect("untouched");
+
+    // Whoever loses the process that it was made by is gone as well; the daemon makes another.
+    let (mut third, maker) = (third, parent(&second));
+    kill_process(maker, Signal::KILL).expect("kill");
+    assert_eq!(second.probe().await.expect_err("gone").kind, ErrorKind::Crashed);
+    kill_process(parent(&third), Signal::KILL).expect("kill");
+    assert_eq!(third.probe().await.expect_err("gone").kind, ErrorKind::Crashed);
+    start(3).await.probe().await.expect("a new one");
+}
+
 #[tokio::test]
 async fn a_worker_has_no_environment_no_other_descriptors_and_no_core_files() {
     let scratch = tempfile::tempdir().expect("scratch");
@@ -475,6 +517,7 @@ async fn a_worker_has_no_environment_no_other_descriptors_and_no_core_files() {
             "GST_REGISTRY_FORK",
             "GST_REGISTRY_UPDATE",
             "LANG",
+            "REELMILL_PLUGINS",
             "TMPDIR",
             "XDG_RUNTIME_DIR"
         ]

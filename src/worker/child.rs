@@ -1,4 +1,4 @@
-//! The worker's main: descriptors, plugins, one thread, the jail, and only then media.
+//! The worker's main: plugins, a fork, one thread, the jail, and only then media.
 //!
 //! Called before any runtime or thread exists. It reads its input and its control socket, and writes into its
 //! current directory; it ends when the daemon closes the socket.
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::frame::{self, FrameError};
 use super::protocol::{CONTROL_FD, FromWorker, INPUT_FD, Progress, ToWorker, VERSION};
 use super::ranges::RangedReader;
+use super::template::{self, Role};
 use super::{inventory, jail, registry};
 use crate::job::{ErrorKind, Failure, Finding};
 use crate::media::source::{FileReader, Input, Reader};
@@ -67,28 +68,36 @@ pub struct Ready {
     input: Option<Arc<Input>>,
 }
 
-/// Takes what the daemon left open, hears the terms, loads plugins, shuts itself in and greets. None where the daemon
-/// changed its mind.
+/// Loads plugins, and makes workers of copies of this process; comes back in each of them when it heard its terms, has shut itself
+/// in and greeted. None in the process that made them, at its end, and where the daemon changed its mind.
 ///
 /// # Errors
 /// What is missing; the process must end then.
 pub fn prepare() -> Result<Option<Ready>, String> {
-    let (control, input) = descriptors()?;
-    let mut control = UnixStream::from(control);
-    let (terms, plugins, remote) = match hear(&mut control)? {
-        Some(ToWorker::Begin { terms, plugins, remote }) => (terms, plugins, remote),
-        Some(_) => return Err("the daemon asks before it told the terms".to_owned()),
-        None => return Ok(None),
-    };
+    let socket = own(CONTROL_FD).ok_or("the worker is started by the daemon, not by hand")?;
     gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
-    media::allowed::load(&plugins).map_err(|failure| failure.message)?;
+    media::allowed::load(&inventory::changes()).map_err(|failure| failure.message)?;
     media::allowed::warm_up();
     media::scale::warm_up();
     media::provenance::look_at_libraries();
-    let threads = threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
-    if threads != 1 {
-        return Err(format!("{threads} threads exist before the jail; there must be one"));
+    has_one_thread()?;
+    match template::serve(socket)? {
+        Role::Worker => begin(),
+        Role::Over => Ok(None),
     }
+}
+
+/// A worker of its own from here on.
+fn begin() -> Result<Option<Ready>, String> {
+    let control = own(CONTROL_FD).ok_or("a worker without a control socket")?;
+    let input = own(INPUT_FD);
+    let mut control = UnixStream::from(control);
+    let (terms, remote) = match hear(&mut control)? {
+        Some(ToWorker::Begin { terms, remote }) => (terms, remote),
+        Some(_) => return Err("the daemon asks before it told the terms".to_owned()),
+        None => return Ok(None),
+    };
+    has_one_thread()?;
     let landlock = jail::enter(&terms).map_err(|error| format!("the jail does not close: {error}"))?;
     let hello = FromWorker::Hello {
         protocol: VERSION,
@@ -126,18 +135,12 @@ fn hear(control: &mut UnixStream) -> Result<Option<ToWorker>, String> {
     }
 }
 
-/// Takes the descriptors that the daemon left open.
-fn descriptors() -> Result<(OwnedFd, Option<OwnedFd>), String> {
-    let open = |fd: i32| {
-        // SAFETY: asking for the flags of a descriptor changes nothing, and is allowed for closed ones.
-        unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
-    };
-    if !open(CONTROL_FD) {
-        return Err("the worker is started by the daemon, not by hand".to_owned());
-    }
-    // SAFETY: the descriptor is open, and nobody else in this process knows of it: nothing ran before.
-    let own = |fd: i32| unsafe { OwnedFd::from_raw_fd(fd) };
-    Ok((own(CONTROL_FD), open(INPUT_FD).then(|| own(INPUT_FD))))
+/// A descriptor that was left open for this process.
+fn own(fd: i32) -> Option<OwnedFd> {
+    // SAFETY: asking for the flags of a descriptor changes nothing, and is allowed for closed ones.
+    let open = unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 };
+    // SAFETY: the descriptor is open, and nobody else in this process knows of it.
+    open.then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The input, which is a file or, where it is far away, a socket to ask for it.
@@ -159,8 +162,13 @@ impl Reader for RangedReader {
     }
 }
 
-fn threads() -> std::io::Result<usize> {
-    Ok(std::fs::read_dir("/proc/self/task")?.count())
+/// What is decided for a process binds the thread that does it, and a copy of a process has no other.
+fn has_one_thread() -> Result<(), String> {
+    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
+    match threads.map_err(|error| format!("the threads cannot be counted: {error}"))? {
+        1 => Ok(()),
+        count => Err(format!("{count} threads exist before the jail; there must be one")),
+    }
 }
 
 fn say(control: &mut UnixStream, message: &FromWorker) -> Result<(), String> {

@@ -97,12 +97,17 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
-/// The child's part: prints the inventory as JSON.
-pub(super) fn list() -> Result<(), String> {
-    let plugins: Plugins = std::env::var(PLUGINS)
+/// What the daemon told this process of the list of plugins.
+pub(super) fn changes() -> Plugins {
+    std::env::var(PLUGINS)
         .ok()
         .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+/// The child's part: prints the inventory as JSON.
+pub(super) fn list() -> Result<(), String> {
+    let plugins = changes();
     gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
     let refusal = allowed::load(&plugins).err().map(|failure| failure.message);
     let (major, minor, micro, _) = gst::version();

@@ -1,17 +1,18 @@
 //! Starts child processes with nothing but what they need: the only place that does.
 
 use std::fs::File;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::ending::{Words, ended};
 use super::inventory::PLUGINS;
-use super::protocol::{CONTROL_FD, INPUT_FD};
+use super::protocol::CONTROL_FD;
 use super::spawn::WorkerSettings;
+use crate::config::Jail;
 use crate::job::{ErrorKind, Failure};
 
 /// A child could not be started.
@@ -40,30 +41,22 @@ pub(super) fn bare(settings: &WorkerSettings, registry: &Path, directory: &Path)
     command
 }
 
-/// Between fork and exec: puts the descriptors in their places, gives all others up, and bounds the process.
-pub(super) fn shed(control: Option<RawFd>, input: Option<RawFd>) -> std::io::Result<()> {
-    fn check(result: i32) -> std::io::Result<i32> {
-        if result == -1 {
-            Err(std::io::Error::last_os_error())
-        } else {
-            Ok(result)
-        }
+/// What a system call answered, or why it failed.
+pub(super) fn check(result: i32) -> std::io::Result<i32> {
+    if result == -1 {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(result)
     }
-    // Out of the way first: a source may lie where another belongs.
-    let aside = |fd: Option<RawFd>| {
-        // SAFETY: duplicates a descriptor that the parent keeps open over the fork.
-        fd.map(|fd| check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10) }))
-            .transpose()
-    };
-    let (control, input) = (aside(control)?, aside(input)?);
-    for (fd, place) in [(control, CONTROL_FD), (input, INPUT_FD)] {
-        if let Some(fd) = fd {
-            // SAFETY: these numbers belong to nobody in the child; what was there is not needed there.
-            check(unsafe { libc::dup2(fd, place) })?;
-        } else {
-            // SAFETY: sets a flag, so that whatever is there is closed at exec with the rest.
-            unsafe { libc::fcntl(place, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
+}
+
+/// Between fork and exec: puts the control socket in its place, gives all other descriptors up, and bounds the process.
+pub(super) fn shed(control: Option<RawFd>) -> std::io::Result<()> {
+    if let Some(control) = control {
+        // SAFETY: this number belongs to nobody in the child; what was there is not needed there.
+        check(unsafe { libc::dup2(control, CONTROL_FD) })?;
+        // SAFETY: clears the flag, which stays where both are one.
+        check(unsafe { libc::fcntl(CONTROL_FD, libc::F_SETFD, 0) })?;
     }
     let limit = |resource, most: u64| {
         let limit = libc::rlimit {
@@ -82,7 +75,8 @@ pub(super) fn shed(control: Option<RawFd>, input: Option<RawFd>) -> std::io::Res
         // What a service may do besides (give results away) is not for those who read media. Without such leave
         // there is nothing to take.
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        let first = libc::c_uint::try_from(INPUT_FD + 1).unwrap_or(5);
+        let kept = if control.is_some() { CONTROL_FD } else { CONTROL_FD - 1 };
+        let first = libc::c_uint::try_from(kept + 1).unwrap_or(3);
         let closed = libc::syscall(
             libc::SYS_close_range,
             first,
@@ -94,6 +88,24 @@ pub(super) fn shed(control: Option<RawFd>, input: Option<RawFd>) -> std::io::Res
         }
     }
     Ok(())
+}
+
+/// Starts a process that loads plugins and makes workers; see [`super::template`]. It is asked over this socket.
+pub(super) fn template(settings: &WorkerSettings, socket: &OwnedFd) -> std::io::Result<Child> {
+    let mut command = bare(settings, &settings.registry, Path::new("/"));
+    if settings.jail == Jail::Strict {
+        // Loops are not compiled where nothing new may be executed.
+        command.env("ORC_CODE", "backup");
+    }
+    command
+        .arg("worker")
+        .env("GST_REGISTRY_UPDATE", "no")
+        .env(PLUGINS, serde_json::to_string(&settings.plugins).unwrap_or_default())
+        .stdout(Stdio::null());
+    let socket = socket.as_raw_fd();
+    // SAFETY: only system calls that are safe between fork and exec are made, and nothing is allocated.
+    unsafe { command.pre_exec(move || shed(Some(socket))) };
+    command.into_std().spawn()
 }
 
 /// Runs the child that writes the plugin registry; answers what it printed.
@@ -139,8 +151,8 @@ async fn look_at_plugins(
         .env("GST_REGISTRY_UPDATE", "yes")
         .env(PLUGINS, serde_json::to_string(&settings.plugins).unwrap_or_default())
         .stdout(Stdio::piped());
-    // SAFETY: as for a worker.
-    unsafe { command.pre_exec(|| shed(None, None)) };
+    // SAFETY: as for a template.
+    unsafe { command.pre_exec(|| shed(None)) };
     let ran = tokio::time::timeout(patience, command.output())
         .await
         .map_err(|_| Failure::new(ErrorKind::TimedOut, "GStreamer's plugins were not listed in time"))?

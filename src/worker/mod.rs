@@ -19,3 +19,4 @@ pub mod ranges;
 pub mod registry;
 mod settings;
 pub mod spawn;
+pub mod template;

@@ -8,13 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::jail::Terms;
-use crate::config::Plugins;
 use crate::job::{Failure, Finding};
 use crate::plan::{MediaInfo, OutputReport, Provenance, RunPlan};
 use crate::rule::TaskId;
 
 /// Raised with every change of the messages; both sides must have the same.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The longest frame in bytes.
 pub const MAX_FRAME: usize = 4 << 20;
@@ -29,12 +28,10 @@ pub const INPUT_FD: i32 = 4;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToWorker {
-    /// The first frame: load these plugins and shut yourself in. Answered by `Hello`.
+    /// The first frame: shut yourself in. Answered by `Hello`.
     Begin {
         /// What to be shut in with.
         terms: Terms,
-        /// Changes of the list of plugins.
-        plugins: Plugins,
         /// The length of an input far away, which is read through a socket as [`super::ranges`] says.
         remote: Option<u64>,
     },

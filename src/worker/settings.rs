@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cgroup::Groups;
+use super::template::Templates;
 use crate::config::{Jail, Plugins, Workers};
 
 /// How workers are started.
@@ -23,6 +24,8 @@ pub struct WorkerSettings {
     pub groups: Option<Groups>,
     /// Act as a kernel of this Landlock version would; none: as this one. For tests.
     pub landlock: Option<u32>,
+    /// What makes them.
+    pub templates: Templates,
 }
 
 impl WorkerSettings {
@@ -43,6 +46,7 @@ impl WorkerSettings {
             memory: workers.memory,
             groups: None,
             landlock: None,
+            templates: Templates::default(),
         }
     }
 }

@@ -2,16 +2,15 @@
 //!
 //! The child is taken for an enemy: what it says is bounded and checked, and it lives only as long as it moves.
 
-use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::process::{Child, ChildStderr};
+use tokio::net::unix::pipe::Receiver;
 use tokio::time::Instant;
 
 use super::cgroup::{Group, Groups};
@@ -19,12 +18,13 @@ use super::distrust::{Asked, protocol};
 use super::ending::{Words, ended};
 use super::frame::{self, Frames};
 use super::jail::Terms;
-use super::launch::{bare, shed, starting};
+use super::launch::starting;
 use super::manners::Manners;
 use super::measure;
 use super::protocol::{FromWorker, Progress, ToWorker, VERSION};
 use super::ranges::{Owed, Source};
 pub use super::settings::{Limits, WorkerSettings};
+use super::template::{Birth, Process};
 use crate::config::Jail;
 use crate::diagnostic::quantity::show_size;
 use crate::job::{ErrorKind, Failure};
@@ -40,11 +40,10 @@ const MEASURE: Duration = Duration::from_millis(200);
 
 /// A running child.
 pub struct Worker {
-    child: Child,
-    pid: i32,
+    process: Process,
     control: UnixStream,
     frames: Frames,
-    stderr: Option<ChildStderr>,
+    stderr: Option<Receiver>,
     words: Words,
     asked: Asked,
     manners: Manners,
@@ -98,35 +97,28 @@ impl Worker {
         let (here, there) = std::os::unix::net::UnixStream::pair().map_err(|error| starting(&error))?;
         here.set_nonblocking(true).map_err(|error| starting(&error))?;
         let control = UnixStream::from_std(here).map_err(|error| starting(&error))?;
-        let mut command = bare(settings, &settings.registry, scratch);
-        if settings.jail == Jail::Strict {
-            // Loops are not compiled where nothing new may be executed.
-            command.env("ORC_CODE", "backup");
-        }
-        command
-            .arg("worker")
-            .env("GST_REGISTRY_UPDATE", "no")
-            .stdout(Stdio::null());
+        let (errors, words) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| starting(&error.into()))?;
+        let stderr = Receiver::from_owned_fd(errors).map_err(|error| starting(&error))?;
         let (input, remote, owed) = match input.into() {
             Source::File(file) => (file, None, None),
             Source::Remote(remote) => (remote.socket, Some(remote.size), Some(remote.owed)),
         };
-        let (socket, media) = (there.as_raw_fd(), input.as_raw_fd());
-        // SAFETY: only system calls that are safe between fork and exec are made, and nothing is allocated.
-        unsafe { command.pre_exec(move || shed(Some(socket), Some(media))) };
-        let mut child = command.spawn().map_err(|error| starting(&error))?;
-        drop((there, input));
+        let birth = Birth {
+            scratch,
+            control: there.into(),
+            input,
+            errors: words,
+        };
+        let process = settings.templates.make(settings, birth).await?;
         // Before it hears its terms it does nothing that takes memory.
         let group = settings
             .groups
             .as_ref()
-            .and_then(|groups| enclose(groups, settings.memory, &child));
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+            .and_then(|groups| enclose(groups, settings.memory, process.pid()));
         let now = Instant::now();
         let mut worker = Self {
-            stderr: child.stderr.take(),
-            child,
-            pid,
+            stderr: Some(stderr),
+            process,
             control,
             frames: Frames::default(),
             words: Words::default(),
@@ -150,7 +142,6 @@ impl Worker {
                 longest_file: limits.room,
                 landlock: settings.landlock,
             },
-            plugins: settings.plugins.clone(),
             remote,
         };
         worker.say(&begin).await?;
@@ -246,12 +237,12 @@ impl Worker {
     pub async fn stop(mut self) {
         self.kill();
         // A killed process ends; should the kernel hold it, the drop leaves it to the runtime.
-        let _ = tokio::time::timeout(PARTING, self.child.wait()).await;
+        let _ = tokio::time::timeout(PARTING, self.process.wait()).await;
     }
 
     /// The child's process id.
     pub fn pid(&self) -> i32 {
-        self.pid
+        self.process.pid()
     }
 
     /// The last words on standard error, cleaned.
@@ -260,9 +251,7 @@ impl Worker {
     }
 
     fn kill(&self) {
-        if let Some(group) = rustix::process::Pid::from_raw(self.pid).filter(|_| self.child.id().is_some()) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        self.process.kill();
     }
 
     fn reset_clocks(&mut self) {
@@ -373,7 +362,7 @@ impl Worker {
             return Ok(());
         }
         self.watch.measured = now;
-        let taken = measure::memory(self.pid);
+        let taken = measure::memory(self.pid());
         if taken > self.memory {
             return Err(Failure::new(
                 ErrorKind::OutOfMemory,
@@ -384,7 +373,7 @@ impl Worker {
                 ),
             ));
         }
-        let threads = measure::threads(self.pid);
+        let threads = measure::threads(self.pid());
         if threads > measure::MOST_THREADS {
             let told = format!("the worker started more than {} threads", measure::MOST_THREADS);
             return Err(Failure::new(ErrorKind::JailViolation, told));
@@ -393,7 +382,9 @@ impl Worker {
         let mut written = measure::written(&self.scratch, most);
         // Many files take their time to be counted; others must have theirs.
         self.watch.pause = MEASURE.max(now.elapsed() * 20);
-        written.bytes = written.bytes.saturating_add(measure::nameless(self.pid, &self.scratch));
+        written.bytes = written
+            .bytes
+            .saturating_add(measure::nameless(self.pid(), &self.scratch));
         if written.files > most {
             let told = format!("the worker wrote more than {most} files");
             return Err(Failure::new(ErrorKind::JailViolation, told));
@@ -426,30 +417,22 @@ impl Worker {
             }
         };
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
-        match tokio::time::timeout(PARTING, self.child.wait()).await {
-            Ok(Ok(status)) if status.signal() == Some(libc::SIGKILL) && self.ran_out() => Failure::new(
+        match tokio::time::timeout(PARTING, self.process.wait()).await {
+            Ok(status) if status.signal() == Some(libc::SIGKILL) && self.ran_out() => Failure::new(
                 ErrorKind::OutOfMemory,
                 format!(
                     "the worker took more than the {} that `workers.memory` allows",
                     show_size(self.memory)
                 ),
             ),
-            Ok(Ok(status)) => ended(status, &self.words.last()),
-            Ok(Err(error)) => Failure::new(ErrorKind::Internal, format!("the worker cannot be waited for: {error}")),
+            Ok(status) => ended(status, &self.words.last()),
             Err(_) => protocol("the worker closed its socket and did not end"),
         }
     }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 /// A group for this child; none where the kernel refuses, since it is watched besides.
-fn enclose(groups: &Groups, memory: u64, child: &Child) -> Option<Group> {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok())?;
+fn enclose(groups: &Groups, memory: u64, pid: i32) -> Option<Group> {
     let made = groups.group(memory).and_then(|group| group.add(pid).map(|()| group));
     made.inspect_err(|error| tracing::warn!(%error, "a worker has no control group of its own"))
         .ok()
@@ -463,7 +446,7 @@ pub fn tell_refused(calls: &[(String, u32)]) {
 }
 
 /// Reads standard error, for ever silent once it is closed while the socket lives.
-async fn listen(stderr: Option<&mut ChildStderr>, into: &mut [u8]) -> usize {
+async fn listen(stderr: Option<&mut Receiver>, into: &mut [u8]) -> usize {
     match stderr {
         Some(pipe) => pipe.read(into).await.unwrap_or(0),
         None => std::future::pending().await,

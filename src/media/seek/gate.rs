@@ -1,6 +1,6 @@
 //! Lets only those packets of a film into its decoder that are needed for what is wanted next.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -19,7 +19,7 @@ pub enum Pass {
     Chosen(Choice),
 }
 
-/// Where packets of a film come out.
+/// Stands where packets of a film come out.
 pub struct Gate {
     exit: gst::Pad,
     probe: Option<gst::PadProbeId>,
@@ -28,7 +28,10 @@ pub struct Gate {
 
 struct State {
     pass: Pass,
-    closed: bool,
+    /// What passes once the jump is made that it is for.
+    next: Option<Pass>,
+    /// Nothing passes until the next jump, and nothing is read.
+    closed: Option<gst::PadProbeId>,
 }
 
 impl Gate {
@@ -36,38 +39,37 @@ impl Gate {
     pub fn at(exit: &gst::Pad) -> Self {
         let state = Arc::new(Mutex::new(State {
             pass: Pass::All,
-            closed: false,
+            next: None,
+            closed: None,
         }));
         let known = state.clone();
-        let probe = exit.add_probe(gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER, move |pad, info| {
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+        // The end that is said to a decoder belongs to the jump before; by the next one everything gives way.
+        let turning = Mutex::new(());
+        let probe = exit.add_probe(kinds, move |pad, info| {
+            let is_start = |event: &gst::Event| event.type_() == gst::EventType::FlushStart;
+            if info.event().is_some_and(is_start) {
+                return gst::PadProbeReturn::Ok;
+            }
+            let _one_by_one = turning.lock().unwrap_or_else(PoisonError::into_inner);
             let mut state = known.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(packet) = info.buffer() else {
-                return gst::PadProbeReturn::Pass;
-            };
-            let State { pass, closed } = &mut *state;
-            match pass {
-                Pass::All => gst::PadProbeReturn::Pass,
-                Pass::Chosen(choice) => {
-                    let is_key = !packet.flags().contains(gst::BufferFlags::DELTA_UNIT);
-                    match position(pad, packet.pts()) {
-                        Some(at) if choice(is_key, at.into()) => gst::PadProbeReturn::Pass,
-                        _ => gst::PadProbeReturn::Drop,
-                    }
-                }
-                Pass::Until(point) => {
-                    // What is decoded later is shown later, too.
-                    let decoded = position(pad, packet.dts()).map(Duration::from);
-                    if !*closed && decoded.is_none_or(|at| at <= *point) {
-                        return gst::PadProbeReturn::Pass;
-                    }
-                    let ends = !std::mem::replace(closed, true);
-                    drop(state);
-                    if let Some(decoder) = pad.peer().filter(|_| ends) {
-                        decoder.send_event(gst::event::Eos::new());
-                    }
-                    // Waits for the next jump: nothing more is read.
+            match &info.data {
+                Some(gst::PadProbeData::Event(_)) => {
+                    state.turn(pad);
                     gst::PadProbeReturn::Ok
                 }
+                Some(gst::PadProbeData::Buffer(packet)) => {
+                    let was_open = state.closed.is_none();
+                    let answer = state.look_at(pad, packet);
+                    let closes = was_open && state.closed.is_some();
+                    // The decoder waits for somebody to take its last frames.
+                    drop(state);
+                    if let Some(decoder) = pad.peer().filter(|_| closes) {
+                        decoder.send_event(gst::event::Eos::new());
+                    }
+                    answer
+                }
+                _ => gst::PadProbeReturn::Ok,
             }
         });
         Self {
@@ -77,21 +79,63 @@ impl Gate {
         }
     }
 
-    /// What passes from now on.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What passes after the next jump.
     pub fn set(&self, pass: Pass) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { pass, closed: false };
+        self.state().next = Some(pass);
     }
 
     /// Whether all that is needed up to a point has passed.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.state().closed.is_some()
+    }
+}
+
+impl State {
+    fn look_at(&mut self, pad: &gst::Pad, packet: &gst::BufferRef) -> gst::PadProbeReturn {
+        match &mut self.pass {
+            Pass::All => gst::PadProbeReturn::Ok,
+            Pass::Chosen(choice) => {
+                let is_key = !packet.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                match position(pad, packet.pts()) {
+                    Some(at) if choice(is_key, at.into()) => gst::PadProbeReturn::Ok,
+                    _ => gst::PadProbeReturn::Drop,
+                }
+            }
+            Pass::Until(point) => {
+                // What is decoded later is shown later, too.
+                let decoded = position(pad, packet.dts()).map(Duration::from);
+                if self.closed.is_none() && decoded.is_none_or(|at| at <= *point) {
+                    return gst::PadProbeReturn::Ok;
+                }
+                if self.closed.is_none() {
+                    let kinds = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER;
+                    self.closed = pad.add_probe(kinds, |_, _| gst::PadProbeReturn::Ok);
+                }
+                gst::PadProbeReturn::Drop
+            }
+        }
+    }
+
+    /// A jump is made.
+    fn turn(&mut self, pad: &gst::Pad) {
+        if let Some(pass) = self.next.take() {
+            self.pass = pass;
+        }
+        if let Some(block) = self.closed.take() {
+            pad.remove_probe(block);
+        }
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
         // A packet that waits here would hold the end up.
-        if let Some(probe) = self.probe.take() {
+        let closed = self.state().closed.take();
+        for probe in self.probe.take().into_iter().chain(closed) {
             self.exit.remove_probe(probe);
         }
     }
