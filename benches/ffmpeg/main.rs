@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 #![allow(missing_docs, reason = "a program of its own")]
 
+mod burst;
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
 mod likeness;
@@ -20,7 +21,10 @@ use usage::Usage;
 use work::Work;
 
 /// What is measured where nobody says.
-const ALL: [&str; 5] = ["ladder", "single", "remux", "poster", "slots"];
+const ALL: [&str; 7] = ["ladder", "single", "remux", "poster", "sprite", "burst", "slots"];
+
+/// What a daemon gets many of.
+const SMALL: [&str; 4] = ["remux", "poster", "sprite", "single"];
 
 struct Wanted {
     seconds: u32,
@@ -60,10 +64,14 @@ fn main() {
             continue;
         }
         for name in &wanted.works {
-            if name == "slots" {
-                slots::measure(&source.file, wanted.seconds);
-            } else {
-                compare(&Work::named(name, wanted.seconds), &source, wanted.pairs);
+            match name.as_str() {
+                "slots" => slots::measure(&source.file, wanted.seconds),
+                "burst" => {
+                    for name in SMALL {
+                        burst(&Work::named(name, wanted.seconds), &source, wanted.pairs);
+                    }
+                }
+                name => compare(&Work::named(name, wanted.seconds), &source, wanted.pairs),
             }
         }
     }
@@ -97,6 +105,23 @@ fn compare(work: &Work, source: &sources::Source, pairs: usize) {
             liken(work, &source.file, desk.path(), &folder);
         }
     }
+}
+
+/// Many jobs of a daemon against as many processes.
+fn burst(work: &Work, source: &sources::Source, pairs: usize) {
+    let desk = tempfile::tempdir().unwrap();
+    let pair = || {
+        let ours = burst::ours(work, &source.file);
+        (ours, burst::theirs(work, &source.file, desk.path()))
+    };
+    let taken: Vec<(Usage, Usage)> = (0..pairs).map(|_| pair()).collect();
+    let ratio = |of: fn(&Usage) -> f64| median(taken.iter().map(|(ours, theirs)| of(ours) / of(theirs)));
+    println!(
+        "{:<34} {:>6.2} {:>6.2}",
+        format!("a daemon's burst: {}", work.name),
+        ratio(|usage| usage.cpu),
+        ratio(|usage| usage.wall)
+    );
 }
 
 /// How near both are to the source.

@@ -26,6 +26,7 @@ impl Work {
             "ladder" => ("ladder", LADDER),
             "single" => ("single", SINGLE),
             "remux" => ("remux", &[]),
+            "sprite" => ("sprite", &[]),
             _ => ("poster", &[]),
         };
         Self { name, films, seconds }
@@ -41,7 +42,8 @@ impl Work {
         (0..self.seconds).step_by(every as usize).collect()
     }
 
-    fn rule(&self) -> String {
+    /// The rule for it.
+    pub fn rule(&self) -> String {
         let mut rule = "enabled = true\n[trigger]\nbucket = \"inbox\"\n".to_owned();
         for (name, (_, high)) in self.films {
             let _ = write!(
@@ -65,6 +67,7 @@ impl Work {
                 stills("thumbnails", self.points(2), 160);
             }
             "poster" => stills("poster", vec![self.seconds / 2], 1280),
+            "sprite" => rule.push_str("[task.sprite]\nkind = \"sprite\"\nevery = \"2s\"\n"),
             "remux" => rule.push_str(
                 "[task.remux]\nkind = \"transcode\"\ncontainer = \"mkv\"\nvideo = \"copy\"\naudio = \"copy\"\n",
             ),
@@ -99,6 +102,10 @@ impl Work {
                 let at = self.seconds / 2;
                 let command = format!("-ss {at} -i SOURCE -frames:v 1 -vf scale=1280:-2 -q:v 3 poster.jpg");
                 vec![("one command", vec![words(&command)])]
+            }
+            "sprite" => {
+                let command = "-i SOURCE -vf fps=1/2:round=up,scale=160:-2,tile=10x10 -q:v 4 sprite_%d.jpg";
+                vec![("one command", vec![words(command)])]
             }
             "single" => {
                 let command = format!("-i SOURCE -vf scale=-2:720 {encode} 720p.mp4");

@@ -36,9 +36,6 @@ const MOST: u32 = 100;
 /// How long loading plugins may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// After so long without a new worker the memory is given back.
-const IDLE: Duration = Duration::from_mins(1);
-
 /// The template that makes workers at present.
 #[derive(Debug, Clone, Default)]
 pub struct Templates(Arc<Mutex<Option<Arc<Template>>>>);
@@ -47,7 +44,7 @@ pub struct Templates(Arc<Mutex<Option<Arc<Template>>>>);
 #[derive(Debug)]
 pub(super) struct Template {
     socket: OwnedFd,
-    child: Mutex<Child>,
+    child: Arc<Mutex<Child>>,
     words: Arc<Mutex<Words>>,
     made: AtomicU32,
     made_for: Purpose,
@@ -86,7 +83,6 @@ impl Templates {
             tokio::task::spawn_blocking(move || templates.ask(&settings, &scratch, &descriptors))
                 .await
                 .map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))??;
-        self.forget_when_idle(&template);
         Process::new(pid, handle, status, template, self.clone())
     }
 
@@ -118,8 +114,8 @@ impl Templates {
                     return Ok((template, pid, handle));
                 }
                 Err(failure) if is_new => return Err(failure),
-                // Somebody ended it.
-                Err(failure) => tracing::warn!(error = failure.message, "workers are made by a new process"),
+                // It had nothing to do for long, or somebody ended it.
+                Err(failure) => tracing::debug!(error = failure.message, "workers are made by a new process"),
             }
         }
     }
@@ -130,22 +126,6 @@ impl Templates {
         if current.as_ref().is_some_and(|known| Arc::ptr_eq(known, template)) {
             *current = None;
         }
-    }
-
-    fn forget_when_idle(&self, template: &Arc<Template>) {
-        let (templates, template) = (Arc::downgrade(&self.0), Arc::downgrade(template));
-        let made = |template: &Template| template.made.load(Ordering::Relaxed);
-        let Some(before) = template.upgrade().map(|template| made(&template)) else {
-            return;
-        };
-        tokio::spawn(async move {
-            tokio::time::sleep(IDLE).await;
-            if let (Some(templates), Some(template)) = (templates.upgrade(), template.upgrade())
-                && made(&template) == before
-            {
-                Self(templates).retire(&template);
-            }
-        });
     }
 }
 
@@ -167,9 +147,10 @@ impl Template {
         set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).map_err(|error| starting(&error.into()))?;
         let mut child = launch::template(settings, &there).map_err(|error| starting(&error))?;
         let words = Arc::new(Mutex::new(Words::default()));
-        if let Some(mut errors) = child.stderr.take() {
-            let heard = words.clone();
-            // Ends with the process.
+        let errors = child.stderr.take();
+        let child = Arc::new(Mutex::new(child));
+        if let Some(mut errors) = errors {
+            let (heard, ending) = (words.clone(), child.clone());
             std::thread::spawn(move || {
                 let mut piece = [0; 4096];
                 while let Ok(count) = errors.read(&mut piece)
@@ -178,11 +159,13 @@ impl Template {
                     let mut words = heard.lock().unwrap_or_else(PoisonError::into_inner);
                     words.hear(&piece[..count]);
                 }
+                // One that ends by itself is gone for the kernel, too.
+                let _ = ending.lock().unwrap_or_else(PoisonError::into_inner).wait();
             });
         }
         Ok(Self {
             socket,
-            child: Mutex::new(child),
+            child,
             words,
             made: AtomicU32::new(0),
             made_for,
@@ -229,7 +212,7 @@ impl Template {
 
 impl Drop for Template {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
     }

@@ -5,19 +5,22 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open};
 
 use super::passing;
 use crate::worker::launch::check;
 use crate::worker::protocol::{CONTROL_FD, INPUT_FD};
 
+/// Who has no workers and makes none for so long gives its memory back.
+const IDLE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
 /// Who comes back from [`serve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::worker) enum Role {
     /// A new process, with its descriptors in their places and its scratch directory as the current one.
     Worker,
-    /// The template itself, when the daemon needs it no more.
+    /// The template itself, when nobody needs it any more.
     Over,
 }
 
@@ -27,7 +30,7 @@ struct Made {
     status: File,
 }
 
-/// Makes workers until the daemon lets go; it then ends with all of them.
+/// Makes workers until the daemon lets go, and ends with all of them; or until nobody wants any for long.
 ///
 /// # Errors
 /// Where the template cannot go on, or a new worker cannot begin; the process must end then.
@@ -37,7 +40,9 @@ pub(in crate::worker) fn serve(socket: OwnedFd) -> Result<Role, String> {
     rustix::process::set_parent_process_death_signal(None).map_err(|error| error.to_string())?;
     let mut made: Vec<Made> = Vec::new();
     loop {
-        let (asked, over) = wait(&socket, &made)?;
+        let Some((asked, over)) = wait(&socket, &made)? else {
+            return Ok(Role::Over);
+        };
         bury(&mut made, &over);
         if !asked {
             continue;
@@ -71,13 +76,15 @@ pub(in crate::worker) fn serve(socket: OwnedFd) -> Result<Role, String> {
     }
 }
 
-/// Waits until something happens: whether the daemon said something, and which workers are over.
-fn wait(socket: &OwnedFd, made: &[Made]) -> Result<(bool, Vec<bool>), String> {
+/// Waits until something happens: whether the daemon said something, and which workers are over. None where there is nothing to
+/// wait for, for long.
+fn wait(socket: &OwnedFd, made: &[Made]) -> Result<Option<(bool, Vec<bool>)>, String> {
     let mut watched = vec![PollFd::new(socket, PollFlags::IN)];
     watched.extend(made.iter().map(|made| PollFd::new(&made.handle, PollFlags::IN)));
-    rustix::io::retry_on_intr(|| poll(&mut watched, None)).map_err(|error| error.to_string())?;
+    let patience = made.is_empty().then_some(&IDLE);
+    let count = rustix::io::retry_on_intr(|| poll(&mut watched, patience)).map_err(|error| error.to_string())?;
     let mut happened = watched.iter().map(|watched| !watched.revents().is_empty());
-    Ok((happened.next().unwrap_or(false), happened.collect()))
+    Ok((count > 0).then(|| (happened.next().unwrap_or(false), happened.collect())))
 }
 
 /// Tells of those that are over, and forgets them.
