@@ -24,7 +24,7 @@ use super::sound::{self, Source};
 use super::twice::notes;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, Span, TranscodePlan, VideoStream};
-use crate::rule::{AudioCodec, Container, Deinterlace, Hdr, Track, VideoCodec};
+use crate::rule::{AudioCodec, Container, Deinterlace, Hdr, Track, Treatment, VideoCodec};
 
 /// What the encoder puts before sound in Opus. Other forms have a place of their own for it.
 const OPUS_SILENCE: u32 = 312;
@@ -198,7 +198,30 @@ pub fn film_chain(
         return Ok(None);
     }
     let mut chain = encoder::video(plan, spec, picture, opened.threads, pass)?;
-    let treatment = plan.settings.treatment;
+    let Treated { feed, source, how } = treated(shown, plan.settings.treatment);
+    // After the queue, so that it is not the decoder's thread that does it.
+    chain.splice(2..2, straight(&source, how)?);
+    // What is encoded beside a copy begins with it.
+    let sort = if plan.settings.copies() {
+        Sort::Packets
+    } else {
+        Sort::Frames
+    };
+    Ok(Some((feed.to_owned(), chain, sort)))
+}
+
+/// How frames are brought to where a task wants them.
+pub struct Treated {
+    /// What the task is fed: see [`super::branch::Feed`].
+    pub feed: &'static str,
+    /// What that looks like ...
+    pub source: VideoStream,
+    /// ... and what is still to be done to it.
+    pub how: Straightening,
+}
+
+/// What is done for one task to the frames of this film.
+pub fn treated(shown: &VideoStream, treatment: Treatment) -> Treated {
     let fields = match treatment.deinterlace {
         Deinterlace::Auto => false,
         Deinterlace::Always => !shown.interlaced,
@@ -227,15 +250,7 @@ pub fn film_chain(
         interlaced: own && shown.interlaced,
         ..shown.clone()
     };
-    // After the queue, so that it is not the decoder's thread that does it.
-    chain.splice(2..2, straight(&source, how)?);
-    // What is encoded beside a copy begins with it.
-    let sort = if plan.settings.copies() {
-        Sort::Packets
-    } else {
-        Sort::Frames
-    };
-    Ok(Some((feed.to_owned(), chain, sort)))
+    Treated { feed, source, how }
 }
 
 /// By how much the film comes later so that the silence before the sound does not make that late; there are forms whose

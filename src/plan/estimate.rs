@@ -127,7 +127,9 @@ fn package(plan: &AdaptivePlan, media: Option<&MediaInfo>, source: u64) -> u64 {
     let films = plan.renditions.iter();
     let film = films.map(|rendition| film_bits(&rendition.video, rendition.picture.size, media, whole));
     let sound = plan.audio.as_ref().map_or(0, |spec| spec.bitrate) as f64 * plan.sounds.len() as f64;
-    bytes((film.sum::<f64>() + sound) * length.as_secs_f64() / 8.0 * MARGIN).saturating_add(CONTAINER)
+    let end = plan.span.end.map_or(length, |end| end.min(length));
+    let seconds = end.saturating_sub(plan.span.start).as_secs_f64();
+    bytes((film.sum::<f64>() + sound) * seconds / 8.0 * MARGIN).saturating_add(CONTAINER)
 }
 
 /// Bits a second of an encoded film.

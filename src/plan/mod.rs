@@ -6,6 +6,7 @@
 mod adaptive;
 mod estimate;
 mod extract;
+mod ladder;
 mod listening;
 mod names;
 mod overlay;
@@ -300,6 +301,7 @@ impl Work {
         match self {
             Self::Transcode(plan) => plan.span,
             Self::Animation(plan) => plan.span,
+            Self::Adaptive(plan) => plan.span,
             _ => Span::default(),
         }
     }

@@ -22,14 +22,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         (false, _) => "the medium has no sound",
     };
     let film = if settings.video.is_some() { film(media)? } else { None };
-    // As it stands once it is turned.
-    let film = film.map(|film| {
-        let turned = (film.rotation % 360 + settings.treatment.rotate) % 360;
-        VideoStream {
-            rotation: turned,
-            ..film.clone()
-        }
-    });
+    let film = film.map(|film| turned(film, settings.treatment.rotate));
     let film = film.as_ref();
     if film.is_none() {
         settings.video = Track::None;
@@ -71,7 +64,11 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         Some(picture) => {
             let length = span.end.or(media.duration);
             let length = length.map(|end| end.saturating_sub(span.start));
-            overlay::cover(wanted, task, &settings.cover, picture.size, length)?
+            let frame = overlay::Frame {
+                size: picture.size,
+                scale: 1.0,
+            };
+            overlay::cover(wanted, task, &settings.cover, frame, length)?
         }
         None => CoverPlan::default(),
     };
@@ -93,6 +90,14 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         findings,
         ..of_one(output, work)
     })
+}
+
+/// The film as it stands once it is turned by so many degrees, clockwise.
+pub(super) fn turned(film: &VideoStream, degrees: u32) -> VideoStream {
+    VideoStream {
+        rotation: (film.rotation % 360 + degrees) % 360,
+        ..film.clone()
+    }
 }
 
 /// The part of this medium that is wanted.

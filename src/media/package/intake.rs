@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Packet;
 use super::boxes::Content;
+use super::pictures::Pictures;
 use super::track::{Order, Track, Written};
 use crate::job::Failure;
 use crate::media::failure::internal;
@@ -91,11 +92,7 @@ impl Intake {
         let number = |name| fields.get::<i32>(name).ok();
         let short = |name| u16::try_from(number(name)?).ok();
         Some(match self.sort {
-            Sort::Film => Content::H264 {
-                config,
-                width: short("width")?,
-                height: short("height")?,
-            },
+            Sort::Film => Content::Film(Pictures::of(sample.caps()?, config)?),
             Sort::Sound { .. } => Content::Aac {
                 config,
                 channels: short("channels")?,

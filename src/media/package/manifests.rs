@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::boxes::Content;
 use super::codecs;
 use super::mpd::{self, Form, Set};
+use super::pictures::Pictures;
 use super::playlists::{self, Beside, Entry, Head, Load, Variant};
 use super::track::Written;
 use super::transport;
@@ -205,6 +207,7 @@ impl Made<'_> {
                 codecs: [vec![codecs::name(&film.track.content)], sound_codecs.clone()].concat(),
                 size: size(&film.track),
                 fps: film.fps().0,
+                range: pictures(&film.track).and_then(Pictures::range),
                 key_frames,
             });
         }
@@ -215,6 +218,7 @@ impl Made<'_> {
                 codecs: sound_codecs,
                 size: None,
                 fps: 0.0,
+                range: None,
                 key_frames: None,
             });
         }
@@ -252,19 +256,24 @@ impl Made<'_> {
         let names: Vec<String> = (1..=self.texts.len())
             .map(|number| format!("subtitles-{number}"))
             .collect();
-        let films: Vec<Form<'_>> = self
-            .films
-            .iter()
-            .map(|film| Form {
+        // A player switches within a set while it plays: not from one codec to another.
+        let codec = |film: &Film| pictures(&film.track).map(|film| film.codec);
+        let mut sets: Vec<Set<'_>> = Vec::new();
+        for (at, film) in self.films.iter().enumerate() {
+            let first = self.films.iter().position(|one| codec(one) == codec(film));
+            if first != Some(at) {
+                continue;
+            }
+            let same = self.films.iter().filter(|one| codec(one) == codec(film));
+            let forms = same.map(|film| Form {
                 id: &film.track.order.name,
                 segments: &film.track.segments,
                 ..form(&film.track, film.fps().1)
-            })
-            .collect();
-        let mut sets = Vec::new();
-        if !films.is_empty() {
+            });
+            let colours = pictures(&film.track).filter(|film| film.range().is_some());
+            let colours = colours.and_then(|film| film.colours);
             sets.push(Set {
-                sort: mpd::Sort::Film(films),
+                sort: mpd::Sort::Film(forms.collect(), colours),
                 language: None,
                 label: None,
             });
@@ -301,9 +310,13 @@ impl Made<'_> {
     }
 }
 
-fn size(track: &Written) -> Option<(u32, u32)> {
+fn pictures(track: &Written) -> Option<&Pictures> {
     match &track.content {
-        super::boxes::Content::H264 { width, height, .. } => Some((u32::from(*width), u32::from(*height))),
-        super::boxes::Content::Aac { .. } => None,
+        Content::Film(film) => Some(film),
+        Content::Aac { .. } => None,
     }
+}
+
+fn size(track: &Written) -> Option<(u32, u32)> {
+    pictures(track).map(|film| (u32::from(film.width), u32::from(film.height)))
 }

@@ -14,12 +14,14 @@ mod chains;
 mod codecs;
 mod crypt;
 mod cut;
+mod film;
 mod flat;
 mod intake;
 mod labels;
 mod manifests;
 mod mpd;
 mod parse;
+mod pictures;
 mod playlists;
 mod proof;
 mod track;
@@ -108,7 +110,21 @@ pub struct Key {
 pub mod testing {
     //! Packets for tests.
 
+    use super::pictures::Pictures;
     use super::{Gop, Packet, Segment, Timed};
+    use crate::rule::VideoCodec;
+
+    /// A film in H.264, so described.
+    pub fn pictures(config: Vec<u8>) -> Pictures {
+        Pictures {
+            codec: VideoCodec::H264,
+            config,
+            width: 640,
+            height: 360,
+            colours: None,
+            light: Vec::new(),
+        }
+    }
 
     /// A packet of one tick that shows nothing.
     pub fn packet(at: u64, key: bool) -> Packet {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Segment;
 use super::track::FIRST;
+use crate::media::colour::Numbers;
 
 /// Tracks between which a player may switch at any segment.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +20,8 @@ pub struct Set<'a> {
 /// What a set of tracks is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sort<'a> {
-    /// Forms of the film.
-    Film(Vec<Form<'a>>),
+    /// Forms of the film in one codec, and what their samples mean where that is not what every screen shows.
+    Film(Vec<Form<'a>>, Option<Numbers>),
     /// One sound: itself, how many channels, samples a second, and whether it is the one that is heard first.
     Sound(Form<'a>, u32, u32, bool),
     /// A file of subtitles.
@@ -72,7 +73,7 @@ pub fn manifest(folder: &str, sets: &[Set<'_>], length: u128, buffer: u64) -> St
             let _ = write!(out, " lang=\"{}\"", escaped(language));
         }
         match &set.sort {
-            Sort::Film(forms) => film(&mut out, folder, forms),
+            Sort::Film(forms, colours) => film(&mut out, folder, forms, *colours),
             Sort::Sound(form, channels, rate, first) => {
                 out.push_str(
                     " contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n",
@@ -103,8 +104,21 @@ pub fn manifest(folder: &str, sets: &[Set<'_>], length: u128, buffer: u64) -> St
     out
 }
 
-fn film(out: &mut String, folder: &str, forms: &[Form<'_>]) {
+fn film(out: &mut String, folder: &str, forms: &[Form<'_>], colours: Option<Numbers>) {
     out.push_str(" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n");
+    if let Some(told) = colours {
+        let told = [
+            ("ColourPrimaries", told.primaries),
+            ("TransferCharacteristics", told.transfer),
+            ("MatrixCoefficients", told.matrix),
+        ];
+        for (what, number) in told {
+            let _ = writeln!(
+                out,
+                "      <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" value=\"{number}\"/>"
+            );
+        }
+    }
     // All are cut at the same pictures: one timeline is enough.
     if let Some(first) = forms.first() {
         template(out, folder, first);
@@ -199,7 +213,7 @@ mod tests {
         };
         let sets = [
             Set {
-                sort: Sort::Film(vec![form("720p", &films)]),
+                sort: Sort::Film(vec![form("720p", &films)], None),
                 language: None,
                 label: None,
             },

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::transport::TIMES;
+
 /// A fragment as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
@@ -175,9 +177,15 @@ pub fn transport(bytes: &[u8], identifier: u16, before: Option<&Stream>) -> Resu
         let time = time.ok_or("a packet of the stream has no time")?;
         let part = |at: usize| u64::from(u16::from_be_bytes([time[at], time[at + 1]]) >> 1);
         let shown = u64::from(time[0] >> 1 & 7) << 30 | part(1) << 15 | part(3);
-        stream.start = Some(stream.start.map_or(shown, |start| start.min(shown)));
+        stream.start = Some(stream.start.map_or(shown, |start| earlier(start, shown)));
     }
     Ok(stream)
+}
+
+/// The earlier of two times that lie near each other on a clock which begins again after a day or so.
+fn earlier(one: u64, other: u64) -> u64 {
+    let since = other.wrapping_sub(one) % TIMES;
+    if since < TIMES / 2 { one } else { other }
 }
 
 #[cfg(test)]
@@ -199,5 +207,13 @@ mod tests {
                 let _ = transport(&damaged, 0x100, None);
             }
         }
+    }
+
+    #[test]
+    fn the_clock_of_a_stream_begins_again() {
+        assert_eq!(earlier(5, 9), 5);
+        assert_eq!(earlier(9, 5), 5);
+        assert_eq!(earlier(TIMES - 3, 2), TIMES - 3);
+        assert_eq!(earlier(2, TIMES - 3), TIMES - 3);
     }
 }

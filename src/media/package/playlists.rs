@@ -161,6 +161,8 @@ pub struct Variant {
     pub size: Option<(u32, u32)>,
     /// Frames a second.
     pub fps: f64,
+    /// Its high dynamic range, in the word of HLS.
+    pub range: Option<&'static str>,
     /// Playlist of its key frames, and what that takes.
     pub key_frames: Option<(String, Load)>,
 }
@@ -200,6 +202,7 @@ pub fn master(variants: &[Variant], sounds: &[Beside], subtitles: &[Beside]) -> 
         if let Some((width, height)) = variant.size {
             let _ = write!(out, ",RESOLUTION={width}x{height},FRAME-RATE={:.3}", variant.fps);
         }
+        out.push_str(&range(variant));
         if !sounds.is_empty() {
             out.push_str(",AUDIO=\"audio\"");
         }
@@ -214,13 +217,19 @@ pub fn master(variants: &[Variant], sounds: &[Beside], subtitles: &[Beside]) -> 
         };
         let _ = writeln!(
             out,
-            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={width}x{height},URI=\"{uri}\"",
+            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={width}x{height}{},URI=\"{uri}\"",
             load.peak,
             load.average,
             variant.codecs.first().map_or("", String::as_str),
+            range(variant),
         );
     }
     out
+}
+
+/// Players take a usual range where nothing is said.
+fn range(variant: &Variant) -> String {
+    variant.range.map_or_else(String::new, |range| format!(",VIDEO-RANGE={range}"))
 }
 
 fn beside(out: &mut String, track: &Beside, default: bool) {
@@ -294,6 +303,7 @@ mod tests {
             codecs: vec!["avc1.64001f".to_owned(), "mp4a.40.2".to_owned()],
             size: Some((1280, 720)),
             fps: 30000.0 / 1001.0,
+            range: None,
             key_frames: Some(("job/720p-iframes.m3u8".to_owned(), load)),
         };
         let beside = |uri: &str, name: &str, channels| Beside {

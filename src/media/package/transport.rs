@@ -13,7 +13,7 @@ pub const ZERO: u64 = 10 * CLOCK as u64;
 /// Ticks that a packet comes before it is decoded.
 const AHEAD: u64 = CLOCK as u64 / 5;
 /// What times are counted in: they begin again after this.
-const TIMES: u64 = 1 << 33;
+pub const TIMES: u64 = 1 << 33;
 
 /// Writes the segments of one track; packets are counted through all of them.
 #[derive(Debug)]
@@ -216,5 +216,14 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_the_standard() {
         assert_eq!(checksum(b"123456789"), 0x0376_e6e7);
+    }
+
+    #[test]
+    fn a_segment_in_which_the_clock_begins_again_starts_where_it_does() {
+        // Shown in another order than decoded, some before the clock begins again and some after it.
+        let first = (TIMES - ZERO) / 3600;
+        let (bytes, _) = writer().segment(&[gop(first, &[(0, true), (3, false), (1, false), (2, false)])]).unwrap();
+        let read = transport(&bytes, STREAM, None).unwrap();
+        assert_eq!(read.start, Some((first * 3600 + ZERO) % TIMES));
     }
 }

@@ -41,7 +41,7 @@ impl<'a> Wanted<'a> {
                     spec: plan.audio.as_ref()?,
                     channels: sound.channels,
                     rate: sound.rate,
-                    span: Span::default(),
+                    span: plan.span,
                     sort: Sort::Sound,
                 });
             }

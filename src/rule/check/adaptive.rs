@@ -1,23 +1,15 @@
 //! The settings of an `adaptive` task, and which of them go together.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use super::kinds::{LATER_OF_TASKS, size};
-use super::or_default;
-use super::transcode::audio;
-use super::video::video;
+use super::kinds::LATER_OF_TASKS;
+use super::renditions::{Packaging, renditions};
+use super::transcode::{audio, part};
+use super::video::treatment;
+use super::{or_default, overlay};
 use crate::diagnostic::reader::{Table, Value};
 use crate::object::Directory;
-use crate::rule::{
-    Adaptive, AudioCodec, AudioSpec, Container, Encryption, Rendition, Renditions, Rung, SegmentForm, TaskKind, Track,
-    VideoCodec, VideoSpec,
-};
-
-/// What other files of a package are called, or begin or end with.
-const TAKEN: [&str; 3] = ["master", "manifest", "key"];
-const BEGINNINGS: [&str; 2] = ["audio-", "subtitles-"];
-const ENDINGS: [&str; 2] = ["-iframes", "-init"];
+use crate::rule::{Adaptive, AudioCodec, AudioSpec, Container, Encryption, SegmentForm, TaskKind, Track};
 
 /// An `adaptive` task.
 pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
@@ -34,7 +26,15 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     let segment = or_default(table.get("segment"), Duration::from_secs(4), |value| {
         value.duration(Duration::from_secs(1)..=Duration::from_secs(30))
     });
-    let renditions = or_default(table.get("renditions"), Renditions::Auto, renditions);
+    let hdr = table.get("hdr").filter(|value| value.is_word("keep"));
+    let packaging = Packaging {
+        streams: segments == Some(SegmentForm::Ts),
+        hdr: hdr.as_ref(),
+    };
+    let renditions = renditions(&mut table, packaging);
+    let part = part(&mut table);
+    let treatment = treatment(&mut table, None);
+    let cover = overlay::cover(&mut table);
     let audio_value = table.get("audio");
     let audio = sound(audio_value.as_ref());
     let audio_tracks = or_default(table.get("audio_tracks"), 1, |value| {
@@ -94,6 +94,9 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
         subtitles: subtitles?,
         iframes,
         encryption: encryption?,
+        part: part?,
+        treatment: treatment?,
+        cover: cover?,
     }))
 }
 
@@ -110,113 +113,6 @@ fn packages(value: &Value<'_>) -> Option<(bool, bool)> {
         .collect();
     let words = words?;
     Some((words.contains(&'h'), words.contains(&'d')))
-}
-
-/// `"auto"`, or words and tables.
-fn renditions(value: &Value<'_>) -> Option<Renditions> {
-    if value.is_text() {
-        return value.one_of(&[("auto", ())], &[]).map(|()| Renditions::Auto);
-    }
-    let list = value.list()?;
-    if !(1..=12).contains(&list.len()) {
-        let message = format!("`{}` needs 1 to 12 renditions", value.path);
-        value.error(message, "renditions = [\"1080p\", \"720p\"], or \"auto\"");
-        return None;
-    }
-    let read: Vec<_> = list.iter().map(|one| (one, rendition(one))).collect();
-    let mut names = HashSet::new();
-    let mut sound = true;
-    let mut first: Option<&VideoSpec> = None;
-    for (value, rendition) in &read {
-        let Some(rendition) = rendition else {
-            sound = false;
-            continue;
-        };
-        if !names.insert(rendition.name.to_ascii_lowercase()) {
-            value.error(
-                format!("there are two renditions \"{}\"", rendition.name),
-                "each needs a name of its own",
-            );
-            sound = false;
-        }
-        let first = *first.get_or_insert(&rendition.video);
-        if first.gop != rendition.video.gop || first.fps != rendition.video.fps {
-            value.error(
-                "renditions are cut at the same pictures",
-                "give all of them the same `gop` and `fps`",
-            );
-            sound = false;
-        }
-    }
-    let all = read.iter().filter_map(|(_, rendition)| rendition.clone()).collect();
-    sound.then_some(Renditions::Named(all))
-}
-
-fn rendition(value: &Value<'_>) -> Option<Rendition> {
-    if value.is_text() {
-        let words = Rung::ALL.map(|rung| (rung.word, rung));
-        return value.one_of(&words, &[]).map(Rung::rendition);
-    }
-    let mut table = value.table()?;
-    let named = table.get("name");
-    if named.is_none() {
-        value.error(
-            "a rendition has no name",
-            "what its files are called by: name = \"720p\"",
-        );
-    }
-    let name = named.and_then(|value| name(&value));
-    let size = size(&mut table);
-    let video = video(table.get("video").as_ref(), Some(Container::Mp4), false).and_then(|track| film(track, value));
-    table.finish(&[]);
-    Some(Rendition {
-        name: name?,
-        size: size?,
-        video: video?,
-    })
-}
-
-fn name(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let good = (1..=32).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with(['-', '_']);
-    if !good {
-        let message = format!("\"{}\" is no name of a rendition", text.escape_debug());
-        value.error(message, "1 to 32 letters, digits, '-' or '_', not at the beginning");
-        return None;
-    }
-    let lower = text.to_ascii_lowercase();
-    let taken = TAKEN.contains(&lower.as_str())
-        || BEGINNINGS.iter().any(|word| lower.starts_with(word))
-        || ENDINGS.iter().any(|word| lower.ends_with(word));
-    if taken {
-        let message = format!("\"{text}\" is a name of other files of the package");
-        value.error(message, "call it by its size: \"720p\"");
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-fn film(track: Track<VideoSpec>, value: &Value<'_>) -> Option<VideoSpec> {
-    match track {
-        Track::Encode(spec) if spec.two_pass => {
-            value.error("renditions are encoded in one pass", "take `passes` out");
-            None
-        }
-        Track::Encode(spec) if spec.codec == VideoCodec::H264 => Some(spec),
-        Track::Encode(spec) => {
-            let message = format!("a package holds no \"{}\"", spec.codec.word());
-            value.error(message, "write `codec = \"h264\"`, or take `codec` out");
-            None
-        }
-        Track::Copy | Track::None => {
-            value.error(
-                "every rendition is encoded",
-                "write video = { crf = 23 }, or take `video` out",
-            );
-            None
-        }
-    }
 }
 
 /// The outer none is a fault, the inner one `"none"`.

@@ -13,6 +13,7 @@ mod overlay;
 mod pictures;
 mod presets;
 mod queue;
+mod renditions;
 mod source;
 mod stored;
 mod tasks;

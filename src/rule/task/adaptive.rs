@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AudioSpec, Fit, Sides, SizeSpec, VideoCodec, VideoRate, VideoSpec};
+use super::overlay::Cover;
+use super::{AudioSpec, Fit, Part, Sides, SizeSpec, Treatment, VideoCodec, VideoRate, VideoSpec};
 
 /// Settings of an `adaptive` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,13 @@ pub struct Adaptive {
     pub iframes: bool,
     /// How segments are encrypted.
     pub encryption: Option<Encryption>,
+    /// Of the medium.
+    pub part: Part,
+    /// What is done to its pictures before anything else.
+    pub treatment: Treatment,
+    /// What is laid over every rendition. Plans have it in their own form.
+    #[serde(skip)]
+    pub cover: Cover,
 }
 
 /// Forms of segments.
@@ -47,9 +55,48 @@ pub enum SegmentForm {
 #[serde(rename_all = "snake_case")]
 pub enum Renditions {
     /// A ladder from the source, never above it.
-    Auto,
+    Auto(Forms),
     /// These, each once: 1 ..= 12.
     Named(Vec<Rendition>),
+}
+
+impl Renditions {
+    /// What their films are encoded as.
+    #[must_use]
+    pub fn codecs(&self) -> Vec<VideoCodec> {
+        match self {
+            Self::Auto(forms) => forms.codecs.clone(),
+            Self::Named(all) => all.iter().map(|one| one.video.codec).collect(),
+        }
+    }
+}
+
+/// How renditions are encoded that are named by words alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forms {
+    /// Each word stands for a rendition in each of these; at least one.
+    pub codecs: Vec<VideoCodec>,
+    /// A high dynamic range is kept.
+    pub hdr: bool,
+}
+
+impl Forms {
+    /// These renditions, in every codec. Those of the first have plain names.
+    pub fn of(&self, rungs: impl Fn(VideoCodec) -> Vec<Rendition>) -> Vec<Rendition> {
+        let all = self.codecs.iter().enumerate().flat_map(|(at, codec)| {
+            let mut renditions = rungs(*codec);
+            for rendition in &mut renditions {
+                if at > 0 {
+                    rendition.name = format!("{}-{}", rendition.name, codec.word());
+                }
+                if self.hdr && codec.holds_hdr() {
+                    rendition.video.depth = 10;
+                }
+            }
+            renditions
+        });
+        all.collect()
+    }
 }
 
 /// One wanted form of the film.
@@ -95,16 +142,23 @@ impl Rung {
         }
     }
 
-    /// What it stands for.
+    /// What it stands for, in this codec.
     #[must_use]
-    pub fn rendition(self) -> Rendition {
-        self.at(self.word.to_owned(), self.short_side)
+    pub fn rendition(self, codec: VideoCodec) -> Rendition {
+        self.at(self.word.to_owned(), self.short_side, codec)
     }
 
     /// The same for a picture whose shorter side has another length; bits follow the number of pixels.
-    fn at(self, name: String, short_side: u32) -> Rendition {
+    fn at(self, name: String, short_side: u32, codec: VideoCodec) -> Rendition {
         let pixels = |side: u32| u64::from(side) * u64::from(side);
-        let most = (self.cap * pixels(short_side) / pixels(self.short_side)).max(100_000);
+        let most = self.cap * pixels(short_side) / pixels(self.short_side);
+        let usual = VideoSpec::usual(codec);
+        // As far from what is usual as that of H.264, in steps of this codec.
+        let steps = |codec: VideoCodec| codec.crf().unwrap_or((51.0, 23.0));
+        let ((most_of_h264, usual_of_h264), (largest, middle)) = (steps(VideoCodec::H264), steps(codec));
+        let crf = (middle + (self.crf - usual_of_h264) * largest / most_of_h264).round();
+        // What comes after H.264 shows as much with fewer bits.
+        let most = if codec == VideoCodec::H264 { most } else { most * 3 / 5 };
         Rendition {
             name,
             size: SizeSpec {
@@ -115,9 +169,9 @@ impl Rung {
                 upscale: false,
             },
             video: VideoSpec {
-                rate: VideoRate::Crf(self.crf),
-                max_bitrate: Some(most),
-                ..VideoSpec::usual(VideoCodec::H264)
+                rate: VideoRate::Crf(crf),
+                max_bitrate: codec.has_bound().then_some(most.max(100_000)),
+                ..usual
             },
         }
     }
@@ -125,21 +179,24 @@ impl Rung {
     /// The ladder of a film whose picture has a shorter side of this length: the rungs that are not above it, under one of its own
     /// size where that is far from all of them. Never empty.
     #[must_use]
-    pub fn ladder(short_side: u32) -> Vec<Rendition> {
+    pub fn ladder(short_side: u32, codec: VideoCodec) -> Vec<Rendition> {
         let below = Self::ALL.iter().position(|rung| rung.short_side <= short_side);
         let mut ladder: Vec<_> = Self::ALL[below.unwrap_or(Self::ALL.len())..].to_vec();
         ladder.truncate(5);
-        let mut ladder: Vec<_> = ladder.into_iter().map(Self::rendition).collect();
+        let mut ladder: Vec<_> = ladder.into_iter().map(|rung| rung.rendition(codec)).collect();
         let own = short_side / 2 * 2;
         let next = below.map_or(0, |at| Self::ALL[at].short_side);
         // A fifth more is seen.
         if u64::from(own) * 5 >= u64::from(next) * 6 {
             let above = below.unwrap_or(Self::ALL.len()).saturating_sub(1);
-            ladder.insert(0, Self::ALL[above].at(format!("{own}p"), own.max(2)));
+            ladder.insert(0, Self::ALL[above].at(format!("{own}p"), own.max(2), codec));
         }
         ladder
     }
 }
+
+/// Codecs of films that packages hold, the default first.
+pub const PACKAGED: [VideoCodec; 3] = [VideoCodec::H264, VideoCodec::H265, VideoCodec::Av1];
 
 /// AES-128 over whole segments, as RFC 8216 has it, with a key for each job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +214,7 @@ mod tests {
     #[test]
     fn a_ladder_is_never_above_its_source_and_never_empty() {
         let names = |side| {
-            let names: Vec<_> = Rung::ladder(side).into_iter().map(|one| one.name).collect();
+            let names: Vec<_> = Rung::ladder(side, VideoCodec::H264).into_iter().map(|one| one.name).collect();
             names.join(" ")
         };
         let table = [4320, 2160, 1080, 1078, 800, 576, 480, 240, 100, 2]
@@ -175,5 +232,24 @@ mod tests {
         100: 100p
         2: 2p
         ");
+    }
+
+    #[test]
+    fn words_stand_for_a_rendition_in_each_codec() {
+        let forms = Forms {
+            codecs: PACKAGED.to_vec(),
+            hdr: true,
+        };
+        let rungs = |codec| vec![Rung::ALL[2].rendition(codec), Rung::ALL[5].rendition(codec)];
+        let all = forms.of(rungs).into_iter().map(|one| {
+            let VideoSpec {
+                rate,
+                max_bitrate,
+                depth,
+                ..
+            } = one.video;
+            format!("{} {rate:?} {max_bitrate:?} {depth}", one.name)
+        });
+        insta::assert_snapshot!(all.collect::<Vec<_>>().join("\n"), @"");
     }
 }

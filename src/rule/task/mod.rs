@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Grants;
 use super::asset::AssetUse;
-pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, Rung, SegmentForm};
+pub use adaptive::{Adaptive, Encryption, Forms, PACKAGED, Rendition, Renditions, Rung, SegmentForm};
 pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
@@ -72,6 +72,7 @@ impl TaskKind {
     pub fn assets(&self) -> Vec<AssetUse> {
         match self {
             Self::Transcode(settings) => settings.cover.assets(),
+            Self::Adaptive(settings) => settings.cover.assets(),
             _ => Vec::new(),
         }
     }
