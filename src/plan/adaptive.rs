@@ -202,6 +202,7 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
     let expect = Expect::Package {
         pictures: renditions.iter().map(|rendition| rendition.picture.size).collect(),
         sounds: sounds.iter().map(|sound| (sound.channels, sound.rate)).collect(),
+        span,
     };
     let outputs = package.fronts.iter().map(|front| {
         let file = format!("{prefix}{front}");

@@ -517,6 +517,8 @@ pub enum Expect {
         pictures: Vec<(u32, u32)>,
         /// Channels, and samples a second, of every sound.
         sounds: Vec<(u32, u32)>,
+        /// Of this part of the source.
+        span: Span,
     },
 }
 

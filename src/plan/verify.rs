@@ -99,11 +99,12 @@ pub fn verify(
             let whole = media.filter(|_| span.is_whole());
             Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
-        (Expect::Package { pictures, sounds }, OutputReport::Package { tracks }) => {
+        (Expect::Package { pictures, sounds, span }, OutputReport::Package { tracks }) => {
             if let Err(what) = check_package(tracks, pictures, sounds, media) {
                 return bad(what);
             }
-            Ok(media.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
+            let whole = media.filter(|_| span.is_whole());
+            Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
         (_, report) => {
             let is = match report {

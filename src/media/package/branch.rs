@@ -18,7 +18,7 @@ use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::media::branch::{Branch, Ending, Opened, guard, hang, only, queue, taker};
 use crate::media::clip::Sort as Cut;
 use crate::media::encoder;
-use crate::media::failure::{element, writing};
+use crate::media::failure::{element, internal, writing};
 use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::media::overlay;
@@ -147,6 +147,15 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
     Ok(branch)
 }
 
+/// Cuts what comes into a chain, and measures what is left of it by the time of the package.
+fn measured(chain: &[gst::Element], span: Span, sort: Cut) -> Result<Arc<Meter>, Failure> {
+    watch(chain, span, sort)?;
+    // Where it leaves the guard, it still has the time of the medium.
+    let entry = chain.get(1).and_then(|queue| queue.static_pad("sink"));
+    let entry = entry.ok_or_else(|| internal("a chain without a queue"))?;
+    Ok(Meter::on(&entry))
+}
+
 impl PackageBranch {
     fn order(&self, name: &str, rule: Rule, timescale: u32) -> Order {
         Order {
@@ -180,7 +189,7 @@ impl PackageBranch {
         if let Some(entry) = encoder::entry(&chain) {
             overlay::lay(&entry, &rendition.cover, rendition.picture.size)?;
         }
-        let source = watch(&chain, span, Cut::Frames)?;
+        let source = measured(&chain, span, Cut::Frames)?;
         let fed = self.add(&from, chain, source, Intake::new(order, Sort::Film))?;
         self.films.push((rendition.clone(), fed));
         Ok(())
@@ -209,7 +218,7 @@ impl PackageBranch {
         let order = self.order(&format!("audio-{}", index + 1), rule, sound.rate);
         let silent = sound::silence(spec.codec);
         let from = From::Pad(format!("sound-{}", sound.stream));
-        let source = watch(&chain, self.plan.span, Cut::Sound)?;
+        let source = measured(&chain, self.plan.span, Cut::Sound)?;
         let fed = self.add(&from, chain, source, Intake::new(order, Sort::Sound { silent }))?;
         self.sounds.push((sound, fed));
         Ok(())

@@ -31,8 +31,6 @@ pub fn hold_to_groups(chain: &[gst::Element], rendition: &PlannedRendition) {
                     encoder.set_property("key-int-max", 100_000_i32);
                 }
             }
-            // Those that are asked for by time are all.
-            Some("av1enc") => encoder.set_property_from_str("keyframe-mode", "disabled"),
             _ => {}
         }
     }

@@ -89,16 +89,10 @@ impl From<'_> {
 /// # Errors
 /// Where elements are missing or refuse a setting.
 pub fn chain(rendition: &PlannedRendition, threads: u32) -> Result<Vec<gst::Element>, Failure> {
-    let codec = rendition.video.codec;
     let plan = TranscodePlan {
         file: String::new(),
         settings: Transcode {
-            // What is written is written here, but parsers prepare packets for it. Muxers for MP4 want AV1 in a draft's form.
-            container: if codec == VideoCodec::Av1 {
-                Container::Mkv
-            } else {
-                Container::Mp4
-            },
+            container: Container::Mp4,
             size: SizeSpec::default(),
             video: Track::Encode(rendition.video.clone()),
             audio: Track::None,
@@ -115,14 +109,13 @@ pub fn chain(rendition: &PlannedRendition, threads: u32) -> Result<Vec<gst::Elem
     };
     let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads, Pass::Only)?;
     chains::hold_to_groups(&chain, rendition);
-    let (name, form, unit) = match codec {
-        VideoCodec::H265 => ("video/x-h265", "hvc1", "au"),
-        VideoCodec::Av1 => ("video/x-av1", "obu-stream", "tu"),
-        _ => ("video/x-h264", "avc", "au"),
+    let (name, form) = match rendition.video.codec {
+        VideoCodec::H265 => ("video/x-h265", "hvc1"),
+        _ => ("video/x-h264", "avc"),
     };
     let caps = gst::Caps::builder(name)
         .field("stream-format", form)
-        .field("alignment", unit);
+        .field("alignment", "au");
     chain.push(only(&caps.build())?);
     Ok(chain)
 }

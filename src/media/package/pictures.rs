@@ -10,7 +10,7 @@ use crate::rule::VideoCodec;
 pub struct Pictures {
     /// One of [`crate::rule::PACKAGED`].
     pub codec: VideoCodec,
-    /// What its decoder is told: `avcC`, `hvcC` or `av1C`.
+    /// What its decoder is told: `avcC` or `hvcC`.
     pub config: Vec<u8>,
     /// In pixels.
     pub width: u16,
@@ -28,9 +28,6 @@ const LENGTHS: usize = 21;
 /// A unit of H.265 that stands in the description, or tells where a picture begins.
 const APART: std::ops::RangeInclusive<u8> = 32..=35;
 
-/// The unit of AV1 that tells where a picture begins.
-const DELIMITER: u8 = 2;
-
 impl Pictures {
     /// What packets of these caps are, whose decoder is told this; none where caps say too little.
     #[must_use]
@@ -40,7 +37,6 @@ impl Pictures {
         let codec = match fields.name().as_str() {
             "video/x-h264" => VideoCodec::H264,
             "video/x-h265" => VideoCodec::H265,
-            "video/x-av1" => VideoCodec::Av1,
             _ => return None,
         };
         if codec == VideoCodec::H265 {
@@ -76,7 +72,6 @@ impl Pictures {
     pub fn name(&self) -> String {
         match self.codec {
             VideoCodec::H265 => self.name_of_h265(),
-            VideoCodec::Av1 => self.name_of_av1(),
             _ => format!("avc1.{:02x}{:02x}{:02x}", self.byte(1), self.byte(2), self.byte(3)),
         }
     }
@@ -98,38 +93,6 @@ impl Pictures {
         name
     }
 
-    /// As the binding of AV1 to ISO media files has it.
-    fn name_of_av1(&self) -> String {
-        let (first, second) = (self.byte(1), self.byte(2));
-        let tier = if second & 0x80 == 0 { 'M' } else { 'H' };
-        let depth = match second >> 5 & 3 {
-            0 => 8,
-            2 => 10,
-            _ => 12,
-        };
-        let name = format!("av01.{}.{:02}{tier}.{depth:02}", first >> 5, first & 0x1f);
-        let usual = Numbers {
-            primaries: 1,
-            transfer: 1,
-            matrix: 1,
-            full_range: false,
-        };
-        match self.colours.filter(|told| *told != usual) {
-            None => name,
-            Some(told) => format!(
-                "{name}.{}.{}{}{}.{:02}.{:02}.{:02}.{}",
-                second >> 4 & 1,
-                second >> 3 & 1,
-                second >> 2 & 1,
-                second & 3,
-                told.primaries,
-                told.transfer,
-                told.matrix,
-                u8::from(told.full_range)
-            ),
-        }
-    }
-
     /// Its high dynamic range, as HLS calls it; none where it has a usual one.
     #[must_use]
     pub fn range(&self) -> Option<&'static str> {
@@ -144,7 +107,6 @@ impl Pictures {
     pub fn entry(&self, out: &mut Vec<u8>) {
         let (name, of_decoder) = match self.codec {
             VideoCodec::H265 => (*b"hvc1", *b"hvcC"),
-            VideoCodec::Av1 => (*b"av01", *b"av1C"),
             _ => (*b"avc1", *b"avcC"),
         };
         put(out, name, |out| {
@@ -166,12 +128,11 @@ impl Pictures {
         });
     }
 
-    /// A packet without what stands in the description, or has no place in MP4; none where it is damaged.
+    /// A packet without what stands in the description; none where it is damaged.
     #[must_use]
     pub fn bare(&self, packet: Vec<u8>) -> Option<Vec<u8>> {
         match self.codec {
             VideoCodec::H265 => units(&packet, usize::from(self.byte(LENGTHS) & 3) + 1),
-            VideoCodec::Av1 => open_units(&packet),
             _ => Some(packet),
         }
     }
@@ -204,14 +165,6 @@ fn units(packet: &[u8], wide: usize) -> Option<Vec<u8>> {
         rest = &rest[wide + length..];
     }
     Some(bare)
-}
-
-fn open_units(packet: &[u8]) -> Option<Vec<u8>> {
-    // A delimiter comes first and has no content: its head, and a length of zero.
-    match packet {
-        [head, 0, rest @ ..] if head >> 3 & 15 == DELIMITER && head & 6 == 2 => Some(rest.to_vec()),
-        _ => Some(packet.to_vec()),
-    }
 }
 
 /// Boxes `mdcv` and `clli` of these numbers, as caps have them.
@@ -254,21 +207,6 @@ mod tests {
     }
 
     #[test]
-    fn av1_is_named_with_its_colours_where_they_are_not_the_usual_ones() {
-        let mut av1 = film(VideoCodec::Av1, vec![0x81, 4, 0x0c]);
-        assert_eq!(av1.name(), "av01.0.04M.08");
-        av1.colours = Some(Numbers {
-            primaries: 9,
-            transfer: 16,
-            matrix: 9,
-            full_range: false,
-        });
-        av1.config[2] = 0x4e;
-        assert_eq!(av1.name(), "av01.0.04M.10.0.112.09.16.09.0");
-        assert_eq!(av1.range(), Some("PQ"));
-    }
-
-    #[test]
     fn parameters_stand_in_the_description_alone() {
         let mut config = vec![0; LENGTHS];
         config.extend([3, 2, 0x20, 0, 1, 0, 1, 9, 0x22, 0, 2, 0, 1, 7, 0, 1, 8]);
@@ -279,12 +217,5 @@ mod tests {
         let packet = vec![0, 0, 0, 2, 0x46, 1, 0, 0, 0, 2, 0x42, 1, 0, 0, 0, 3, 0x26, 1, 5];
         assert_eq!(film.bare(packet).unwrap(), [0, 0, 0, 3, 0x26, 1, 5]);
         assert_eq!(film.bare(vec![0, 0, 0, 9, 1]), None);
-    }
-
-    #[test]
-    fn pictures_of_av1_come_without_delimiters() {
-        let av1 = film(VideoCodec::Av1, vec![0x81, 4, 0x0c]);
-        assert_eq!(av1.bare(vec![0x12, 0, 0x0a, 1, 5]).unwrap(), [0x0a, 1, 5]);
-        assert_eq!(av1.bare(vec![0x32, 1, 5]).unwrap(), [0x32, 1, 5]);
     }
 }

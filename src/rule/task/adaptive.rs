@@ -152,12 +152,10 @@ impl Rung {
     fn at(self, name: String, short_side: u32, codec: VideoCodec) -> Rendition {
         let pixels = |side: u32| u64::from(side) * u64::from(side);
         let most = self.cap * pixels(short_side) / pixels(self.short_side);
-        let usual = VideoSpec::usual(codec);
-        // As far from what is usual as that of H.264, in steps of this codec.
-        let steps = |codec: VideoCodec| codec.crf().unwrap_or((51.0, 23.0));
-        let ((most_of_h264, usual_of_h264), (largest, middle)) = (steps(VideoCodec::H264), steps(codec));
-        let crf = (middle + (self.crf - usual_of_h264) * largest / most_of_h264).round();
-        // What comes after H.264 shows as much with fewer bits.
+        // As far from what is usual as that of H.264 is.
+        let usual = |codec: VideoCodec| codec.crf().map_or(23.0, |(_, usual)| usual);
+        let crf = self.crf + usual(codec) - usual(VideoCodec::H264);
+        // What came after H.264 shows as much with fewer bits.
         let most = if codec == VideoCodec::H264 { most } else { most * 3 / 5 };
         Rendition {
             name,
@@ -170,8 +168,8 @@ impl Rung {
             },
             video: VideoSpec {
                 rate: VideoRate::Crf(crf),
-                max_bitrate: codec.has_bound().then_some(most.max(100_000)),
-                ..usual
+                max_bitrate: Some(most.max(100_000)),
+                ..VideoSpec::usual(codec)
             },
         }
     }
@@ -195,8 +193,8 @@ impl Rung {
     }
 }
 
-/// Codecs of films that packages hold, the default first.
-pub const PACKAGED: [VideoCodec; 3] = [VideoCodec::H264, VideoCodec::H265, VideoCodec::Av1];
+/// Codecs of films that packages hold, the default first. Their encoders make key frames when they are asked to.
+pub const PACKAGED: [VideoCodec; 2] = [VideoCodec::H264, VideoCodec::H265];
 
 /// AES-128 over whole segments, as RFC 8216 has it, with a key for each job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
