@@ -1,5 +1,7 @@
 //! The branch of one package: an encoder for each form of the film and each sound, and what becomes of their packets.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use crate::media::transcode::watch;
 use crate::plan::{
     AdaptivePlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind, TrackReport,
 };
-use crate::rule::{AudioSpec, SegmentForm};
+use crate::rule::{AudioSpec, Hdr, SegmentForm};
 
 /// Sound that is off by less than this is where it should be: times are rounded on their way.
 const JITTER: Duration = Duration::from_millis(10);
@@ -107,13 +109,16 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
         titles: streams.iter().map(|stream| title(&stream.tags)).collect(),
         pictures: 0,
     };
-    let mut frames = None;
+    let has_range = opened.media.video().is_some_and(|shown| shown.colour.hdr.is_some());
+    let keeps = plan.treatment.hdr == Hdr::Keep && has_range;
+    let mut frames = BTreeMap::new();
     for (index, rendition) in plan.renditions.iter().enumerate() {
         let shown = opened.media.video();
         let shown = shown.ok_or_else(|| Failure::new(ErrorKind::NoSuchStream, "the medium has no video"))?;
-        let frames = match &mut frames {
-            Some(frames) => frames,
-            none => none.insert(Frames::new(&branch.bin, plan, shown)?),
+        let keep = keeps && rendition.video.codec.holds_hdr();
+        let frames = match frames.entry(keep) {
+            Entry::Occupied(frames) => frames.into_mut(),
+            Entry::Vacant(none) => none.insert(Frames::new(&branch.bin, plan, shown, keep)?),
         };
         let timescale = match plan.segments {
             SegmentForm::Cmaf => muxer::timescale(Some(&rendition.video), shown),

@@ -12,7 +12,10 @@ use crate::media::transcode::{Treated, treated, watch};
 use crate::media::clip::Sort;
 use crate::plan::{AdaptivePlan, CoverPlan, PlannedRendition, Span, TranscodePlan, VideoStream};
 use crate::rule::overlay::Cover;
-use crate::rule::{Container, Part, SizeSpec, Track, Transcode, Treatment, VideoCodec};
+use crate::rule::{Container, Hdr, Part, SizeSpec, Track, Transcode, Treatment, VideoCodec};
+
+/// How the numbers of pads begin that several renditions share: there are never so many.
+const SHARED: u32 = 100;
 
 /// Where the chain of a rendition begins.
 pub enum From<'a> {
@@ -22,7 +25,7 @@ pub enum From<'a> {
     Tee(&'a gst::Element),
 }
 
-/// Frames for all renditions.
+/// Frames for all renditions that want them alike.
 pub struct Frames {
     feed: &'static str,
     span: Span,
@@ -31,12 +34,16 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Frames of this film as the plan wants them.
+    /// Frames of this film, of which these renditions keep a high dynamic range, or not.
     ///
     /// # Errors
     /// Where elements are missing.
-    pub fn new(bin: &gst::Bin, plan: &AdaptivePlan, shown: &VideoStream) -> Result<Self, Failure> {
-        let Treated { feed, source, how } = treated(shown, plan.treatment);
+    pub fn new(bin: &gst::Bin, plan: &AdaptivePlan, shown: &VideoStream, keep: bool) -> Result<Self, Failure> {
+        let mut treatment = plan.treatment;
+        if !keep {
+            treatment.hdr = Hdr::Sdr;
+        }
+        let Treated { feed, source, how } = treated(shown, treatment);
         let work = straight(&source, how)?;
         if work.is_empty() {
             return Ok(Self {
@@ -49,7 +56,7 @@ impl Frames {
         tee.set_property("allow-not-linked", true);
         let chain = [vec![guard()?, queue(4)?], work, vec![tee.clone()]].concat();
         watch(&chain, plan.span, Sort::Frames)?;
-        hang(bin, feed, &chain)?;
+        hang(bin, &format!("{feed}-{SHARED}{}", u8::from(keep)), &chain)?;
         Ok(Self {
             feed,
             span: Span::default(),

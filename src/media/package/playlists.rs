@@ -202,7 +202,7 @@ pub fn master(variants: &[Variant], sounds: &[Beside], subtitles: &[Beside]) -> 
         if let Some((width, height)) = variant.size {
             let _ = write!(out, ",RESOLUTION={width}x{height},FRAME-RATE={:.3}", variant.fps);
         }
-        out.push_str(&range(variant));
+        out.push_str(&range(variant, variants));
         if !sounds.is_empty() {
             out.push_str(",AUDIO=\"audio\"");
         }
@@ -221,15 +221,18 @@ pub fn master(variants: &[Variant], sounds: &[Beside], subtitles: &[Beside]) -> 
             load.peak,
             load.average,
             variant.codecs.first().map_or("", String::as_str),
-            range(variant),
+            range(variant, variants),
         );
     }
     out
 }
 
-/// Players take a usual range where nothing is said.
-fn range(variant: &Variant) -> String {
-    variant.range.map_or_else(String::new, |range| format!(",VIDEO-RANGE={range}"))
+/// Where one of several variants has a high dynamic range, all say theirs; else players take the usual one.
+fn range(variant: &Variant, of: &[Variant]) -> String {
+    if variant.size.is_none() || of.iter().all(|one| one.range.is_none()) {
+        return String::new();
+    }
+    format!(",VIDEO-RANGE={}", variant.range.unwrap_or("SDR"))
 }
 
 fn beside(out: &mut String, track: &Beside, default: bool) {

@@ -9,7 +9,7 @@ use super::video::treatment;
 use super::{or_default, overlay};
 use crate::diagnostic::reader::{Table, Value};
 use crate::object::Directory;
-use crate::rule::{Adaptive, AudioCodec, AudioSpec, Container, Encryption, SegmentForm, TaskKind, Track};
+use crate::rule::{Adaptive, AudioCodec, AudioSpec, Container, Encryption, SegmentForm, TaskKind, Track, VideoCodec};
 
 /// An `adaptive` task.
 pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
@@ -29,9 +29,17 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     let hdr = table.get("hdr").filter(|value| value.is_word("keep"));
     let packaging = Packaging {
         streams: segments == Some(SegmentForm::Ts),
-        hdr: hdr.as_ref(),
+        hdr: hdr.is_some(),
     };
     let renditions = renditions(&mut table, packaging);
+    if let (Some(value), Some(renditions)) = (&hdr, &renditions)
+        && !renditions.codecs().into_iter().any(VideoCodec::holds_hdr)
+    {
+        value.error(
+            "no rendition can hold a high dynamic range",
+            "encode some as \"h265\", or take `hdr` out: it is then mapped to what every screen shows",
+        );
+    }
     let part = part(&mut table);
     let treatment = treatment(&mut table, None);
     let cover = overlay::cover(&mut table);

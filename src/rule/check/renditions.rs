@@ -20,17 +20,17 @@ const MOST: usize = 12;
 
 /// What of a package bears on how its film is encoded.
 #[derive(Clone, Copy)]
-pub(super) struct Packaging<'v, 'p> {
+pub(super) struct Packaging {
     /// Its segments are transport streams.
     pub streams: bool,
-    /// Where it says that a high dynamic range is kept.
-    pub hdr: Option<&'v Value<'p>>,
+    /// A high dynamic range is kept, where the codec can.
+    pub hdr: bool,
 }
 
-impl Packaging<'_, '_> {
-    /// Whether it can hold this codec, which `value` names, or which is taken where there is none.
-    fn holds(self, codec: VideoCodec, value: Option<&Value<'_>>) -> bool {
-        if let Some(value) = value.filter(|_| !PACKAGED.contains(&codec)) {
+impl Packaging {
+    /// Whether it can hold this codec, which `value` names.
+    fn holds(self, codec: VideoCodec, value: &Value<'_>) -> bool {
+        if !PACKAGED.contains(&codec) {
             let words = PACKAGED.map(|codec| format!("\"{}\"", codec.word()));
             value.error(
                 format!("a package holds no \"{}\"", codec.word()),
@@ -38,17 +38,10 @@ impl Packaging<'_, '_> {
             );
             return false;
         }
-        if let Some(value) = value.filter(|_| self.streams && codec != VideoCodec::H264) {
+        if self.streams && codec != VideoCodec::H264 {
             value.error(
                 format!("transport streams for HLS hold no \"{}\"", codec.word()),
                 "take `segments = \"ts\"` out: players take it in fragments of MP4 alone",
-            );
-            return false;
-        }
-        if let Some(kept) = self.hdr.filter(|_| !codec.holds_hdr()) {
-            value.unwrap_or(kept).error(
-                format!("\"{}\" is not used for a high dynamic range here", codec.word()),
-                "encode as \"h265\", or take `hdr` out: it is then mapped to what every screen shows",
             );
             return false;
         }
@@ -57,7 +50,7 @@ impl Packaging<'_, '_> {
 }
 
 /// `renditions` and `codec`.
-pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging<'_, '_>) -> Option<Renditions> {
+pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging) -> Option<Renditions> {
     let (value, codec) = (table.get("renditions"), table.get("codec"));
     let all = value.as_ref().filter(|value| value.is_list()).and_then(Value::list);
     if let Some(all) = &all
@@ -75,7 +68,7 @@ pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging<'_, '_>) ->
             "take it out, or write it into each: video = { codec = \"h265\" }",
         );
     }
-    let forms = forms(codec.as_ref(), packaging, has_words);
+    let forms = forms(codec.as_ref(), packaging);
     let Some((all, value)) = all.zip(value.as_ref()) else {
         let auto = |value: &Value<'_>| match value.is_text() {
             true => value.one_of(&[("auto", ())], &[]),
@@ -92,20 +85,19 @@ pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging<'_, '_>) ->
 }
 
 /// How words are encoded: in one codec, or in several.
-fn forms(value: Option<&Value<'_>>, packaging: Packaging<'_, '_>, used: bool) -> Option<Forms> {
+fn forms(value: Option<&Value<'_>>, packaging: Packaging) -> Option<Forms> {
     let forms = |codecs| Forms {
         codecs,
-        hdr: packaging.hdr.is_some(),
+        hdr: packaging.hdr,
     };
     let Some(value) = value else {
-        let usual = PACKAGED[0];
-        return (!used || packaging.holds(usual, None)).then(|| forms(vec![usual]));
+        return Some(forms(vec![PACKAGED[0]]));
     };
     let list = if value.is_list() { value.list()? } else { vec![value.clone()] };
-    let words = VideoCodec::ALL;
+    let words = PACKAGED.map(|codec| (codec.word(), codec));
     let read: Vec<_> = list
         .iter()
-        .map(|one| one.one_of(&words, &[]).filter(|codec| packaging.holds(*codec, Some(one))))
+        .map(|one| one.one_of(&words, &[]).filter(|codec| packaging.holds(*codec, one)))
         .collect();
     let codecs: Vec<VideoCodec> = read.into_iter().collect::<Option<_>>()?;
     let different: HashSet<_> = codecs.iter().map(|codec| codec.word()).collect();
@@ -157,7 +149,7 @@ fn named(value: &Value<'_>, read: &[(&Value<'_>, Option<Vec<Rendition>>)]) -> Op
 }
 
 /// A word, in every codec, or a table.
-fn rendition(value: &Value<'_>, forms: Option<&Forms>, packaging: Packaging<'_, '_>) -> Option<Vec<Rendition>> {
+fn rendition(value: &Value<'_>, forms: Option<&Forms>, packaging: Packaging) -> Option<Vec<Rendition>> {
     if value.is_text() {
         let words = Rung::ALL.map(|rung| (rung.word, rung));
         let rung = value.one_of(&words, &[])?;
@@ -174,7 +166,7 @@ fn rendition(value: &Value<'_>, forms: Option<&Forms>, packaging: Packaging<'_, 
     let name = named.and_then(|value| name(&value));
     let size = size(&mut table);
     let video_value = table.get("video");
-    let video = video(video_value.as_ref(), Some(Container::Mp4), packaging.hdr.is_some());
+    let video = video(video_value.as_ref(), Some(Container::Mp4), packaging.hdr);
     let video = video.and_then(|track| film(track, value, video_value.as_ref(), packaging));
     table.finish(&[]);
     Some(vec![Rendition {
@@ -209,7 +201,7 @@ fn film(
     track: Track<VideoSpec>,
     value: &Value<'_>,
     video: Option<&Value<'_>>,
-    packaging: Packaging<'_, '_>,
+    packaging: Packaging,
 ) -> Option<VideoSpec> {
     match track {
         Track::Encode(spec) if spec.two_pass => {
@@ -219,7 +211,7 @@ fn film(
         Track::Encode(spec) => {
             let table = video.filter(|video| video.is_table()).and_then(Value::table);
             let codec = table.and_then(|mut table| table.get("codec"));
-            packaging.holds(spec.codec, codec.as_ref()).then_some(spec)
+            packaging.holds(spec.codec, codec.as_ref().unwrap_or(value)).then_some(spec)
         }
         Track::Copy | Track::None => {
             value.error(

@@ -248,6 +248,11 @@ mod tests {
             } = one.video;
             format!("{} {rate:?} {max_bitrate:?} {depth}", one.name)
         });
-        insta::assert_snapshot!(all.collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(all.collect::<Vec<_>>().join("\n"), @r"
+        1080p Crf(22.0) Some(6000000) 8
+        360p Crf(24.0) Some(800000) 8
+        1080p-h265 Crf(27.0) Some(3600000) 10
+        360p-h265 Crf(29.0) Some(480000) 10
+        ");
     }
 }
