@@ -227,7 +227,10 @@ mod tests {
     #[test]
     fn what_is_above_the_source_gives_way_to_what_is_not() {
         let names = |width, height, words: &[usize]| {
-            let chosen = words.iter().map(|at| Rung::ALL[*at].rendition(VideoCodec::H264)).collect();
+            let chosen = words
+                .iter()
+                .map(|at| Rung::ALL[*at].rendition(VideoCodec::H264))
+                .collect();
             let (kept, finding) = distinct(chosen, &medium(width, height));
             let kept: Vec<_> = kept
                 .iter()

@@ -241,7 +241,10 @@ fn overlay(
     Ok(OverlayPlan {
         content,
         corner: overlay.corner,
-        offset: (frame.pixels(overlay.offset.0, wide), frame.pixels(overlay.offset.1, high)),
+        offset: (
+            frame.pixels(overlay.offset.0, wide),
+            frame.pixels(overlay.offset.1, high),
+        ),
         opacity: overlay.opacity,
         window: window(overlay.shown, length)?,
     })

@@ -224,12 +224,7 @@ fn options(font: Option<Vec<u8>>) -> usvg::Options<'static> {
     options
 }
 
-fn drawing(
-    bytes: &[u8],
-    shown: &str,
-    font: Option<&str>,
-    size: Size,
-) -> Result<Drawn, Failure> {
+fn drawing(bytes: &[u8], shown: &str, font: Option<&str>, size: Size) -> Result<Drawn, Failure> {
     // It may have no words.
     let font = font.and_then(|font| std::fs::read(font).ok());
     let tree = usvg::Tree::from_data(bytes, &options(font)).map_err(|error| unusable(shown, &error.to_string()))?;

@@ -157,7 +157,10 @@ fn units(packet: &[u8], wide: usize) -> Option<Vec<u8>> {
     let mut bare = Vec::with_capacity(packet.len());
     let mut rest = packet;
     while !rest.is_empty() {
-        let length = rest.get(..wide)?.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        let length = rest
+            .get(..wide)?
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         let unit = rest.get(wide..wide + length)?;
         if !APART.contains(&(unit.first()? >> 1 & 0x3f)) {
             bare.extend(&rest[..wide + length]);

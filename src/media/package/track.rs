@@ -106,7 +106,9 @@ impl Track {
     /// Where packets do not fit together, or a segment cannot be written.
     pub fn push(&mut self, mut packet: Packet) -> Result<(), Failure> {
         if let Content::Film(film) = &self.content {
-            packet.data = film.bare(packet.data).ok_or_else(|| self.strange("a packet is damaged"))?;
+            packet.data = film
+                .bare(packet.data)
+                .ok_or_else(|| self.strange("a packet is damaged"))?;
         }
         let complete = self.cutter.push(packet).map_err(|what| self.strange(&what))?;
         complete.map_or(Ok(()), |gops| self.write(&gops))

@@ -222,7 +222,9 @@ mod tests {
     fn a_segment_in_which_the_clock_begins_again_starts_where_it_does() {
         // Shown in another order than decoded, some before the clock begins again and some after it.
         let first = (TIMES - ZERO) / 3600;
-        let (bytes, _) = writer().segment(&[gop(first, &[(0, true), (3, false), (1, false), (2, false)])]).unwrap();
+        let (bytes, _) = writer()
+            .segment(&[gop(first, &[(0, true), (3, false), (1, false), (2, false)])])
+            .unwrap();
         let read = transport(&bytes, STREAM, None).unwrap();
         assert_eq!(read.start, Some((first * 3600 + ZERO) % TIMES));
     }

@@ -6,9 +6,7 @@ use super::kinds::size;
 use super::or_default;
 use super::video::video;
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{
-    Container, Forms, PACKAGED, Rendition, Renditions, Rung, Track, VideoCodec, VideoSpec,
-};
+use crate::rule::{Container, Forms, PACKAGED, Rendition, Renditions, Rung, Track, VideoCodec, VideoSpec};
 
 /// What other files of a package are called, or begin or end with.
 const TAKEN: [&str; 3] = ["master", "manifest", "key"];
@@ -93,7 +91,11 @@ fn forms(value: Option<&Value<'_>>, packaging: Packaging) -> Option<Forms> {
     let Some(value) = value else {
         return Some(forms(vec![PACKAGED[0]]));
     };
-    let list = if value.is_list() { value.list()? } else { vec![value.clone()] };
+    let list = if value.is_list() {
+        value.list()?
+    } else {
+        vec![value.clone()]
+    };
     let words = PACKAGED.map(|codec| (codec.word(), codec));
     let read: Vec<_> = list
         .iter()
@@ -139,9 +141,17 @@ fn named(value: &Value<'_>, read: &[(&Value<'_>, Option<Vec<Rendition>>)]) -> Op
             }
         }
     }
-    let all: Vec<_> = read.iter().filter_map(|(_, renditions)| renditions.clone()).flatten().collect();
+    let all: Vec<_> = read
+        .iter()
+        .filter_map(|(_, renditions)| renditions.clone())
+        .flatten()
+        .collect();
     if all.len() > MOST {
-        let message = format!("`{}` are {} renditions, with each word in every codec", value.path, all.len());
+        let message = format!(
+            "`{}` are {} renditions, with each word in every codec",
+            value.path,
+            all.len()
+        );
         value.error(message, format!("at most {MOST}"));
         return None;
     }
@@ -211,7 +221,9 @@ fn film(
         Track::Encode(spec) => {
             let table = video.filter(|video| video.is_table()).and_then(Value::table);
             let codec = table.and_then(|mut table| table.get("codec"));
-            packaging.holds(spec.codec, codec.as_ref().unwrap_or(value)).then_some(spec)
+            packaging
+                .holds(spec.codec, codec.as_ref().unwrap_or(value))
+                .then_some(spec)
         }
         Track::Copy | Track::None => {
             value.error(
@@ -222,4 +234,3 @@ fn film(
         }
     }
 }
-

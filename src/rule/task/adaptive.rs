@@ -212,7 +212,10 @@ mod tests {
     #[test]
     fn a_ladder_is_never_above_its_source_and_never_empty() {
         let names = |side| {
-            let names: Vec<_> = Rung::ladder(side, VideoCodec::H264).into_iter().map(|one| one.name).collect();
+            let names: Vec<_> = Rung::ladder(side, VideoCodec::H264)
+                .into_iter()
+                .map(|one| one.name)
+                .collect();
             names.join(" ")
         };
         let table = [4320, 2160, 1080, 1078, 800, 576, 480, 240, 100, 2]
