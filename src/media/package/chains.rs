@@ -63,8 +63,8 @@ pub fn cue(sample: &gst::Sample, span: Span) -> Option<Cue> {
     let end = span.end.map_or(end, |last| last.min(end));
     let start = place.max(span.start);
     (!text.is_empty() && start < end).then(|| Cue {
-        start: start - span.start,
-        end: end - span.start,
+        start: start.saturating_sub(span.start),
+        end: end.saturating_sub(span.start),
         text,
     })
 }

@@ -1,6 +1,8 @@
 //! What a film in a package is: what its codec is called (RFC 6381), the description that fragments of MP4 have of it, and its
 //! packets as they have them.
 
+use std::fmt::Write as _;
+
 use super::boxes::{bytes, put, u16s, u32s};
 use crate::media::colour::{self, Numbers};
 use crate::rule::VideoCodec;
@@ -42,11 +44,14 @@ impl Pictures {
         if codec == VideoCodec::H265 {
             complete(&mut config)?;
         }
-        let numbers = |name| {
+        let numbers = |name| -> Option<Vec<u32>> {
             let text = fields.get::<&str>(name).ok()?;
             text.split(':').map(|number| number.parse().ok()).collect()
         };
-        let light = light(numbers("mastering-display-info"), numbers("content-light-level"));
+        let light = light(
+            numbers("mastering-display-info").as_deref(),
+            numbers("content-light-level").as_deref(),
+        );
         Some(Self {
             codec,
             config,
@@ -88,7 +93,7 @@ impl Pictures {
         let bounds = [6, 7, 8, 9, 10, 11].map(|at| self.byte(at));
         let told = bounds.iter().rposition(|bound| *bound != 0).map_or(0, |last| last + 1);
         for bound in &bounds[..told] {
-            name.push_str(&format!(".{bound:X}"));
+            let _ = write!(name, ".{bound:X}");
         }
         name
     }
@@ -171,16 +176,16 @@ fn units(packet: &[u8], wide: usize) -> Option<Vec<u8>> {
 }
 
 /// Boxes `mdcv` and `clli` of these numbers, as caps have them.
-fn light(screen: Option<Vec<u32>>, film: Option<Vec<u32>>) -> Vec<u8> {
+fn light(screen: Option<&[u32]>, film: Option<&[u32]>) -> Vec<u8> {
     let mut out = Vec::new();
     let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
-    if let Some([rx, ry, gx, gy, bx, by, wx, wy, most, least]) = screen.as_deref() {
+    if let Some([rx, ry, gx, gy, bx, by, wx, wy, most, least]) = screen {
         put(&mut out, *b"mdcv", |out| {
             u16s(out, &[gx, gy, bx, by, rx, ry, wx, wy].map(|number| small(*number)));
             u32s(out, &[*most, *least]);
         });
     }
-    if let Some([most, average]) = film.as_deref() {
+    if let Some([most, average]) = film {
         put(&mut out, *b"clli", |out| u16s(out, &[small(*most), small(*average)]));
     }
     out

@@ -68,9 +68,12 @@ pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging) -> Option<
     }
     let forms = forms(codec.as_ref(), packaging);
     let Some((all, value)) = all.zip(value.as_ref()) else {
-        let auto = |value: &Value<'_>| match value.is_text() {
-            true => value.one_of(&[("auto", ())], &[]),
-            false => value.list().map(drop),
+        let auto = |value: &Value<'_>| {
+            if value.is_text() {
+                value.one_of(&[("auto", ())], &[])
+            } else {
+                value.list().map(drop)
+            }
         };
         or_default(value, (), auto)?;
         return forms.map(Renditions::Auto);
