@@ -11,7 +11,7 @@ use super::transcode::{channels, rate};
 use super::{Expect, MediaInfo, Picture, PlannedOutput, StreamKind, VideoStream, Work, picture};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::object::ObjectKey;
-use crate::rule::{Adaptive, AudioSpec, Gop, Rendition, Renditions, Rung, SegmentForm, TaskId, VideoSpec};
+use crate::rule::{Adaptive, AudioSpec, Container, Gop, Rendition, Renditions, Rung, SegmentForm, TaskId, VideoSpec};
 
 /// What HLS players open.
 pub const MASTER: &str = "master.m3u8";
@@ -395,7 +395,7 @@ fn sounds(media: &MediaInfo, settings: &Adaptive) -> Vec<PlannedSound> {
         StreamKind::Audio(audio) => Some(PlannedSound {
             stream: stream.index,
             channels: channels(spec, audio.channels),
-            rate: rate(spec, audio.rate),
+            rate: rate(spec, Container::Mp4, audio.rate),
         }),
         _ => None,
     });

@@ -21,11 +21,11 @@ use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::media::sound::{self, Source};
 use crate::plan::{
-    AdaptivePlan, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
-    TrackReport, TranscodePlan,
+    AdaptivePlan, Coded, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span,
+    StreamKind, TrackReport, TracksPlan, TranscodePlan,
 };
 use crate::rule::overlay::Cover;
-use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode, Treatment};
+use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Tracks, Transcode, Treatment};
 
 /// Sound that is off by less than this is where it should be: times are rounded on their way.
 const JITTER: Duration = Duration::from_millis(10);
@@ -62,6 +62,7 @@ impl Fed {
             source_start: Duration::ZERO,
             source_end: source.end.unwrap_or_default(),
             pictures: 0,
+            coded: Coded::default(),
         }
     }
 }
@@ -121,8 +122,7 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
                 StreamKind::Audio(stream) => Some(stream),
                 _ => None,
             });
-            // Rules that want a loudness have one sound alone.
-            let gain = opened.gain.filter(|_| index == 0);
+            let gain = opened.gain(sound.stream as usize);
             branch.add_sound(index, *sound, spec, Source { stream, gain })?;
         }
     }
@@ -169,11 +169,11 @@ impl PackageBranch {
                 part: Part::default(),
                 treatment: Treatment::default(),
                 cover: Cover::default(),
+                tracks: Tracks::default(),
             },
             picture: Some(rendition.picture),
             gop_frames: rendition.gop_frames,
-            channels: None,
-            rate: None,
+            tracks: TracksPlan::default(),
             cover: CoverPlan::default(),
             span: Span::default(),
         };

@@ -24,7 +24,7 @@ mod playlists;
 mod proof;
 mod track;
 mod transport;
-mod words;
+pub mod words;
 
 pub use branch::package;
 
