@@ -8,7 +8,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::album::AlbumBranch;
-use super::branch::{Branch, Feed, Opened};
+use super::branch::{Branch, Feed, Opened, SoundGains};
 use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
 use super::extract::ExtractBranch;
@@ -38,7 +38,7 @@ pub struct Tasks<'a> {
     pub jump: Option<Duration>,
     /// Which of the two pipelines of a run this is, where some tasks have two passes.
     pub turn: Turn,
-    /// What was measured before, in dB.
+    /// What was measured before.
     pub gains: &'a Gains,
 }
 
@@ -51,8 +51,8 @@ pub enum Turn {
     Second,
 }
 
-/// What brings the sound of tasks to their loudness, in dB.
-pub type Gains = BTreeMap<TaskId, f64>;
+/// What brings the sounds of tasks to their loudness.
+pub type Gains = BTreeMap<TaskId, SoundGains>;
 
 /// Makes the branch of a task by this name.
 pub type Make<'a> = dyn Fn(&str, &TaskId, &Work, Opened<'_>) -> Result<Box<dyn Branch>, Failure> + 'a;
@@ -129,7 +129,7 @@ impl Mill {
                 film,
                 sound,
                 threads,
-                gain: tasks.gains.get(task).copied(),
+                gains: tasks.gains.get(task),
             };
             let made = make(&name, task, work, opened).and_then(|branch| has_all(branch, opened));
             match made {

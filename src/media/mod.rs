@@ -45,6 +45,7 @@ pub mod source;
 mod sprite;
 mod still;
 mod tone;
+mod tracks;
 mod transcode;
 mod twice;
 mod vpx;

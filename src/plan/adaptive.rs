@@ -13,7 +13,7 @@ use super::transcode::{channels, rate, span, turned};
 use super::{CoverPlan, Expect, MediaInfo, Picture, PlannedOutput, Span, StreamKind, Work, overlay};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::object::ObjectKey;
-use crate::rule::{Adaptive, AudioSpec, SegmentForm, TaskId, Treatment, VideoSpec};
+use crate::rule::{Adaptive, AudioSpec, Container, SegmentForm, TaskId, Treatment, VideoSpec};
 
 /// What HLS players open.
 pub const MASTER: &str = "master.m3u8";
@@ -268,7 +268,7 @@ fn sounds(media: &MediaInfo, settings: &Adaptive) -> Vec<PlannedSound> {
         StreamKind::Audio(audio) => Some(PlannedSound {
             stream: stream.index,
             channels: channels(spec, audio.channels),
-            rate: rate(spec, audio.rate),
+            rate: rate(spec, Container::Mp4, audio.rate),
         }),
         _ => None,
     });

@@ -98,18 +98,17 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
         (Track::Copy, _) => copied = true,
         _ => {}
     }
-    match (&plan.settings.audio, plan.channels, plan.rate) {
-        (Track::Encode(spec), Some(channels), Some(rate)) => {
-            let lossless =
-                f64::from(channels) * f64::from(rate) * f64::from(if spec.depth == 0 { 24 } else { spec.depth });
-            bits += if spec.bitrate == 0 {
-                lossless
-            } else {
-                spec.bitrate as f64
-            };
-        }
-        (Track::Copy, ..) => copied = true,
-        _ => {}
+    for sound in &plan.tracks.sounds {
+        let (Some(spec), Some((channels, rate))) = (plan.settings.audio.encoded(), sound.form) else {
+            copied = true;
+            continue;
+        };
+        let lossless = f64::from(channels) * f64::from(rate) * f64::from(if spec.depth == 0 { 24 } else { spec.depth });
+        bits += if spec.bitrate == 0 {
+            lossless
+        } else {
+            spec.bitrate as f64
+        };
     }
     if copied {
         bits += whole;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::stills::{frame, seconds};
 use super::truncation::{Ends, truncated};
-use super::{Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
+use super::{Coded, Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
 use crate::job::{ErrorKind, Failure, Finding};
 
 /// The unit of time of an animation.
@@ -84,15 +84,18 @@ pub fn verify(
             Expect::Media {
                 container,
                 video,
-                audio,
+                coded,
+                sounds,
                 span,
             },
-            OutputReport::Media { tracks, index_in_front },
+            OutputReport::Media {
+                tracks, index_in_front, ..
+            },
         ) => {
             if container.has_index_in_front() && *index_in_front != Some(true) {
                 return bad("has its index at the end".to_owned());
             }
-            if let Err(what) = check_tracks(tracks, *video, *audio, *span, media) {
+            if let Err(what) = check_tracks(tracks, (*video, coded), sounds, *span, media) {
                 return bad(what);
             }
             // A part of the source says nothing about its end.
@@ -121,21 +124,24 @@ pub fn verify(
 
 fn check_tracks(
     tracks: &[TrackReport],
-    video: Form,
-    audio: Form,
+    (video, coded): (Form, &Coded),
+    sounds: &[Form],
     span: Span,
     media: Option<&MediaInfo>,
 ) -> Result<(), String> {
-    for (is_video, form) in [(true, video), (false, audio)] {
-        let found = tracks.iter().filter(|track| track.video == is_video);
-        let (found, planned) = (found.count(), usize::from(form != Form::Absent));
-        if found != planned {
-            return Err(format!("has {found} {} tracks, not {planned}", sort(is_video)));
+    let video = if video == Form::Absent { vec![] } else { vec![video] };
+    for (is_video, forms) in [(true, &video[..]), (false, sounds)] {
+        let found: Vec<_> = tracks.iter().filter(|track| track.video == is_video).collect();
+        if found.len() != forms.len() {
+            let sort = sort(is_video);
+            return Err(format!("has {} {sort} tracks, not {}", found.len(), forms.len()));
         }
-    }
-    for track in tracks {
-        let form = if track.video { video } else { audio };
-        check_track(track, form, span, media)?;
+        for (track, form) in found.into_iter().zip(forms) {
+            check_track(track, *form, span, media)?;
+            if let Some(differs) = coded.differs(&track.coded).filter(|_| is_video) {
+                return Err(differs);
+            }
+        }
     }
     Ok(())
 }

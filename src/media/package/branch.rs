@@ -27,7 +27,8 @@ use crate::media::overlay;
 use crate::media::sound::{self, Source};
 use crate::media::transcode::watch;
 use crate::plan::{
-    AdaptivePlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind, TrackReport,
+    AdaptivePlan, Coded, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
+    TrackReport,
 };
 use crate::rule::{AudioSpec, Hdr, SegmentForm};
 
@@ -66,6 +67,7 @@ impl Fed {
             source_start: Duration::ZERO,
             source_end: source.end.unwrap_or_default(),
             pictures: 0,
+            coded: Coded::default(),
         }
     }
 }
@@ -133,8 +135,7 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
                 StreamKind::Audio(stream) => Some(stream),
                 _ => None,
             });
-            // Rules that want a loudness have one sound alone.
-            let gain = opened.gain.filter(|_| index == 0);
+            let gain = opened.gain(sound.stream as usize);
             branch.add_sound(index, *sound, spec, Source { stream, gain })?;
         }
     }

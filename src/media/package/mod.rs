@@ -26,7 +26,7 @@ mod playlists;
 mod proof;
 mod track;
 mod transport;
-mod words;
+pub mod words;
 
 pub use branch::package;
 

@@ -18,6 +18,8 @@ use crate::rule::{AudioCodec, AudioSpec};
 
 /// What is encoded of the sound.
 pub struct Wanted<'a> {
+    /// Of which stream.
+    pub stream: usize,
     /// How.
     pub spec: &'a AudioSpec,
     /// Channels of the result.
@@ -31,30 +33,35 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// What a task encodes of the first sound.
-    pub fn of(work: &'a Work) -> Option<Self> {
-        let plan = match work {
-            Work::Transcode(plan) => plan,
-            Work::Adaptive(plan) => {
-                let sound = plan.sounds.first()?;
-                return Some(Self {
-                    spec: plan.audio.as_ref()?,
-                    channels: sound.channels,
-                    rate: sound.rate,
-                    span: plan.span,
-                    sort: Sort::Sound,
-                });
+    /// Every sound that a task encodes.
+    pub fn all(work: &'a Work) -> Vec<Self> {
+        let (spec, span, sort, sounds): (_, _, _, Vec<_>) = match work {
+            Work::Transcode(plan) => {
+                let copies = plan.settings.copies();
+                let sort = if copies { Sort::Packets } else { Sort::Sound };
+                let sounds = plan.tracks.sounds.iter();
+                let sounds = sounds.filter_map(|sound| Some((sound.stream, sound.form?)));
+                (plan.settings.audio.encoded(), plan.span, sort, sounds.collect())
             }
-            _ => return None,
+            Work::Adaptive(plan) => {
+                let sounds = plan.sounds.iter();
+                let sounds = sounds.map(|sound| (sound.stream, (sound.channels, sound.rate)));
+                (plan.audio.as_ref(), plan.span, Sort::Sound, sounds.collect())
+            }
+            _ => return Vec::new(),
         };
-        let copies = plan.settings.copies();
-        Some(Self {
-            spec: plan.settings.audio.encoded()?,
-            channels: plan.channels?,
-            rate: plan.rate?,
-            span: plan.span,
-            sort: if copies { Sort::Packets } else { Sort::Sound },
-        })
+        let Some(spec) = spec else {
+            return Vec::new();
+        };
+        let sounds = sounds.into_iter().map(|(stream, (channels, rate))| Self {
+            stream: stream as usize,
+            spec,
+            channels,
+            rate,
+            span,
+            sort,
+        });
+        sounds.collect()
     }
 
     /// Cuts what passes an element to the wanted part.

@@ -18,6 +18,7 @@ mod source;
 mod stored;
 mod tasks;
 mod together;
+mod tracks;
 mod transcode;
 mod video;
 

@@ -5,6 +5,7 @@ mod extract;
 mod listening;
 pub mod overlay;
 mod pictures;
+mod tracks;
 mod transcode;
 mod video;
 
@@ -18,6 +19,7 @@ pub use adaptive::{Adaptive, Encryption, Forms, PACKAGED, Rendition, Renditions,
 pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
+pub use tracks::{Choice, Pick, Tracks};
 pub use transcode::{AudioCodec, AudioSpec, Container, Fit, Loudness, Part, Sides, SizeSpec, Track, Transcode};
 pub use video::{Deinterlace, Gop, Hdr, RateMode, Treatment, VideoCodec, VideoRate, VideoSpec};
 
@@ -29,7 +31,7 @@ pub enum TaskKind {
     /// Publish the source itself.
     Copy,
     /// Decode, scale, encode, package into one file.
-    Transcode(Transcode),
+    Transcode(Box<Transcode>),
     /// Decode once, encode several times, cut into segments, package.
     Adaptive(Adaptive),
     /// Still images at points of the medium.
