@@ -373,3 +373,63 @@ fn what_is_laid_over_a_film_is_at_the_same_place_of_every_size() {
         assert_eq!(seen, ".gg..gg.", "{form}");
     }
 }
+
+/// How loud a sound is, in LUFS, as ffmpeg measures it.
+fn loudness(playlist: &Path) -> f64 {
+    let out = playlist.with_extension("loudness");
+    let filter = format!(
+        "ebur128=metadata=1,ametadata=print:key=lavfi.r128.I:file={}",
+        out.display()
+    );
+    let words = [
+        "-nostdin",
+        "-v",
+        "error",
+        "-i",
+        playlist.to_str().unwrap(),
+        "-af",
+        &filter,
+    ];
+    tool("ffmpeg", &[&words[..], &["-f", "null", "-"]].concat());
+    let told = fs::read_to_string(&out).unwrap();
+    let last = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("lavfi.r128.I="))
+        .next_back();
+    last.unwrap().parse().unwrap()
+}
+
+#[test]
+fn each_sound_is_brought_to_its_loudness_and_words_with_styles_are_carried() {
+    let folder = tempfile::tempdir().unwrap();
+    let ass = folder.path().join("styled.ass");
+    fs::write(
+        &ass,
+        "[Script Info]\nScriptType: v4.00+\n[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n[Events]\n\
+         Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n\
+         Dialogue: 0,0:00:01.00,0:00:02.50,Default,,0,0,0,,{\\i1}Styled{\\i0}\\Ntwo & three\n",
+    )
+    .unwrap();
+    let line = format!(
+        "-f lavfi -i sine=440:d=10,volume=-30dB -f lavfi -i sine=880:d=10,volume=-6dB,aformat=channel_layouts=stereo \
+         -i {} -map 0 -map 1 -map 2 -c:a pcm_s16le -metadata:s:a:0 language=deu -metadata:s:a:1 language=eng",
+        ass.display()
+    );
+    let source = made(folder.path(), "sounds.mkv", &line);
+    let task = "packages = [\"hls\"]\nstart = \"1s\"\nsubtitles = true\naudio_tracks = [\"en\", 1]\n\
+                audio = { loudness = \"-20 LUFS\", language = [\"fr\"] }";
+    let package = Package::of(&source, task);
+    for track in ["audio-1", "audio-2"] {
+        let measured = loudness(&package.path(&format!("{track}.m3u8")));
+        assert!((measured + 20.0).abs() < 0.5, "{track}: {measured}");
+    }
+    let master = package.text("master.m3u8");
+    let line = |file: &str| master.lines().find(|line| line.contains(file)).unwrap();
+    assert!(line("audio-1").contains("LANGUAGE=\"fr\"") && line("audio-1").contains("CHANNELS=\"2\""));
+    assert!(line("audio-2").contains("LANGUAGE=\"de\"") && line("audio-2").contains("CHANNELS=\"1\""));
+    let words = package.text("subtitles-1-00001.vtt");
+    assert!(
+        words.contains("00:00:00.000 --> 00:00:01.500\nStyled\ntwo &amp; three"),
+        "{words}"
+    );
+}

@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::ladder::{ROUNDING, climb};
 use super::names::{FileOf, in_url};
 use super::run::{PlannedTask, Wanted, film, known};
-use super::transcode::{channels, rate, span, turned};
-use super::{CoverPlan, Expect, MediaInfo, Picture, PlannedOutput, Span, StreamKind, Work, overlay};
-use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use super::transcode::{span, turned};
+use super::{CoverPlan, Expect, Picture, PlannedOutput, Span, Work, overlay, tracks};
+use crate::job::{ErrorKind, Failure};
 use crate::object::ObjectKey;
-use crate::rule::{Adaptive, AudioSpec, Container, SegmentForm, TaskId, Treatment, VideoSpec};
+use crate::rule::overlay::Cover;
+use crate::rule::{
+    Adaptive, AudioSpec, Container, SegmentForm, SizeSpec, TaskId, Track, Transcode, Treatment, VideoSpec,
+};
 
 /// What HLS players open.
 pub const MASTER: &str = "master.m3u8";
@@ -85,7 +88,7 @@ pub struct PlannedRendition {
 }
 
 /// One sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedSound {
     /// Which stream of the medium.
     pub stream: u32,
@@ -93,6 +96,8 @@ pub struct PlannedSound {
     pub channels: u32,
     /// Samples a second that it gets.
     pub rate: u32,
+    /// Its language, where that is not what the source says.
+    pub language: Option<String>,
 }
 
 /// How segments are encrypted.
@@ -145,7 +150,18 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
             rendition.cover = overlay::cover(wanted, task, &settings.cover, frame, length)?;
         }
     }
-    let sounds = sounds(media, settings);
+    let transcode = alike(settings);
+    let sounds = tracks::sounds(media, &transcode, &mut findings)?;
+    let sounds = sounds.into_iter().filter_map(|sound| {
+        let (channels, rate) = sound.form?;
+        Some(PlannedSound {
+            stream: sound.stream,
+            channels,
+            rate,
+            language: sound.language,
+        })
+    });
+    let sounds: Vec<PlannedSound> = sounds.collect();
     if renditions.is_empty() && sounds.is_empty() {
         let lacks = match settings.audio {
             Some(_) => "the medium has neither video nor sound",
@@ -153,11 +169,10 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
         };
         return Err(Failure::new(ErrorKind::NoSuchStream, lacks));
     }
-    let texts = |stream: &&super::StreamInfo| matches!(stream.kind, StreamKind::Subtitle);
-    let subtitles: Vec<u32> = media.streams.iter().filter(texts).map(|stream| stream.index).collect();
-    findings.extend(left_out(media, settings, sounds.len(), subtitles.len()));
+    let subtitles = tracks::subtitles(media, &transcode, &mut findings);
+    let subtitles: Vec<u32> = subtitles.into_iter().map(|subtitle| subtitle.stream).collect();
 
-    let tracks = renditions.len() + sounds.len() + if settings.subtitles { subtitles.len() } else { 0 };
+    let tracks = renditions.len() + sounds.len() + subtitles.len();
     let segments = length.map_or(0.0, |length| length.as_secs_f64() / even.as_secs_f64().max(0.1));
     if tracks as f64 * (segments + 3.0) > super::MOST_FILES as f64 {
         return Err(Failure::new(
@@ -228,7 +243,7 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
         renditions,
         audio: settings.audio.clone(),
         sounds,
-        subtitles: if settings.subtitles { subtitles } else { Vec::new() },
+        subtitles,
         iframes: settings.iframes,
         lock,
         span,
@@ -260,43 +275,20 @@ fn directory(wanted: &Wanted<'_>, task: &TaskId) -> Result<Vec<u8>, Failure> {
     Ok(directory)
 }
 
-fn sounds(media: &MediaInfo, settings: &Adaptive) -> Vec<PlannedSound> {
-    let Some(spec) = &settings.audio else {
-        return Vec::new();
-    };
-    let sounds = media.streams.iter().filter_map(|stream| match &stream.kind {
-        StreamKind::Audio(audio) => Some(PlannedSound {
-            stream: stream.index,
-            channels: channels(spec, audio.channels),
-            rate: rate(spec, Container::Mp4, audio.rate),
-        }),
-        _ => None,
-    });
-    sounds.take(settings.audio_tracks as usize).collect()
-}
-
-/// Streams of the source that the package leaves out though nobody asked for that.
-fn left_out(media: &MediaInfo, settings: &Adaptive, sounds: usize, subtitles: usize) -> Vec<Finding> {
-    let audio = |stream: &&super::StreamInfo| matches!(stream.kind, StreamKind::Audio(_));
-    let all = media.streams.iter().filter(audio).count();
-    let sounds = if settings.audio.is_some() {
-        all.saturating_sub(sounds)
-    } else {
-        0
-    };
-    let subtitles = if settings.subtitles { 0 } else { subtitles };
-    [(sounds, "audio track"), (subtitles, "subtitle track")]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| Finding {
-            kind: FindingKind::StreamLeftOut,
-            message: if count == 1 {
-                format!("1 further {what} of the source is not in the package")
-            } else {
-                format!("{count} further {what}s of the source are not in the package")
-            },
-        })
-        .collect()
+/// What of this is asked of a transcode too.
+fn alike(settings: &Adaptive) -> Transcode {
+    let audio = settings.audio.clone();
+    Transcode {
+        // What its fragments hold.
+        container: Container::Mp4,
+        size: SizeSpec::default(),
+        video: Track::Copy,
+        audio: audio.map_or(Track::None, Track::Encode),
+        part: settings.part,
+        treatment: settings.treatment,
+        cover: Cover::default(),
+        tracks: settings.tracks.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -120,7 +120,12 @@ fn chapters(media: &MediaInfo, span: Span) -> Vec<Chapter> {
     chapters.collect()
 }
 
-fn sounds(media: &MediaInfo, settings: &Transcode, findings: &mut Vec<Finding>) -> Result<Vec<SoundPlan>, Failure> {
+/// The sounds that are wanted.
+pub(super) fn sounds(
+    media: &MediaInfo,
+    settings: &Transcode,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<SoundPlan>, Failure> {
     if !settings.audio.is_some() {
         return Ok(Vec::new());
     }
@@ -166,7 +171,8 @@ fn sounds(media: &MediaInfo, settings: &Transcode, findings: &mut Vec<Finding>) 
     Ok(sounds.collect())
 }
 
-fn subtitles(media: &MediaInfo, settings: &Transcode, findings: &mut Vec<Finding>) -> Vec<SubtitlePlan> {
+/// The subtitles that are wanted and can be carried.
+pub(super) fn subtitles(media: &MediaInfo, settings: &Transcode, findings: &mut Vec<Finding>) -> Vec<SubtitlePlan> {
     let all: Vec<(u32, &StreamInfo)> = numbered(media)
         .filter(|(_, stream)| matches!(stream.kind, StreamKind::Subtitle))
         .collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::chains::cue;
+use super::chains::{STYLED, cue};
 use super::cut::Rule;
 use super::film::{self, Frames, From};
 use super::flat::flatten;
@@ -136,14 +136,15 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
                 _ => None,
             });
             let gain = opened.gain(sound.stream as usize);
-            branch.add_sound(index, *sound, spec, Source { stream, gain })?;
+            branch.add_sound(index, sound, spec, Source { stream, gain })?;
         }
     }
     for stream in &plan.subtitles {
         let stream = *stream as usize;
-        let is_text = streams
-            .get(stream)
-            .is_some_and(|stream| stream.media_type() == "text/x-raw");
+        let is_text = streams.get(stream).is_some_and(|stream| {
+            let sort = stream.media_type();
+            sort == "text/x-raw" || STYLED.contains(&sort)
+        });
         if is_text {
             branch.add_words(stream)?;
         } else {
@@ -204,7 +205,7 @@ impl PackageBranch {
     fn add_sound(
         &mut self,
         index: usize,
-        sound: PlannedSound,
+        sound: &PlannedSound,
         spec: &AudioSpec,
         source: Source<'_>,
     ) -> Result<(), Failure> {
@@ -226,7 +227,7 @@ impl PackageBranch {
         let from = From::Pad(format!("sound-{}", sound.stream));
         let source = measured(&chain, self.plan.span, Cut::Sound)?;
         let fed = self.add(&from, chain, source, Intake::new(order, Sort::Sound { silent }))?;
-        self.sounds.push((sound, fed));
+        self.sounds.push((sound.clone(), fed));
         Ok(())
     }
 
@@ -359,6 +360,7 @@ impl Branch for PackageBranch {
                 .streams
                 .get(stream)
                 .and_then(|stream| stream.language.as_deref());
+            let language = planned.language.as_deref().or(language);
             sound.language = language.and_then(labels::language);
             let title = self.titles.get(stream).and_then(Option::as_deref);
             sound.name = labels::label(title, sound.language.as_deref(), "Sound", &mut taken);

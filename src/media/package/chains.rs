@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::words::{self, Cue};
+use super::words::Cue;
 use crate::media::clip::position;
-use crate::plan::{PlannedRendition, Span};
+use crate::media::tracks::text::{Source, line};
+use crate::plan::{Lines, PlannedRendition, Span};
 
 /// A cue that does not say how long it is seen.
 const USUAL_CUE: Duration = Duration::from_secs(4);
+
+/// Subtitles whose lines have styles of their own.
+pub const STYLED: [&str; 2] = ["application/x-ssa", "application/x-ass"];
 
 /// Key frames where all forms of the film have them, and no others.
 pub fn hold_to_groups(chain: &[gst::Element], rendition: &PlannedRendition) {
@@ -55,14 +59,17 @@ pub fn cue(sample: &gst::Sample, span: Span) -> Option<Cue> {
     };
     let map = buffer.map_readable().ok()?;
     let source = String::from_utf8_lossy(map.as_slice());
-    let format = sample
-        .caps()
-        .and_then(|caps| caps.structure(0)?.get::<String>("format").ok());
-    let text = words::text(source.trim_end_matches('\0'), format.as_deref() == Some("pango-markup"));
+    let fields = sample.caps()?.structure(0)?;
+    let how = match fields.get::<&str>("format") {
+        _ if STYLED.contains(&fields.name().as_str()) => Source::Styled,
+        Ok("pango-markup") => Source::Markup,
+        _ => Source::Plain,
+    };
+    let text = line(&source, how, Lines::Vtt)?;
     let end = place + buffer.duration().map_or(USUAL_CUE, Duration::from);
     let end = span.end.map_or(end, |last| last.min(end));
     let start = place.max(span.start);
-    (!text.is_empty() && start < end).then(|| Cue {
+    (start < end).then(|| Cue {
         start: start.saturating_sub(span.start),
         end: end.saturating_sub(span.start),
         text,

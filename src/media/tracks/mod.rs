@@ -6,7 +6,7 @@ mod groups;
 mod language;
 mod matroska;
 mod sweep;
-mod text;
+pub mod text;
 mod webvtt;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use super::kinds::LATER_OF_TASKS;
 use super::renditions::{Packaging, renditions};
 use super::transcode::{audio, part};
 use super::video::treatment;
-use super::{or_default, overlay};
+use super::{or_default, overlay, tracks};
 use crate::diagnostic::reader::{Table, Value};
 use crate::object::Directory;
 use crate::rule::{Adaptive, AudioCodec, AudioSpec, Container, Encryption, SegmentForm, TaskKind, Track, VideoCodec};
@@ -44,25 +44,13 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     let treatment = treatment(&mut table, None);
     let cover = overlay::cover(&mut table);
     let audio_value = table.get("audio");
-    let audio = sound(audio_value.as_ref());
-    let audio_tracks = or_default(table.get("audio_tracks"), 1, |value| {
-        if audio == Some(None) {
-            value.key_error(
-                format!("`{}` has no effect: the package is without sound", value.path),
-                "take it out, or let `audio` be encoded",
-            );
-            return None;
-        }
-        value.count(1..=8)
+    let mut languages = Some(Vec::new());
+    let audio = sound(audio_value.as_ref(), &mut |table| languages = tracks::languages(table));
+    let heard = audio.as_ref().map(|spec| match spec {
+        Some(spec) => Track::Encode(spec.clone()),
+        None => Track::None,
     });
-    let levelled = matches!(&audio, Some(Some(spec)) if spec.loudness.is_some());
-    if let (true, Some(value), Some(2..)) = (levelled, &audio_value, audio_tracks) {
-        value.error(
-            "only one sound can be brought to a loudness",
-            "take `audio_tracks` or `loudness` out",
-        );
-    }
-    let subtitles = or_default(table.get("subtitles"), false, Value::boolean);
+    let tracks = tracks::tracks(&mut table, Some(Container::Mp4), heard.as_ref(), languages);
     let encryption_value = table.get("encryption");
     let encryption = or_default(encryption_value.clone(), None, |value| encryption(value).map(Some));
     let iframes_value = table.get("iframes");
@@ -98,8 +86,7 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
         segment: segment?,
         renditions: renditions?,
         audio: audio?,
-        audio_tracks: audio_tracks?,
-        subtitles: subtitles?,
+        tracks: tracks?,
         iframes,
         encryption: encryption?,
         part: part?,
@@ -125,11 +112,11 @@ fn packages(value: &Value<'_>) -> Option<(bool, bool)> {
 
 /// The outer none is a fault, the inner one `"none"`.
 #[expect(clippy::option_option, reason = "a fault is not silence")]
-fn sound(value: Option<&Value<'_>>) -> Option<Option<AudioSpec>> {
+fn sound(value: Option<&Value<'_>>, more: &mut dyn FnMut(&mut Table<'_>)) -> Option<Option<AudioSpec>> {
     if let Some(value) = value.filter(|value| value.is_text()) {
         return value.one_of(&[("none", ())], &[]).map(|()| None);
     }
-    match (audio(value, Some(Container::Mp4))?, value) {
+    match (audio(value, Some(Container::Mp4), more)?, value) {
         (Track::Encode(spec), _) if spec.codec == AudioCodec::Aac => Some(Some(spec)),
         (Track::Encode(spec), Some(value)) => {
             let message = format!("a package holds no \"{}\"", spec.codec.word());

@@ -29,7 +29,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     let video = video(video_value.as_ref(), container, hdr);
     let treatment = treatment(&mut table, video.as_ref());
     let mut languages = Some(Vec::new());
-    let audio = audio_and(audio_value.as_ref(), container, &mut |table| {
+    let audio = audio(audio_value.as_ref(), container, &mut |table| {
         languages = tracks::languages(table);
     });
     let tracks = tracks::tracks(&mut table, container, audio.as_ref(), languages);
@@ -91,13 +91,8 @@ pub(super) fn word<T: Copy>(value: &Value<'_>, none: T, copy: T) -> Option<T> {
     value.one_of(&[("none", none), ("copy", copy)], &[])
 }
 
-/// `audio`, likewise.
-pub(super) fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<AudioSpec>> {
-    audio_and(value, container, &mut |_| ())
-}
-
-/// The same; `more` asks for what else its table may have.
-fn audio_and(
+/// `audio`, likewise; `more` asks for what else its table may have.
+pub(super) fn audio(
     value: Option<&Value<'_>>,
     container: Option<Container>,
     more: &mut dyn FnMut(&mut Table<'_>),

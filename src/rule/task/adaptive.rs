@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::overlay::Cover;
-use super::{AudioSpec, Fit, Part, Sides, SizeSpec, Treatment, VideoCodec, VideoRate, VideoSpec};
+use super::{AudioSpec, Fit, Part, Sides, SizeSpec, Tracks, Treatment, VideoCodec, VideoRate, VideoSpec};
 
 /// Settings of an `adaptive` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,10 +23,8 @@ pub struct Adaptive {
     pub renditions: Renditions,
     /// The sound of all of them; none: without sound.
     pub audio: Option<AudioSpec>,
-    /// How many sound tracks of the source are taken: 1 ..= 8.
-    pub audio_tracks: u32,
-    /// Text subtitles of the source are carried as WebVTT.
-    pub subtitles: bool,
+    /// Which sounds of the source there are, and which of its subtitles, as WebVTT.
+    pub tracks: Tracks,
     /// A playlist of key frames alone, for fast winding.
     pub iframes: bool,
     /// How segments are encrypted.
