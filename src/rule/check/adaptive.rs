@@ -79,7 +79,7 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     table.finish(&LATER_OF_TASKS);
     let (hls, dash) = packages?;
     let iframes = iframes?;
-    Some(TaskKind::Adaptive(Adaptive {
+    Some(TaskKind::Adaptive(Box::new(Adaptive {
         hls,
         dash,
         segments: segments?,
@@ -92,7 +92,7 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
         part: part?,
         treatment: treatment?,
         cover: cover?,
-    }))
+    })))
 }
 
 /// Whether HLS and DASH are wanted.

@@ -33,7 +33,7 @@ pub enum TaskKind {
     /// Decode, scale, encode, package into one file.
     Transcode(Box<Transcode>),
     /// Decode once, encode several times, cut into segments, package.
-    Adaptive(Adaptive),
+    Adaptive(Box<Adaptive>),
     /// Still images at points of the medium.
     Snapshot(Snapshot),
     /// Small pictures on sheets, with a map.
