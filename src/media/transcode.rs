@@ -140,7 +140,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     if let Some(index) = opened.sound {
         let chain = match (&plan.settings.audio, plan.channels, plan.rate) {
             (Track::Encode(spec), Some(channels), Some(rate)) => {
-                let chain = sound::encode(
+                let mut chain = sound::encode(
                     spec,
                     channels,
                     rate,
@@ -149,6 +149,8 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
                         gain: opened.gain,
                     },
                 )?;
+                // A muxer takes no sound before the pictures that belong to it; encoded, what waits is small.
+                chain.push(queue(0)?);
                 Some((format!("sound-{index}"), chain))
             }
             (Track::Copy, ..) => {
