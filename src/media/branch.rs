@@ -172,6 +172,17 @@ pub fn queue(buffers: u32) -> Result<gst::Element, Failure> {
     Ok(queue)
 }
 
+/// A queue of decoded sound in front of what never waits for anything but itself. Sound is decoded long before the film that
+/// was stored beside it: what is slower than the decoder holds it back here, before hours of samples fill the memory.
+///
+/// # Errors
+/// Where the element is missing.
+pub fn queue_of_sound() -> Result<gst::Element, Failure> {
+    let waiting = queue(0)?;
+    waiting.set_property("max-size-time", gst::ClockTime::from_seconds(10).nseconds());
+    Ok(waiting)
+}
+
 /// An app sink that waits for nothing and keeps nothing; `take` gets every sample, and ends the branch with an error of
 /// flow.
 pub fn taker(take: impl FnMut(gst::Sample) -> Result<(), gst::FlowError> + Send + 'static) -> gst_app::AppSink {

@@ -11,7 +11,7 @@ use gst::prelude::*;
 
 use super::failure::{self, element, internal};
 use super::source::{Input, MediaSource};
-use super::{beginning, decoder, describe};
+use super::{beginning, decoder, describe, guess};
 use super::{matroska, mp4};
 use crate::job::{ErrorKind, Failure};
 
@@ -99,6 +99,9 @@ impl Demuxer {
             .downcast_ref::<gst::Bin>()
             .and_then(|bin| bin.by_name("typefind"))
             .ok_or_else(|| internal("a parser that finds no types"))?;
+        if let Some(parsers) = parsebin.downcast_ref::<gst::Bin>() {
+            parsers.connect_element_added(|_, element| guess::forbid(element));
+        }
         let multiqueue = element("multiqueue")?;
         // The first limit gives way where another stream is starved; the second does not.
         multiqueue.set_property("max-size-buffers", 16_u32);

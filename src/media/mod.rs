@@ -22,6 +22,7 @@ mod extract;
 mod failure;
 mod flac;
 mod fused;
+mod guess;
 mod inspect;
 mod matroska;
 mod meter;

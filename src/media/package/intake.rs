@@ -114,11 +114,9 @@ impl Intake {
         match self.sort {
             Sort::Film => {
                 let shown = if self.count == 0 { 0 } else { shown };
-                let decoded = running(buffer.dts()).unwrap_or(shown);
                 Some(Some(Packet {
                     data: data()?,
                     at: u64::try_from(ticks(shown, timescale)).ok()?,
-                    decoded: i64::try_from(ticks(decoded, timescale)).ok()?,
                     length: u64::try_from(ticks(length, timescale)).ok()?.max(1),
                     key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
                 }))
@@ -136,7 +134,6 @@ impl Intake {
                 Some(Some(Packet {
                     data: data()?,
                     at,
-                    decoded: i64::try_from(at).ok()?,
                     length: AAC_FRAME,
                     key: true,
                 }))

@@ -103,10 +103,17 @@ impl Made<'_> {
         self.tracks().map(end).max().unwrap_or_default()
     }
 
+    /// How long the segments of films and sounds are at most, as all of their playlists must say.
+    fn target(&self) -> u64 {
+        let of = |track: &Written| playlists::target(playlists::entries(track).iter(), track.order.timescale);
+        self.tracks().map(of).max().unwrap_or(1)
+    }
+
     /// Playlists of tracks and files of subtitles, by name.
     pub fn members(&self) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
         if self.plan.hls {
+            let target = self.target();
             for track in self.tracks() {
                 let init = track.order.init();
                 let head = Head {
@@ -114,6 +121,7 @@ impl Made<'_> {
                     init: track.init.is_some().then_some(init.as_str()),
                     key: self.plan.lock.as_ref().map(|lock| lock.uri.as_str()),
                     key_frames: false,
+                    target,
                 };
                 let text = playlists::media(&head, &playlists::entries(track));
                 files.push((format!("{}.m3u8", track.order.name), text.into_bytes()));
@@ -126,6 +134,7 @@ impl Made<'_> {
                     init: track.init.is_some().then_some(init.as_str()),
                     key: None,
                     key_frames: true,
+                    target: playlists::target(playlists::key_frames(track).iter(), track.order.timescale),
                 };
                 let text = playlists::media(&head, &playlists::key_frames(track));
                 files.push((format!("{}-iframes.m3u8", track.order.name), text.into_bytes()));
@@ -169,6 +178,7 @@ impl Made<'_> {
             .collect();
         let head = Head {
             timescale: 1000,
+            target: playlists::target(entries.iter(), 1000),
             ..Head::default()
         };
         let playlist = playlists::media(&head, &entries);
@@ -300,9 +310,10 @@ impl Made<'_> {
                 label: Some(&text.name),
             });
         }
-        let longest = self.tracks().map(|track| {
-            let entries = playlists::entries(track);
-            playlists::target(entries.iter(), track.order.timescale)
+        let longest = self.tracks().flat_map(|track| {
+            let timescale = u64::from(track.order.timescale.max(1));
+            let segments = track.segments.iter();
+            segments.map(move |segment| (segment.end - segment.start).div_ceil(timescale))
         });
         // Rounded up: what lies behind the end nobody shows.
         let micros = self.end().as_nanos().div_ceil(1000);

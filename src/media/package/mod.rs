@@ -40,8 +40,6 @@ pub struct Packet {
     pub data: Vec<u8>,
     /// When it is shown or heard, in ticks of its track.
     pub at: u64,
-    /// When the encoder wants it decoded, in ticks; before zero, where later pictures are needed first.
-    pub decoded: i64,
     /// How long the encoder says that it lasts, in ticks.
     pub length: u64,
     /// Needs no other.
@@ -55,10 +53,8 @@ pub struct Timed {
     pub data: Vec<u8>,
     /// When it is shown or heard.
     pub at: u64,
-    /// When it is decoded in fragments, by a clock that runs [`Gop::delay`] ahead.
+    /// When it is decoded, by a clock that runs [`Gop::delay`] ahead.
     pub order: u64,
-    /// When the encoder wants it decoded.
-    pub decoded: i64,
     /// To the next in that order.
     pub length: u32,
     /// Needs no other.
@@ -131,7 +127,6 @@ pub mod testing {
         Packet {
             data: vec![0, 0, 0, 2, if key { 0x65 } else { 0x41 }, 9],
             at,
-            decoded: at.cast_signed() - 2,
             length: 1,
             key,
         }
@@ -143,7 +138,6 @@ pub mod testing {
             data: packet(*at, *key).data,
             at: start + at,
             order,
-            decoded: order.cast_signed() - 2,
             length: 1,
             key: *key,
         });

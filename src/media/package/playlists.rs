@@ -27,12 +27,15 @@ pub struct Head<'a> {
     pub key: Option<&'a str>,
     /// Its parts are key frames alone.
     pub key_frames: bool,
+    /// How long files are at most, as [`target`] has it: of all films and sounds together, which must say the same.
+    pub target: u64,
 }
 
-/// The longest file in whole seconds, rounded up, and at least one.
+/// The longest file to the nearest second, and at least one: no length that is rounded so may be above it.
 #[must_use]
 pub fn target<'a>(entries: impl Iterator<Item = &'a Entry<'a>>, timescale: u32) -> u64 {
-    let lengths = entries.map(|entry| (entry.span.1 - entry.span.0).div_ceil(u64::from(timescale.max(1))));
+    let timescale = u64::from(timescale.max(1));
+    let lengths = entries.map(|entry| (2 * (entry.span.1 - entry.span.0) + timescale) / (2 * timescale));
     lengths.max().unwrap_or(1).max(1)
 }
 
@@ -41,7 +44,7 @@ pub fn target<'a>(entries: impl Iterator<Item = &'a Entry<'a>>, timescale: u32) 
 pub fn media(head: &Head<'_>, entries: &[Entry<'_>]) -> String {
     // Parts of files in fragments need version 6, init segments of other playlists than those of key frames too.
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:6\n");
-    let target = target(entries.iter(), head.timescale);
+    let target = head.target;
     let _ = write!(
         out,
         "#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{FIRST}\n#EXT-X-PLAYLIST-TYPE:VOD\n"
@@ -141,7 +144,7 @@ fn of(pieces: impl Iterator<Item = (u64, u64, u64)>, timescale: u32) -> Load {
     let pieces: Vec<Piece> = pieces
         .map(|(start, end, bytes)| (seconds(end - start), bytes))
         .collect();
-    let target = pieces.iter().map(|(length, _)| length.ceil()).fold(1.0, f64::max);
+    let target = pieces.iter().map(|(length, _)| length.round()).fold(1.0, f64::max);
     Load {
         peak: bandwidth::peak(&pieces, target),
         average: bandwidth::average(&pieces),
@@ -270,6 +273,7 @@ mod tests {
             init: Some("init.mp4"),
             key: Some("https://keys.example/1"),
             key_frames: false,
+            target: 1,
         };
         insta::assert_snapshot!(media(&head, &thirds), @r#"
         #EXTM3U
@@ -290,8 +294,8 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_file_is_the_target_rounded_up() {
-        let table = [((0, 400), 4), ((0, 401), 5), ((0, 1), 1)];
+    fn no_file_is_longer_than_the_target_once_it_is_rounded() {
+        let table = [((0, 400), 4), ((0, 449), 4), ((0, 450), 5), ((0, 1), 1)];
         for (span, wanted) in table {
             assert_eq!(target([entry("a", span)].iter(), 100), wanted, "{span:?}");
         }

@@ -9,7 +9,7 @@ pub mod mix;
 use gst::prelude::*;
 
 use self::leveller::Leveller;
-use super::branch::{guard, only, queue};
+use super::branch::{guard, only, queue_of_sound};
 use super::clip::{Sort, clip};
 use super::failure::{element, internal};
 use crate::job::Failure;
@@ -83,7 +83,7 @@ pub struct Source<'a> {
     pub gain: Option<f64>,
 }
 
-/// From decoded sound to packets.
+/// From decoded sound to packets. What takes them must not wait for pictures: see [`queue_of_sound`].
 ///
 /// # Errors
 /// Where elements are missing or refuse a setting.
@@ -119,7 +119,12 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
             chain
         }
         // Whatever need not be touched keeps its bits.
-        _ => vec![guard()?, queue(0)?, element("audioconvert")?, element("audioresample")?],
+        _ => vec![
+            guard()?,
+            queue_of_sound()?,
+            element("audioconvert")?,
+            element("audioresample")?,
+        ],
     };
     chain.push(only(&wanted.build())?);
     let bits = i32::try_from(spec.bitrate).map_err(internal)?;
@@ -163,7 +168,7 @@ pub fn silence(codec: AudioCodec) -> u32 {
 /// Where elements are missing.
 pub fn raw(rate: Option<u32>) -> Result<Vec<gst::Element>, Failure> {
     let mut wanted = samples();
-    let mut chain = vec![guard()?, queue(0)?, element("audioconvert")?];
+    let mut chain = vec![guard()?, queue_of_sound()?, element("audioconvert")?];
     if let Some(rate) = rate {
         wanted = wanted.field("rate", i32::try_from(rate).map_err(internal)?);
         chain.push(element("audioresample")?);

@@ -59,7 +59,10 @@ pub fn sounds(
                     }),
                     gain: opened.gain(index),
                 };
-                (format!("sound-{index}"), sound::encode(spec, channels, rate, source)?)
+                let mut chain = sound::encode(spec, channels, rate, source)?;
+                // A muxer takes no sound before the pictures that belong to it; encoded, what waits is small.
+                chain.push(queue(0)?);
+                (format!("sound-{index}"), chain)
             }
             _ => (format!("packets-{index}"), copy(container, head, stream, false)?),
         };
