@@ -113,8 +113,12 @@ fn subtitles(value: &Value<'_>) -> Option<Choice> {
     }
     let all = if value.is_text() {
         value.one_of(&[("all", true), ("none", false)], &[])?
+    } else if let Some(all) = value.raw().as_bool() {
+        all
     } else {
-        value.boolean()?
+        let message = format!("`{}` says which subtitles are taken", value.path);
+        value.error(message, "\"all\", \"none\", or a list of numbers and languages: [1, \"de\"]");
+        return None;
     };
     Some(if all { Choice::All } else { Choice::First(0) })
 }
