@@ -28,6 +28,9 @@ use crate::rule::TaskId;
 /// How the names of branches begin.
 pub const BRANCH: &str = "branch-";
 
+/// Lines of subtitles are not seen for longer.
+const READING: Duration = Duration::from_secs(15);
+
 /// The tasks of a fused run.
 #[derive(Clone, Copy)]
 pub struct Tasks<'a> {
@@ -62,7 +65,15 @@ impl Tasks<'_> {
     pub fn common_start(works: &[(&TaskId, &Work)]) -> Option<Duration> {
         let mut starts = works.iter().map(|(_, work)| work.span().start);
         let first = starts.next().filter(|start| !start.is_zero())?;
-        starts.all(|start| start == first).then_some(first)
+        let first = starts.all(|start| start == first).then_some(first)?;
+        let reads = |work: &Work| matches!(work, Work::Transcode(plan) if !plan.tracks.subtitles.is_empty());
+        // A line that is still seen began before. Packets begin where it was jumped to, and must not begin earlier.
+        let ahead = if works.iter().any(|(_, work)| reads(work)) && works.iter().all(|(_, work)| !work.copies()) {
+            READING
+        } else {
+            Duration::ZERO
+        };
+        first.checked_sub(ahead).filter(|start| !start.is_zero())
     }
 
     /// How long the part is that all of them want, where they share a start that is jumped to.

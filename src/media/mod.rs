@@ -30,6 +30,7 @@ mod mp4;
 mod muxer;
 mod mxf;
 mod overlay;
+mod pace;
 mod package;
 mod picker;
 mod pipeline;

@@ -48,6 +48,8 @@ pub struct Sound {
 struct Reading {
     found: Found,
     frames: (u32, u32),
+    /// Who describes each sound: the same is said at the beginning and at the end of a file.
+    known: Vec<Vec<u8>>,
     /// Pieces and bytes of each sound, by the number of its element.
     pieces: BTreeMap<u8, (u64, u64)>,
 }
@@ -119,6 +121,7 @@ impl Reading {
     /// The properties of a set: each a tag, a length and a value.
     fn set(&mut self, mut content: &[u8]) {
         let mut sound = Sound::default();
+        let mut identity = Vec::new();
         let mut rate = None;
         while let Some((head, rest)) = content.split_at_checked(4) {
             let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
@@ -132,6 +135,7 @@ impl Reading {
             };
             let first = number(0).unwrap_or(0);
             match [head[0], head[1]] {
+                [0x3c, 0x0a] => identity = value.to_vec(),
                 [0x30, 0x01] => rate = number(0).zip(number(4)),
                 [0x32, 0x03] => self.found.size.0 = first,
                 [0x32, 0x02] => self.found.size.1 = first,
@@ -142,7 +146,10 @@ impl Reading {
             }
         }
         if sound.channels > 0 {
-            self.found.sounds.push(sound);
+            if !self.known.contains(&identity) {
+                self.known.push(identity);
+                self.found.sounds.push(sound);
+            }
         } else if let Some(rate) = rate.filter(|(num, den)| sound.rate == 0 && *num > 0 && *den > 0) {
             self.frames = rate;
         }
@@ -194,6 +201,7 @@ mod tests {
             property([0x32, 0x03], &[1280]),
         ];
         let sound = [
+            property([0x3c, 0x0a], &[7, 7, 7, 7]),
             property([0x30, 0x01], &[48_000, 1]),
             property([0x3d, 0x03], &[48_000, 1]),
             property([0x3d, 0x07], &[1]),
@@ -206,6 +214,7 @@ mod tests {
             value(&piece(0x15), &[0; 100]),
             value(&piece(0x16), &[0; 96]),
             value(&piece(0x15), &[0; 50]),
+            value(&SET, &sound.concat()),
         ]
         .concat();
         let folder = tempfile::tempdir().unwrap();

@@ -151,8 +151,9 @@ pub(super) fn sounds(
     if !all.is_empty() {
         findings.extend(missing.into_iter().map(|what| absent("sound", &what)));
     }
+    let wanted = wanted(&settings.tracks.sounds, &all, taken.len());
     taken.truncate(if settings.container.holds_sounds() { MOST } else { 1 });
-    findings.extend(left_out(all.len() - taken.len(), "further audio track"));
+    findings.extend(left_out(wanted - taken.len(), "further audio track"));
     let mut languages = settings.tracks.languages.iter();
     let sounds = taken.into_iter().map(|at| {
         let (index, _, audio) = all[at];
@@ -179,12 +180,13 @@ pub(super) fn subtitles(media: &MediaInfo, settings: &Transcode, findings: &mut 
     let streams: Vec<&StreamInfo> = all.iter().map(|(_, stream)| *stream).collect();
     let (mut taken, missing) = pick(&settings.tracks.subtitles, &streams);
     if !all.is_empty() {
-        findings.extend(missing.into_iter().map(|what| absent("subtitle", &what)));
+        findings.extend(missing.into_iter().map(|what| absent("subtitles", &what)));
     }
+    let wanted = wanted(&settings.tracks.subtitles, &all, taken.len());
     taken.truncate(MOST);
     // Without a film nobody misses what is shown over it.
     if settings.video.is_some() {
-        findings.extend(left_out(all.len() - taken.len(), "subtitle track"));
+        findings.extend(left_out(wanted - taken.len(), "subtitle track"));
     }
     let mut plans = Vec::new();
     for at in taken {
@@ -245,6 +247,14 @@ fn pick(choice: &Choice, streams: &[&StreamInfo]) -> (Vec<usize>, Vec<String>) {
         }
     }
     (taken, missing)
+}
+
+/// How many streams somebody misses where they are not there: who lists some does not miss the others.
+fn wanted<T>(choice: &Choice, all: &[T], taken: usize) -> usize {
+    match choice {
+        Choice::These(_) => taken,
+        _ => all.len(),
+    }
 }
 
 fn numbered(media: &MediaInfo) -> impl Iterator<Item = (u32, &StreamInfo)> {

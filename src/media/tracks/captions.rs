@@ -208,10 +208,14 @@ mod imp {
                     let Some((from, to)) = state.place(start, end) else {
                         return true;
                     };
-                    let ready = state.sweep.until(from);
-                    let ready = state.buffers(ready);
+                    // The muxer of MP4 takes one pause after the other before it takes anything else; so they are samples, too.
+                    if state.lines == Some(Lines::Plain) {
+                        let ready = state.sweep.fill(to);
+                        let ready = state.buffers(ready);
+                        drop(state);
+                        return self.pass(ready).is_ok();
+                    }
                     drop(state);
-                    let _ = self.pass(ready);
                     let length = to.saturating_sub(from);
                     let gap = gst::event::Gap::builder(clock(from)).duration(clock(length)).build();
                     self.exit.push_event(gap)
@@ -310,15 +314,17 @@ mod imp {
         }
 
         /// Nothing, at the very beginning: where that is missing, players end the track as much too early as it begins late.
-        fn begin(&mut self) -> Option<gst::Buffer> {
-            let first = self.lines == Some(Lines::Plain) && !std::mem::replace(&mut self.begun, true);
-            first.then(|| timed(gst::Buffer::new(), Duration::ZERO, BLANK))
+        fn begin(&mut self, first: Duration) -> Option<gst::Buffer> {
+            let begins = self.lines == Some(Lines::Plain) && !std::mem::replace(&mut self.begun, true);
+            (begins && !first.is_zero()).then(|| timed(gst::Buffer::new(), Duration::ZERO, first.min(BLANK)))
         }
 
         fn buffers(&mut self, lines: Vec<Line>) -> Vec<gst::Buffer> {
-            let begin = if lines.is_empty() { None } else { self.begin() };
+            let first = lines.first().map(|line| line.start);
+            let begin = first.and_then(|first| self.begin(first));
             let buffers = lines.into_iter().map(|line| {
-                self.told.lines.fetch_add(1, Ordering::SeqCst);
+                let says = u64::from(!line.text.is_empty());
+                self.told.lines.fetch_add(says, Ordering::SeqCst);
                 let text = if self.lines == Some(Lines::Vtt) {
                     super::super::webvtt::packet(&line.text)
                 } else {

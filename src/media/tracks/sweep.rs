@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// A line that is seen for so long may be answered in parts.
+const LONG: Duration = Duration::from_secs(10);
+/// A pause that is worth a word.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// What is shown from one time to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -36,6 +41,27 @@ impl Sweep {
     /// Nothing will come before this time; answers what is known for good. What is still seen then stays whole.
     pub fn until(&mut self, time: Duration) -> Vec<Line> {
         self.go(time, false)
+    }
+
+    /// Nothing will come before this time; answers what is seen up to it, and nothing where nothing is: what waits for the
+    /// next line must not wait for long.
+    pub fn fill(&mut self, time: Duration) -> Vec<Line> {
+        let begun = self.open.iter().map(|line| line.start).min();
+        let long = begun.is_some_and(|start| time.saturating_sub(start.max(self.from)) >= LONG);
+        let before = self.from;
+        let mut done = self.go(time, long);
+        let from = done.last().map_or(before, |line| line.end);
+        if self.open.is_empty() && time >= from + PAUSE {
+            done.push(Line {
+                start: from,
+                end: time,
+                text: String::new(),
+            });
+        } else if self.open.is_empty() {
+            // Told with what comes next.
+            self.from = from;
+        }
+        done
     }
 
     fn go(&mut self, to: Duration, cuts: bool) -> Vec<Line> {
@@ -81,6 +107,34 @@ mod tests {
         done.extend(sweep.until(Duration::from_secs(until)));
         let told = |line: &Line| format!("{}-{} {:?}", line.start.as_secs(), line.end.as_secs(), line.text);
         done.iter().map(told).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn pauses_are_filled_and_a_line_is_cut_only_where_it_is_long() {
+        let mut sweep = Sweep::default();
+        let mut told = Vec::new();
+        let mut note = |done: Vec<Line>| {
+            let one = |line: &Line| format!("{:?}-{:?} {:?}", line.start, line.end, line.text);
+            told.push(done.iter().map(one).collect::<Vec<_>>().join(", "));
+        };
+        let at = Duration::from_millis;
+        let line = |start, end| Line {
+            start: at(start),
+            end: at(end),
+            text: "a".to_owned(),
+        };
+        note(sweep.fill(at(200)));
+        note(sweep.fill(at(900)));
+        note(sweep.push(line(1000, 3000)));
+        note(sweep.fill(at(2000)));
+        note(sweep.fill(at(4000)));
+        note(sweep.push(line(4500, 60_000)));
+        note(sweep.fill(at(9000)));
+        note(sweep.fill(at(20_000)));
+        // Too late for what was said.
+        note(sweep.push(line(19_000, 61_000)));
+        note(sweep.until(Duration::MAX));
+        insta::assert_snapshot!(told.join("\n"), @"");
     }
 
     #[test]

@@ -16,50 +16,54 @@ pub(super) fn tracks(
     languages: Option<Vec<String>>,
 ) -> Option<Tracks> {
     let usual = Tracks::default();
-    let sounds_value = table.get("audio_tracks");
+    let (sounds_value, subtitles_value) = (table.get("audio_tracks"), table.get("subtitles"));
     let sounds = or_default(sounds_value.clone(), usual.sounds, sounds);
-    if let Some(value) = &sounds_value {
-        if matches!(audio, Some(Track::None)) {
-            value.key_error(
-                format!("`{}` has no effect: no sound is in the result", value.path),
-                "take it out, or take `audio = \"none\"` out",
-            );
-            return None;
+    let subtitles = or_default(subtitles_value.clone(), usual.subtitles, subtitles);
+    let mut good = true;
+    let mut fault = |value: &Value<'_>, message: String, help: &str| {
+        value.error(message, help);
+        good = false;
+    };
+    let several = sounds.as_ref().is_some_and(Choice::wants_several);
+    let single = container.filter(|one| !one.holds_sounds());
+    match (&sounds_value, single) {
+        (Some(value), _) if matches!(audio, Some(Track::None)) => {
+            let message = format!("`{}` has no effect: no sound is in the result", value.path);
+            fault(value, message, "take it out, or take `audio = \"none\"` out");
         }
-        let several = sounds.as_ref().is_some_and(Choice::wants_several);
-        if let (true, Some(container)) = (several, container.filter(|one| !one.holds_sounds())) {
-            value.error(
-                format!("\"{}\" holds one sound", container.extension()),
-                "choose one: audio_tracks = [2]; or a container that holds several: mp4, mov, mkv, webm, ts, mxf",
-            );
-            return None;
-        }
+        (Some(value), Some(container)) if several => fault(
+            value,
+            format!("\"{}\" holds one sound", container.extension()),
+            "choose one: audio_tracks = [2]; or a container that holds several: mp4, mov, mkv, webm, ts, mxf",
+        ),
+        _ => {}
     }
     if let (Some(Choice::First(count)), Some(languages), Some(value)) = (&sounds, &languages, table.get("audio"))
         && languages.len() > *count as usize
     {
-        value.error(
-            format!("{} languages are given, and {count} sounds are taken", languages.len()),
+        fault(
+            &value,
+            format!(
+                "there are {} languages, and sounds to be taken: {count}",
+                languages.len()
+            ),
             "give one language for each sound, or let `audio_tracks` take more",
         );
-        return None;
     }
-    let subtitles_value = table.get("subtitles");
-    let subtitles = or_default(subtitles_value.clone(), usual.subtitles, subtitles);
     let wanted = subtitles.as_ref().is_some_and(|choice| !choice.is_none());
-    if let (true, Some(container), Some(value)) =
-        (wanted, container.filter(|one| !one.holds_subtitles()), subtitles_value)
-    {
-        value.error(
+    let none = container.filter(|one| !one.holds_subtitles());
+    if let (true, Some(container), Some(value)) = (wanted, none, &subtitles_value) {
+        fault(
+            value,
             format!("\"{}\" holds no subtitles", container.extension()),
             "take it out, or choose mp4, mov, mkv or webm; `kind = \"extract\"` writes them beside",
         );
-        return None;
     }
-    Some(Tracks {
-        sounds: sounds?,
-        subtitles: subtitles?,
-        languages: languages?,
+    let (sounds, subtitles, languages) = (sounds?, subtitles?, languages?);
+    good.then_some(Tracks {
+        sounds,
+        subtitles,
+        languages,
     })
 }
 
@@ -89,6 +93,14 @@ fn sounds(value: &Value<'_>) -> Option<Choice> {
     if value.is_list() {
         return picks(value);
     }
+    if let Some(code) = value.raw().as_str().filter(|text| *text != "all") {
+        let message = format!("`{}` cannot be \"{}\"", value.path, code.escape_debug());
+        value.error(
+            message,
+            "\"all\", a number, or a list of numbers and languages: [1, \"de\"]",
+        );
+        return None;
+    }
     if value.is_text() {
         return value.one_of(&[("all", ())], &[]).map(|()| Choice::All);
     }
@@ -101,8 +113,12 @@ fn subtitles(value: &Value<'_>) -> Option<Choice> {
     }
     let all = if value.is_text() {
         value.one_of(&[("all", true), ("none", false)], &[])?
+    } else if let Some(all) = value.raw().as_bool() {
+        all
     } else {
-        value.boolean()?
+        let message = format!("`{}` says which subtitles are taken", value.path);
+        value.error(message, "\"all\", \"none\", or a list of numbers and languages: [1, \"de\"]");
+        return None;
     };
     Some(if all { Choice::All } else { Choice::First(0) })
 }
