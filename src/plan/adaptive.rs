@@ -10,7 +10,7 @@ use super::ladder::{ROUNDING, climb};
 use super::names::{FileOf, in_url};
 use super::run::{PlannedTask, Wanted, film, known};
 use super::transcode::{span, turned};
-use super::{CoverPlan, Expect, Picture, PlannedOutput, Span, Work, overlay, tracks};
+use super::{Coded, CoverPlan, Expect, Picture, PlannedOutput, Span, Work, overlay, tracks};
 use crate::job::{ErrorKind, Failure};
 use crate::object::ObjectKey;
 use crate::rule::overlay::Cover;
@@ -216,6 +216,10 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
     };
     let expect = Expect::Package {
         pictures: renditions.iter().map(|rendition| rendition.picture.size).collect(),
+        coded: renditions
+            .iter()
+            .map(|rendition| Coded::wanted(&rendition.video))
+            .collect(),
         sounds: sounds.iter().map(|sound| (sound.channels, sound.rate)).collect(),
         span,
     };

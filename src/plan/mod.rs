@@ -519,6 +519,8 @@ pub enum Expect {
     Package {
         /// Width and height of every form of the film.
         pictures: Vec<(u32, u32)>,
+        /// What players must understand of each.
+        coded: Vec<Coded>,
         /// Channels, and samples a second, of every sound.
         sounds: Vec<(u32, u32)>,
         /// Of this part of the source.

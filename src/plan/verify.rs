@@ -102,8 +102,16 @@ pub fn verify(
             let whole = media.filter(|_| span.is_whole());
             Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
-        (Expect::Package { pictures, sounds, span }, OutputReport::Package { tracks }) => {
-            if let Err(what) = check_package(tracks, pictures, sounds, media) {
+        (
+            Expect::Package {
+                pictures,
+                coded,
+                sounds,
+                span,
+            },
+            OutputReport::Package { tracks },
+        ) => {
+            if let Err(what) = check_package(tracks, (pictures, coded), sounds, media) {
                 return bad(what);
             }
             let whole = media.filter(|_| span.is_whole());
@@ -149,7 +157,7 @@ fn check_tracks(
 /// Whether a package has the forms and sounds that were planned, each as long as the source.
 fn check_package(
     tracks: &[TrackReport],
-    pictures: &[(u32, u32)],
+    (pictures, coded): (&[(u32, u32)], &[Coded]),
     sounds: &[(u32, u32)],
     media: Option<&MediaInfo>,
 ) -> Result<(), String> {
@@ -163,7 +171,9 @@ fn check_package(
             check_track(track, Form::Made(*one, *other), Span::default(), media)?;
         }
     }
-    Ok(())
+    let films = tracks.iter().filter(|track| track.video);
+    let differs = films.zip(coded).find_map(|(track, coded)| coded.differs(&track.coded));
+    differs.map_or(Ok(()), Err)
 }
 
 fn check_track(track: &TrackReport, form: Form, span: Span, media: Option<&MediaInfo>) -> Result<(), String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::boxes::Content;
 use super::chains::{STYLED, cue};
 use super::cut::Rule;
 use super::film::{self, Frames, From};
@@ -287,6 +288,10 @@ impl PackageBranch {
                 width: rendition.picture.size.0,
                 height: rendition.picture.size.1,
                 pictures: fed.entered.as_ref().map_or(0, |meter| meter.buffers()),
+                coded: match &track.content {
+                    Content::Film(film) => film.coded.clone(),
+                    Content::Aac { .. } => Coded::default(),
+                },
                 ..fed.report(&track)
             };
             proof::track(&track, tick)?;

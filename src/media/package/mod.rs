@@ -108,6 +108,7 @@ pub mod testing {
 
     use super::pictures::Pictures;
     use super::{Gop, Packet, Segment, Timed};
+    use crate::plan::Coded;
     use crate::rule::VideoCodec;
 
     /// A film in H.264, so described.
@@ -118,6 +119,7 @@ pub mod testing {
             width: 640,
             height: 360,
             colours: None,
+            coded: Coded::default(),
             light: Vec::new(),
         }
     }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use super::boxes::{bytes, put, u16s, u32s};
 use crate::media::colour::{self, Numbers};
+use crate::media::describe;
+use crate::plan::Coded;
 use crate::rule::VideoCodec;
 
 /// A film.
@@ -20,6 +22,8 @@ pub struct Pictures {
     pub height: u16,
     /// What its samples mean.
     pub colours: Option<Numbers>,
+    /// What players must understand, in words.
+    pub coded: Coded,
     /// Boxes of the screen that a film of a high dynamic range was made on, and of its brightest lights.
     pub light: Vec<u8>,
 }
@@ -58,6 +62,7 @@ impl Pictures {
             width: side("width")?,
             height: side("height")?,
             colours: colour::numbers(caps),
+            coded: describe::coded(fields),
             light,
         })
     }
