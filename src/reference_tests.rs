@@ -28,7 +28,7 @@ enum Place {
 }
 
 /// A line of a table of keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     key: String,
     value: String,
@@ -94,7 +94,22 @@ fn sections() -> BTreeMap<Place, Vec<Entry>> {
             "{mark} is there twice"
         );
     }
+    take_over(&mut found);
     found
+}
+
+/// Tables within a task that are those of a transcode, as a line of the page says, have the keys that they have there.
+fn take_over(sections: &mut BTreeMap<Place, Vec<Entry>>) {
+    let of = sections[&Place::Task("transcode".to_owned())].clone();
+    for entries in sections.values_mut() {
+        let alike: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.value.contains("as of a [transcode](#transcode)"))
+            .map(|entry| format!("{}.", entry.key))
+            .collect();
+        let below = |entry: &&Entry| alike.iter().any(|start| entry.key.starts_with(start));
+        entries.extend(of.iter().filter(below).cloned());
+    }
 }
 
 impl Place {

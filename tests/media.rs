@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use reelmill::job::{ErrorKind, Failure, Finding, FindingKind};
 use reelmill::plan::{
-    CoverPlan, Draw, MediaInfo, OutputReport, Picture, RunPlan, SnapshotPlan, Span, Still, TaskPlan, TrackReport,
-    TranscodePlan, Work,
+    CoverPlan, Draw, MediaInfo, OutputReport, Picture, RunPlan, SnapshotPlan, SoundPlan, Span, Still, TaskPlan,
+    TrackReport, TracksPlan, TranscodePlan, Work,
 };
 use reelmill::rule::overlay::Cover;
 use reelmill::rule::{
-    AudioCodec, AudioSpec, Container, Gop, Grants, ImageFormat, Part, SizeSpec, TaskId, Track, Transcode, Treatment,
-    VideoCodec, VideoSpec,
+    AudioCodec, AudioSpec, Container, Gop, Grants, ImageFormat, Part, SizeSpec, TaskId, Track, Tracks, Transcode,
+    Treatment, VideoCodec, VideoSpec,
 };
 use reelmill::worker::protocol::FromWorker;
 use reelmill::worker::registry;
@@ -131,7 +131,11 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
             _ => (even(w), even(h)),
         }
     });
-    let channels = info.audio().map(|audio| audio.channels.clamp(1, 6));
+    let sound = info.audio().zip(info.audio_stream()).map(|(audio, stream)| SoundPlan {
+        stream: stream.index,
+        form: Some((audio.channels.clamp(1, 6), 48_000)),
+        language: None,
+    });
     Work::Transcode(Box::new(TranscodePlan {
         file: file.to_owned(),
         settings: Transcode {
@@ -140,6 +144,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
             part: Part::default(),
             treatment: Treatment::default(),
             cover: Cover::default(),
+            tracks: Tracks::default(),
             video: track(info.video().map(|_| VideoSpec {
                 preset: "ultrafast".to_owned(),
                 gop: Some(Gop::Time(Duration::from_secs(1))),
@@ -159,8 +164,10 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         span: Span::default(),
         cover: CoverPlan::default(),
         gop_frames: None,
-        channels,
-        rate: info.audio().map(|_| 48_000),
+        tracks: TracksPlan {
+            sounds: sound.into_iter().collect(),
+            ..TracksPlan::default()
+        },
     }))
 }
 
@@ -212,7 +219,9 @@ fn complaints(file: &Path) -> String {
 
 fn tracks(report: &OutputReport) -> &[TrackReport] {
     match report {
-        OutputReport::Media { tracks, index_in_front } => {
+        OutputReport::Media {
+            tracks, index_in_front, ..
+        } => {
             assert_eq!(*index_in_front, Some(true), "the index is not in front");
             tracks
         }

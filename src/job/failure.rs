@@ -141,6 +141,8 @@ pub enum FindingKind {
     Corrupt,
     /// A stream of the source is not in the result, and nobody asked for that.
     StreamLeftOut,
+    /// A stream that was asked for is not in the source.
+    StreamMissing,
     /// A wanted point lies beyond the end.
     PointBeyondEnd,
     /// A film that was copied stands on its side, and its container cannot say so.

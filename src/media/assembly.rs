@@ -8,7 +8,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::album::AlbumBranch;
-use super::branch::{Branch, Feed, Opened};
+use super::branch::{Branch, Feed, Opened, SoundGains};
 use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
 use super::extract::ExtractBranch;
@@ -28,6 +28,9 @@ use crate::rule::TaskId;
 /// How the names of branches begin.
 pub const BRANCH: &str = "branch-";
 
+/// Lines of subtitles are not seen for longer.
+const READING: Duration = Duration::from_secs(15);
+
 /// The tasks of a fused run.
 #[derive(Clone, Copy)]
 pub struct Tasks<'a> {
@@ -38,7 +41,7 @@ pub struct Tasks<'a> {
     pub jump: Option<Duration>,
     /// Which of the two pipelines of a run this is, where some tasks have two passes.
     pub turn: Turn,
-    /// What was measured before, in dB.
+    /// What was measured before.
     pub gains: &'a Gains,
 }
 
@@ -51,8 +54,8 @@ pub enum Turn {
     Second,
 }
 
-/// What brings the sound of tasks to their loudness, in dB.
-pub type Gains = BTreeMap<TaskId, f64>;
+/// What brings the sounds of tasks to their loudness.
+pub type Gains = BTreeMap<TaskId, SoundGains>;
 
 /// Makes the branch of a task by this name.
 pub type Make<'a> = dyn Fn(&str, &TaskId, &Work, Opened<'_>) -> Result<Box<dyn Branch>, Failure> + 'a;
@@ -62,7 +65,15 @@ impl Tasks<'_> {
     pub fn common_start(works: &[(&TaskId, &Work)]) -> Option<Duration> {
         let mut starts = works.iter().map(|(_, work)| work.span().start);
         let first = starts.next().filter(|start| !start.is_zero())?;
-        starts.all(|start| start == first).then_some(first)
+        let first = starts.all(|start| start == first).then_some(first)?;
+        let reads = |work: &Work| matches!(work, Work::Transcode(plan) if !plan.tracks.subtitles.is_empty());
+        // A line that is still seen began before. Packets begin where it was jumped to, and must not begin earlier.
+        let ahead = if works.iter().any(|(_, work)| reads(work)) && works.iter().all(|(_, work)| !work.copies()) {
+            READING
+        } else {
+            Duration::ZERO
+        };
+        first.checked_sub(ahead).filter(|start| !start.is_zero())
     }
 
     /// How long the part is that all of them want, where they share a start that is jumped to.
@@ -129,7 +140,7 @@ impl Mill {
                 film,
                 sound,
                 threads,
-                gain: tasks.gains.get(task).copied(),
+                gains: tasks.gains.get(task),
             };
             let made = make(&name, task, work, opened).and_then(|branch| has_all(branch, opened));
             match made {

@@ -85,62 +85,21 @@ pub fn turn(file: &mut (impl Read + Write + Seek), degrees: u32) -> io::Result<(
     file.write_all(&written)
 }
 
-/// Writes into the sound's track that what is heard begins after so many samples: encoders put silence in front, and
+/// Writes into the track of each sound that what is heard begins after so many samples: encoders put silence in front, and
 /// muxers do not say so. A file without sound stays as it is. Puts the numbers of Opus into the order of their bytes that is right, where it is not.
 ///
 /// # Errors
 /// Where the file cannot be read or written.
 pub fn prime(file: &mut (impl Read + Write + Seek), silent: u32) -> io::Result<()> {
     let (place, mut index) = whole_index(file)?;
-    let Some(sound) = track(&index, *b"soun") else {
+    let sounds = tracks(&index, |sort| sort == b"soun");
+    if sounds.is_empty() {
         return Ok(());
-    };
-    let header = |within: Option<Range<usize>>, name| within.and_then(|within| find(&index, within, name));
-    let all = Some(0..index.len());
-    let (film, media) = (header(all, *b"mvhd"), header(Some(sound.clone()), *b"mdia"));
-    let per_second = |header: Option<Range<usize>>| {
-        let header = header?;
-        number(
-            &index,
-            header.start + if index.get(header.start) == Some(&1) { 20 } else { 12 },
-        )
-    };
-    let entries = header(table(&index, media.clone()), *b"stsd");
-    let opus = entries.and_then(|entries| {
-        let entry = find(&index, entries.start + 8..entries.end, *b"Opus")?;
-        find(&index, entry.start + 28..entry.end, *b"dOps")
-    });
-    let scales = per_second(film.clone()).zip(per_second(header(media, *b"mdhd")));
-    let list = header(header(Some(sound.clone()), *b"edts"), *b"elst");
-    let track_header = header(Some(sound), *b"tkhd");
-    if let Some(opus) = opus {
-        order_opus(&mut index, opus.start);
     }
-    if let (Some((whole, own)), Some(list)) = (scales.filter(|(_, own)| *own > 0), list) {
-        let shorter = u64::from(silent) * u64::from(whole) / u64::from(own);
-        let long = index.get(list.start) == Some(&1);
-        let (step, width) = if long { (20, 8) } else { (12, 4) };
-        // The last entry is the sound; one before it says that it begins late.
-        let last = number(&index, list.start + 4).and_then(|count| (count as usize).checked_sub(1));
-        let place = last.map(|last| list.start + 8 + last * step);
-        if let Some(entry) = place.filter(|at| at + step <= list.end) {
-            let late = entry - step.min(entry);
-            let number = |at| index.get(at..at + width).map_or(0, value);
-            let gap = if last > Some(0) { number(late) } else { 0 };
-            // No length at all would mean all of it.
-            let possible = gap > shorter || number(entry) > shorter;
-            if gap > shorter {
-                change(&mut index, late, width, |gap| gap - shorter);
-            } else if possible {
-                change(&mut index, entry, width, |length| length - shorter);
-                change(&mut index, entry + width, width, |from| from + u64::from(silent));
-            }
-            if let Some(header) = track_header.filter(|_| possible) {
-                shorten(&mut index, header.start, 20, shorter);
-            }
-        }
+    for sound in sounds {
+        prime_track(&mut index, sound, silent);
     }
-    if let Some(film) = film {
+    if let Some(film) = find(&index, 0..index.len(), *b"mvhd") {
         let longest = longest_track(&index);
         let (at, width) = duration(&index, film.start, 16);
         change(&mut index, at, width, |length| {
@@ -149,6 +108,55 @@ pub fn prime(file: &mut (impl Read + Write + Seek), silent: u32) -> io::Result<(
     }
     file.seek(SeekFrom::Start(place))?;
     file.write_all(&index)
+}
+
+/// The same for one track of an index.
+fn prime_track(index: &mut [u8], sound: Range<usize>, silent: u32) {
+    let header = |within: Option<Range<usize>>, name| within.and_then(|within| find(index, within, name));
+    let all = Some(0..index.len());
+    let (film, media) = (header(all, *b"mvhd"), header(Some(sound.clone()), *b"mdia"));
+    let per_second = |header: Option<Range<usize>>| {
+        let header = header?;
+        number(
+            index,
+            header.start + if index.get(header.start) == Some(&1) { 20 } else { 12 },
+        )
+    };
+    let entries = header(table(index, media.clone()), *b"stsd");
+    let opus = entries.and_then(|entries| {
+        let entry = find(index, entries.start + 8..entries.end, *b"Opus")?;
+        find(index, entry.start + 28..entry.end, *b"dOps")
+    });
+    let scales = per_second(film.clone()).zip(per_second(header(media, *b"mdhd")));
+    let list = header(header(Some(sound.clone()), *b"edts"), *b"elst");
+    let track_header = header(Some(sound), *b"tkhd");
+    if let Some(opus) = opus {
+        order_opus(index, opus.start);
+    }
+    if let (Some((whole, own)), Some(list)) = (scales.filter(|(_, own)| *own > 0), list) {
+        let shorter = u64::from(silent) * u64::from(whole) / u64::from(own);
+        let long = index.get(list.start) == Some(&1);
+        let (step, width) = if long { (20, 8) } else { (12, 4) };
+        // The last entry is the sound; one before it says that it begins late.
+        let last = number(index, list.start + 4).and_then(|count| (count as usize).checked_sub(1));
+        let place = last.map(|last| list.start + 8 + last * step);
+        if let Some(entry) = place.filter(|at| at + step <= list.end) {
+            let late = entry - step.min(entry);
+            let number = |at| index.get(at..at + width).map_or(0, value);
+            let gap = if last > Some(0) { number(late) } else { 0 };
+            // No length at all would mean all of it.
+            let possible = gap > shorter || number(entry) > shorter;
+            if gap > shorter {
+                change(index, late, width, |gap| gap - shorter);
+            } else if possible {
+                change(index, entry, width, |length| length - shorter);
+                change(index, entry + width, width, |from| from + u64::from(silent));
+            }
+            if let Some(header) = track_header.filter(|_| possible) {
+                shorten(index, header.start, 20, shorter);
+            }
+        }
+    }
 }
 
 /// A box within the film's entry of this codec: where it begins in the file, and all of it. A file without one is none.
@@ -167,7 +175,7 @@ pub fn description(file: &mut (impl Read + Seek), codec: [u8; 4], name: [u8; 4])
 }
 
 /// Where `moov`'s content begins in the file, and all of it.
-fn whole_index(file: &mut (impl Read + Seek)) -> io::Result<(u64, Vec<u8>)> {
+pub fn whole_index(file: &mut (impl Read + Seek)) -> io::Result<(u64, Vec<u8>)> {
     let place = index(file, |_| ())?;
     let length = place.end - place.start;
     if length > LARGEST_INDEX {
@@ -256,7 +264,8 @@ fn inner(index: &[u8], within: Range<usize>) -> Vec<([u8; 4], Range<usize>)> {
     found
 }
 
-fn find(index: &[u8], within: Range<usize>, name: [u8; 4]) -> Option<Range<usize>> {
+/// The first box of this name directly within this part of an index.
+pub fn find(index: &[u8], within: Range<usize>, name: [u8; 4]) -> Option<Range<usize>> {
     let boxes = inner(index, within);
     boxes
         .into_iter()
@@ -265,16 +274,21 @@ fn find(index: &[u8], within: Range<usize>, name: [u8; 4]) -> Option<Range<usize
 
 /// The first track of film (`vide`) or sound (`soun`).
 fn track(index: &[u8], wanted: [u8; 4]) -> Option<Range<usize>> {
-    let is_wanted = |track: &Range<usize>| {
-        find(index, track.clone(), *b"mdia")
-            .and_then(|media| find(index, media, *b"hdlr"))
-            .and_then(|handler| index.get(handler.start + 8..handler.start + 12))
-            .is_some_and(|sort| sort == wanted)
+    tracks(index, |sort| *sort == wanted).into_iter().next()
+}
+
+/// The tracks of the sorts that are wanted: film (`vide`), sound (`soun`) and others.
+pub fn tracks(index: &[u8], is_wanted: impl Fn(&[u8; 4]) -> bool) -> Vec<Range<usize>> {
+    let sort = |track: &Range<usize>| {
+        let media = find(index, track.clone(), *b"mdia")?;
+        let handler = find(index, media, *b"hdlr")?;
+        index.get(handler.start + 8..handler.start + 12)?.try_into().ok()
     };
-    let tracks = inner(index, 0..index.len())
-        .into_iter()
-        .filter(|(name, _)| name == b"trak");
-    tracks.map(|(_, track)| track).find(is_wanted)
+    let all = inner(index, 0..index.len()).into_iter();
+    let tracks = all.filter(|(name, _)| name == b"trak").map(|(_, track)| track);
+    tracks
+        .filter(|track| sort(track).is_some_and(|sort| is_wanted(&sort)))
+        .collect()
 }
 
 #[cfg(test)]

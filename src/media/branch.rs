@@ -1,5 +1,7 @@
 //! What a task hangs on the medium that is being read, and what it is fed.
 
+use std::collections::BTreeMap;
+
 use gst::prelude::*;
 
 use super::demux::Demuxer;
@@ -58,8 +60,18 @@ pub struct Opened<'a> {
     pub sound: Option<usize>,
     /// Threads that an encoder may use.
     pub threads: u32,
-    /// What brings the sound of this task to its loudness, in dB, where it was measured.
-    pub gain: Option<f64>,
+    /// What brings the sounds of this task to their loudness, where they were measured.
+    pub gains: Option<&'a SoundGains>,
+}
+
+/// What brings sounds to their loudness, in dB, by the number of their stream. What is silent has none.
+pub type SoundGains = BTreeMap<usize, f64>;
+
+impl Opened<'_> {
+    /// What brings this sound to its loudness, in dB, where it was measured.
+    pub fn gain(&self, stream: usize) -> Option<f64> {
+        self.gains?.get(&stream).copied()
+    }
 }
 
 /// What a pad of a branch is fed.
@@ -158,6 +170,17 @@ pub fn queue(buffers: u32) -> Result<gst::Element, Failure> {
     queue.set_property("max-size-bytes", 0_u32);
     queue.set_property("max-size-time", 0_u64);
     Ok(queue)
+}
+
+/// A queue of decoded sound in front of what never waits for anything but itself. Sound is decoded long before the film that
+/// was stored beside it: what is slower than the decoder holds it back here, before hours of samples fill the memory.
+///
+/// # Errors
+/// Where the element is missing.
+pub fn queue_of_sound() -> Result<gst::Element, Failure> {
+    let waiting = queue(0)?;
+    waiting.set_property("max-size-time", gst::ClockTime::from_seconds(10).nseconds());
+    Ok(waiting)
 }
 
 /// An app sink that waits for nothing and keeps nothing; `take` gets every sample, and ends the branch with an error of

@@ -160,7 +160,7 @@ impl Clip {
 }
 
 /// The place in the medium of a time on this pad.
-fn position(segment: &gst::FormattedSegment<gst::ClockTime>, time: gst::ClockTime) -> Option<Duration> {
+pub fn position(segment: &gst::FormattedSegment<gst::ClockTime>, time: gst::ClockTime) -> Option<Duration> {
     match segment.to_stream_time_full(time)? {
         gst::Signed::Positive(at) => Some(at.into()),
         gst::Signed::Negative(_) => Some(Duration::ZERO),

@@ -265,7 +265,8 @@ pub fn listen() {
     });
 }
 
-fn complain(text: &str) {
+/// Takes note of damage that no decoder tells of.
+pub fn complain(text: &str) {
     let mut known = complaints().lock().unwrap_or_else(PoisonError::into_inner);
     known.count += 1;
     if known.first.is_empty() {

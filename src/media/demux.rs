@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 
 use super::failure::{self, element, internal};
+use super::pace::Pace;
 use super::source::{Input, MediaSource};
-use super::{beginning, decoder, describe};
+use super::{beginning, decoder, describe, guess};
 use super::{matroska, mp4};
 use crate::job::{ErrorKind, Failure};
 
@@ -99,6 +100,9 @@ impl Demuxer {
             .downcast_ref::<gst::Bin>()
             .and_then(|bin| bin.by_name("typefind"))
             .ok_or_else(|| internal("a parser that finds no types"))?;
+        if let Some(parsers) = parsebin.downcast_ref::<gst::Bin>() {
+            parsers.connect_element_added(|_, element| guess::forbid(element));
+        }
         let multiqueue = element("multiqueue")?;
         // The first limit gives way where another stream is starved; the second does not.
         multiqueue.set_property("max-size-buffers", 16_u32);
@@ -112,13 +116,15 @@ impl Demuxer {
         let found = Found::default();
         let complete = Arc::new(AtomicBool::new(false));
         let taking = found.clone();
+        let pace = Pace::default();
+        let pacing = pace.clone();
         let over = complete.clone();
         let home = pipeline.downgrade();
         let container = typefind.downgrade();
         parsebin.connect_pad_added(move |_, pad| {
             if over.load(Ordering::SeqCst) {
                 discard(&home, pad);
-            } else if let Some(stream) = take(&multiqueue, pad, &media_type(&container)) {
+            } else if let Some(stream) = take(&multiqueue, pad, &media_type(&container), &pacing) {
                 taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
             }
         });
@@ -132,6 +138,11 @@ impl Demuxer {
             index,
         };
         opened.wait(input, &typefind, &found, &complete, tick)?;
+        pace.set_ends(|entry| {
+            let exit = entry.name().replace("sink", "src");
+            let stream = opened.streams.iter().find(|stream| stream.pad.name() == exit);
+            stream.and_then(|stream| opened.declared_end(stream))
+        });
         Ok(opened)
     }
 
@@ -367,7 +378,7 @@ fn media_type(typefind: &gst::glib::WeakRef<gst::Element>) -> String {
     kind.map_or_else(String::new, |kind| kind.name().to_string())
 }
 
-fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str) -> Option<Stream> {
+fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace) -> Option<Stream> {
     let entry = multiqueue.request_pad_simple("sink_%u")?;
     match container {
         "video/x-matroska" | "audio/x-matroska" | "video/webm" | "audio/webm" => beginning::level(&entry),
@@ -390,6 +401,8 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str) -> Option<St
         },
     );
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let name = caps.structure(0).map_or("", |fields| fields.name().as_str());
+    pace.watch(&entry, !name.starts_with("video/") && !name.starts_with("audio/"));
     pad.link(&entry).ok()?;
     Some(Stream {
         pad: exit,

@@ -7,7 +7,7 @@ use gst::tags::Tag;
 use super::colour;
 use super::demux::{Demuxer, Stream};
 use super::failure::plain;
-use crate::plan::{AudioStream, Chapter, HdrForm, StreamInfo, StreamKind, VideoStream};
+use crate::plan::{AudioStream, Chapter, Coded, HdrForm, StreamInfo, StreamKind, VideoStream};
 
 /// The codec or container in words.
 pub fn codec_name(caps: &gst::CapsRef) -> String {
@@ -73,7 +73,8 @@ fn format(caps: &gst::CapsRef) -> String {
     plain(&word.to_lowercase())
 }
 
-fn kind(stream: &Stream) -> StreamKind {
+/// What sort of stream it is, and what its caps say of it.
+pub fn kind(stream: &Stream) -> StreamKind {
     let name = stream.media_type();
     let Some(fields) = stream.caps.structure(0) else {
         return StreamKind::Other;
@@ -106,6 +107,16 @@ fn number(fields: &gst::StructureRef, name: &str) -> u32 {
 fn fraction(fields: &gst::StructureRef, name: &str) -> Option<(u32, u32)> {
     let value = fields.get::<gst::Fraction>(name).ok()?;
     Some((u32::try_from(value.numer()).ok()?, u32::try_from(value.denom()).ok()?))
+}
+
+/// How the packets of a film are coded, as far as caps say so.
+pub fn coded(fields: &gst::StructureRef) -> Coded {
+    let text = |name| fields.get::<&str>(name).ok().map(str::to_owned);
+    Coded {
+        profile: text("profile"),
+        level: text("level"),
+        depth: fields.get::<u32>("bit-depth-luma").ok().filter(|depth| *depth > 0),
+    }
 }
 
 /// What caps say about a video stream.

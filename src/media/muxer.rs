@@ -60,6 +60,18 @@ pub fn film_entry(container: Container, writer: &gst::Element, codec: Option<Vid
     .ok_or_else(|| internal("the muxer takes no such video"))
 }
 
+/// Where a writer takes subtitles.
+pub fn subtitle_entry(writer: &gst::Element) -> Result<gst::Pad, Failure> {
+    writer
+        .request_pad_simple("subtitle_%u")
+        .ok_or_else(|| internal("the muxer takes no subtitles"))
+}
+
+/// Whether a writer takes subtitles just as they are.
+pub fn takes_subtitles(writer: &gst::Element, packets: &gst::Caps) -> bool {
+    templates(writer, "subtitle_%u").any(|held| packets.is_subset(&held))
+}
+
 fn request_name(container: Container, video: bool) -> Option<&'static str> {
     match container {
         Container::Ts => Some("sink_%d"),
@@ -106,7 +118,10 @@ pub fn takes(container: Container, writer: &gst::Element, packets: &gst::Caps, v
 }
 
 fn accepted(container: Container, writer: &gst::Element, video: bool) -> impl Iterator<Item = gst::Caps> {
-    let name = request_name(container, video).unwrap_or("sink");
+    templates(writer, request_name(container, video).unwrap_or("sink"))
+}
+
+fn templates<'a>(writer: &gst::Element, name: &'a str) -> impl Iterator<Item = gst::Caps> + use<'a> {
     let templates: Vec<_> = writer
         .factory()
         .map_or_else(Vec::new, |factory| factory.static_pad_templates().into_iter().collect());

@@ -2,6 +2,7 @@
 //!
 //! The demuxer of GStreamer 1.22 aborts the process over files that its own muxer wrote; so workers do not have it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -17,7 +18,7 @@ const SET: [u8; 3] = [0x02, 0x53, 0x01];
 const LARGEST_SET: u64 = 1 << 20;
 
 /// What was found in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Found {
     /// Width and height of pictures.
     pub size: (u32, u32),
@@ -25,22 +26,32 @@ pub struct Found {
     pub pictures: u64,
     /// How long they last.
     pub film: Duration,
-    /// Channels of the sound.
+    /// Each sound.
+    pub sounds: Vec<Sound>,
+}
+
+/// A sound that was found in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sound {
+    /// How many it has.
     pub channels: u32,
     /// Samples a second.
     pub rate: u32,
-    /// Pieces of sound.
-    pub sounds: u64,
+    /// Pieces of it.
+    pub pieces: u64,
     /// How long they last.
-    pub sound: Duration,
+    pub length: Duration,
+    bits: u32,
 }
 
 #[derive(Default)]
 struct Reading {
     found: Found,
     frames: (u32, u32),
-    bits: u32,
-    bytes: u64,
+    /// Who describes each sound: the same is said at the beginning and at the end of a file.
+    known: Vec<Vec<u8>>,
+    /// Pieces and bytes of each sound, by the number of its element.
+    pieces: BTreeMap<u8, (u64, u64)>,
 }
 
 /// Goes through all of a file; `tick` is told how many pieces there were so far.
@@ -62,7 +73,7 @@ pub fn read(file: File, tick: &mut dyn FnMut(u64)) -> io::Result<Found> {
             .filter(|end| key[..4] == UNIVERSAL && *end <= size)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file breaks off"))?;
         if key[4..12] == ESSENCE {
-            reading.piece(key[12], length);
+            reading.piece(key[12], key[15], length);
         } else if key[4..7] == SET && length <= LARGEST_SET {
             let mut content = vec![0; usize::try_from(length).unwrap_or_default()];
             file.read_exact(&mut content)?;
@@ -70,7 +81,7 @@ pub fn read(file: File, tick: &mut dyn FnMut(u64)) -> io::Result<Found> {
         }
         file.seek(SeekFrom::Start(end))?;
         at = end;
-        tick(reading.found.pictures + reading.found.sounds);
+        tick(reading.found.pictures + reading.pieces.values().map(|(pieces, _)| pieces).sum::<u64>());
     }
     Ok(reading.finish())
 }
@@ -95,12 +106,13 @@ fn length(file: &mut impl Read) -> io::Result<(u64, u64)> {
 }
 
 impl Reading {
-    fn piece(&mut self, item: u8, length: u64) {
+    fn piece(&mut self, item: u8, element: u8, length: u64) {
         match item {
             0x05 | 0x15 => self.found.pictures += 1,
             0x06 | 0x16 => {
-                self.found.sounds += 1;
-                self.bytes += length;
+                let (pieces, bytes) = self.pieces.entry(element).or_default();
+                *pieces += 1;
+                *bytes += length;
             }
             _ => {}
         }
@@ -108,7 +120,8 @@ impl Reading {
 
     /// The properties of a set: each a tag, a length and a value.
     fn set(&mut self, mut content: &[u8]) {
-        let mut sound = false;
+        let mut sound = Sound::default();
+        let mut identity = Vec::new();
         let mut rate = None;
         while let Some((head, rest)) = content.split_at_checked(4) {
             let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
@@ -122,34 +135,40 @@ impl Reading {
             };
             let first = number(0).unwrap_or(0);
             match [head[0], head[1]] {
+                [0x3c, 0x0a] => identity = value.to_vec(),
                 [0x30, 0x01] => rate = number(0).zip(number(4)),
                 [0x32, 0x03] => self.found.size.0 = first,
                 [0x32, 0x02] => self.found.size.1 = first,
-                [0x3d, 0x03] => {
-                    sound = true;
-                    self.found.rate = first / number(4).unwrap_or(1).max(1);
-                }
-                [0x3d, 0x07] => self.found.channels = first,
-                [0x3d, 0x01] => self.bits = first,
+                [0x3d, 0x03] => sound.rate = first / number(4).unwrap_or(1).max(1),
+                [0x3d, 0x07] => sound.channels = first,
+                [0x3d, 0x01] => sound.bits = first,
                 _ => {}
             }
         }
-        if let Some(rate) = rate.filter(|(num, den)| !sound && *num > 0 && *den > 0) {
+        if sound.channels > 0 {
+            if !self.known.contains(&identity) {
+                self.known.push(identity);
+                self.found.sounds.push(sound);
+            }
+        } else if let Some(rate) = rate.filter(|(num, den)| sound.rate == 0 && *num > 0 && *den > 0) {
             self.frames = rate;
         }
     }
 
     fn finish(mut self) -> Found {
         let (num, den) = self.frames;
-        let found = &mut self.found;
+        let mut found = std::mem::take(&mut self.found);
         if num > 0 {
             found.film = ratio(found.pictures * u64::from(den), u64::from(num));
         }
-        let a_second = u64::from(found.channels) * u64::from(found.rate) * u64::from(self.bits / 8);
-        if a_second > 0 {
-            found.sound = ratio(self.bytes, a_second);
+        for (sound, (pieces, bytes)) in found.sounds.iter_mut().zip(self.pieces.values()) {
+            let a_second = u64::from(sound.channels) * u64::from(sound.rate) * u64::from(sound.bits / 8);
+            sound.pieces = *pieces;
+            if a_second > 0 {
+                sound.length = ratio(*bytes, a_second);
+            }
         }
-        *found
+        found
     }
 }
 
@@ -182,6 +201,7 @@ mod tests {
             property([0x32, 0x03], &[1280]),
         ];
         let sound = [
+            property([0x3c, 0x0a], &[7, 7, 7, 7]),
             property([0x30, 0x01], &[48_000, 1]),
             property([0x3d, 0x03], &[48_000, 1]),
             property([0x3d, 0x07], &[1]),
@@ -194,6 +214,7 @@ mod tests {
             value(&piece(0x15), &[0; 100]),
             value(&piece(0x16), &[0; 96]),
             value(&piece(0x15), &[0; 50]),
+            value(&SET, &sound.concat()),
         ]
         .concat();
         let folder = tempfile::tempdir().unwrap();
@@ -204,8 +225,12 @@ mod tests {
             (found.size, found.pictures, found.film),
             ((1280, 720), 2, Duration::from_millis(80))
         );
-        assert_eq!((found.channels, found.rate, found.sounds), (1, 48_000, 1));
-        assert_eq!(found.sound, Duration::from_millis(1));
+        let sounds: Vec<_> = found
+            .sounds
+            .iter()
+            .map(|sound| (sound.channels, sound.rate, sound.pieces, sound.length))
+            .collect();
+        assert_eq!(sounds, [(1, 48_000, 1, Duration::from_millis(1))]);
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(read(File::open(&path).unwrap(), &mut |_| {}).is_err());
     }

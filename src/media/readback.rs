@@ -15,16 +15,16 @@ use super::meter::{Meter, Span};
 use super::mxf;
 use super::source::{FileReader, Input};
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{OutputReport, TrackReport};
+use crate::plan::{Coded, OutputReport, StreamKind, TrackReport};
 use crate::rule::ImageFormat;
 
 /// Time covered by the source's streams that were decoded.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub struct Fed {
     /// Of the video stream.
     pub video: Span,
-    /// Of the audio stream.
-    pub audio: Span,
+    /// Of each stream of sound.
+    pub sounds: Vec<Span>,
     /// Pictures that were handed to what writes the file.
     pub pictures: u64,
 }
@@ -66,12 +66,18 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
     play(&mut medium, file, &mut || {
         tick(meters.iter().map(|meter| meter.buffers()).sum());
     })?;
-    let tracks = medium
-        .streams
-        .iter()
-        .zip(&meters)
-        .map(|(stream, meter)| track(stream, meter, fed))
-        .collect();
+    let mut sounds = fed.sounds.iter();
+    let (mut tracks, mut subtitles) = (Vec::new(), Vec::new());
+    for (stream, meter) in medium.streams.iter().zip(&meters) {
+        match describe::kind(stream) {
+            StreamKind::Video(_) => tracks.push(track(stream, meter, (true, fed.video), fed.pictures)),
+            StreamKind::Subtitle => subtitles.push(meter.buffers()),
+            _ => {
+                let source = sounds.next().copied().unwrap_or_default();
+                tracks.push(track(stream, meter, (false, source), 0));
+            }
+        }
+    }
     let has_boxes = medium
         .container
         .structure(0)
@@ -80,7 +86,12 @@ pub fn media(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, O
         .then(|| File::open(file).and_then(|mut file| boxes::index_in_front(&mut file)))
         .transpose()
         .map_err(|error| bad(file, &Failure::new(ErrorKind::BadOutput, error.to_string())))?;
-    Ok((size, OutputReport::Media { tracks, index_in_front }))
+    let report = OutputReport::Media {
+        tracks,
+        subtitles,
+        index_in_front,
+    };
+    Ok((size, report))
 }
 
 /// Decodes images of one form back.
@@ -177,23 +188,38 @@ fn exchange(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, Ou
     let found =
         mxf::read(opened, tick).map_err(|error| bad(file, &Failure::new(ErrorKind::BadOutput, error.to_string())))?;
     let time = |at: Option<Duration>| at.unwrap_or_default();
-    let track = |video: bool, source: Span| TrackReport {
-        video,
-        width: if video { found.size.0 } else { 0 },
-        height: if video { found.size.1 } else { 0 },
-        channels: if video { 0 } else { found.channels },
-        rate: if video { 0 } else { found.rate },
-        packets: if video { found.pictures } else { found.sounds },
+    let film = (found.size.0 > 0).then(|| TrackReport {
+        video: true,
+        width: found.size.0,
+        height: found.size.1,
+        channels: 0,
+        rate: 0,
+        packets: found.pictures,
         start: Duration::ZERO,
-        end: if video { found.film } else { found.sound },
+        end: found.film,
+        source_start: time(fed.video.start),
+        source_end: time(fed.video.end),
+        pictures: fed.pictures,
+        coded: Coded::default(),
+    });
+    let sources = fed.sounds.iter().copied().chain(std::iter::repeat(Span::default()));
+    let sounds = found.sounds.iter().zip(sources).map(|(sound, source)| TrackReport {
+        video: false,
+        width: 0,
+        height: 0,
+        channels: sound.channels,
+        rate: sound.rate,
+        packets: sound.pieces,
+        start: Duration::ZERO,
+        end: sound.length,
         source_start: time(source.start),
         source_end: time(source.end),
-        pictures: if video { fed.pictures } else { 0 },
-    };
-    let film = (found.size.0 > 0).then(|| track(true, fed.video));
-    let sound = (found.channels > 0).then(|| track(false, fed.audio));
+        pictures: 0,
+        coded: Coded::default(),
+    });
     let report = OutputReport::Media {
-        tracks: film.into_iter().chain(sound).collect(),
+        tracks: film.into_iter().chain(sounds).collect(),
+        subtitles: Vec::new(),
         index_in_front: None,
     };
     Ok((size(file)?, report))
@@ -221,12 +247,10 @@ fn play(medium: &mut Demuxer, file: &str, tick: &mut dyn FnMut()) -> Result<(), 
     }
 }
 
-fn track(stream: &Stream, meter: &Meter, fed: &Fed) -> TrackReport {
+fn track(stream: &Stream, meter: &Meter, (video, source): (bool, Span), pictures: u64) -> TrackReport {
     let span = meter.span();
     let fields = stream.pad.current_caps();
     let fields = fields.as_ref().and_then(|caps| caps.structure(0));
-    let video = stream.media_type().starts_with("video/");
-    let source = if video { fed.video } else { fed.audio };
     let picture = fields.filter(|_| video).map(|fields| describe::video(fields, 0));
     let sound = fields.filter(|_| !video).map(describe::audio);
     let time = |at: Option<Duration>| at.unwrap_or_default();
@@ -241,7 +265,8 @@ fn track(stream: &Stream, meter: &Meter, fed: &Fed) -> TrackReport {
         end: time(span.end),
         source_start: time(source.start),
         source_end: time(source.end),
-        pictures: if video { fed.pictures } else { 0 },
+        pictures,
+        coded: fields.filter(|_| video).map(describe::coded).unwrap_or_default(),
     }
 }
 

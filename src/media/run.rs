@@ -152,13 +152,24 @@ fn fuse(
     pulse: &mut Pulse<'_>,
 ) -> Result<(), Failure> {
     let is_twice = |work: &Work| matches!(work, Work::Transcode(plan) if plan.is_two_pass());
+    let measured = measure(input, media, works, pulse)?;
+    let works: Vec<_> = works
+        .iter()
+        .copied()
+        .filter(|(task, _)| measured.lost.iter().all(|(lost, _)| lost != *task))
+        .collect();
+    for (task, failure) in measured.lost {
+        pulse.listener().task_failed(&task, failure);
+    }
+    if works.is_empty() {
+        return Ok(());
+    }
     let mut twice: Vec<_> = works.iter().copied().filter(|(_, work)| is_twice(work)).collect();
-    let gains = measure(input, media, works, pulse)?;
     let first = Tasks {
-        works,
-        jump: Tasks::common_start(works),
+        works: &works,
+        jump: Tasks::common_start(&works),
         turn: Turn::First,
-        gains: &gains,
+        gains: &measured.gains,
     };
     pulse.laps = if twice.is_empty() { 1 } else { 2 };
     let done = fused::run(input, media, first, threads, pulse).and_then(|lost| {
@@ -171,7 +182,7 @@ fn fuse(
             works: &twice,
             jump: first.jump,
             turn: Turn::Second,
-            gains: &gains,
+            gains: &measured.gains,
         };
         fused::run(input, media, second, threads, pulse).map(drop)
     });

@@ -20,11 +20,12 @@ use super::meter::Meter;
 use super::muxer;
 use super::overlay;
 use super::readback::{self, Fed};
-use super::sound::{self, Source};
+use super::sound;
+use super::tracks::{self, Flags, Told};
 use super::twice::notes;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, Span, TranscodePlan, VideoStream};
-use crate::rule::{AudioCodec, Container, Deinterlace, Hdr, Track, VideoCodec};
+use crate::rule::{AudioCodec, Container, Deinterlace, Hdr, Track, Treatment, VideoCodec};
 
 /// What the encoder puts before sound in Opus. Other forms have a place of their own for it.
 const OPUS_SILENCE: u32 = 312;
@@ -35,8 +36,10 @@ pub struct TranscodeBranch {
     bin: gst::Bin,
     /// What came in of the film ...
     video: Option<Arc<Meter>>,
-    /// ... and of the sound.
-    audio: Option<Arc<Meter>>,
+    /// ... and of each sound.
+    sounds: Vec<Arc<Meter>>,
+    subtitles: Vec<Arc<Told>>,
+    flags: Flags,
     /// The pictures that have their final number: encoded ones before their encoder, copied ones before the muxer.
     pictures: Option<Arc<Meter>>,
 }
@@ -44,10 +47,9 @@ pub struct TranscodeBranch {
 impl TranscodeBranch {
     /// The time that was fed into the file.
     fn fed(&self) -> Fed {
-        let span = |meter: &Option<Arc<Meter>>| meter.as_ref().map(|meter| meter.span()).unwrap_or_default();
         Fed {
-            video: span(&self.video),
-            audio: span(&self.audio),
+            video: self.video.as_ref().map(|meter| meter.span()).unwrap_or_default(),
+            sounds: self.sounds.iter().map(|meter| meter.span()).collect(),
             pictures: self.pictures.as_ref().map_or(0, |meter| meter.buffers()),
         }
     }
@@ -70,10 +72,20 @@ impl Branch for TranscodeBranch {
         let (fed, file) = (self.fed(), &self.plan.file);
         let pulse = &mut *ending.pulse;
         let done = complete_index(&self.plan, ending.media)
-            .and_then(|()| readback::media(file, &fed, &mut |buffers| pulse.beat(None, buffers)));
+            .and_then(|()| tracks::complete(&self.plan, &self.flags).map_err(|error| writing(file, &error)))
+            .and_then(|()| readback::media(file, &fed, &mut |buffers| pulse.beat(None, buffers)))
+            .and_then(|(size, report)| {
+                tracks::all_there(&self.subtitles, &report).map_err(|what| Failure::new(ErrorKind::BadOutput, what))?;
+                Ok((size, report))
+            });
         pulse.next_part();
         match done {
-            Ok((size, report)) => pulse.listener().output(ending.task, file, size, report),
+            Ok((size, report)) => {
+                if let Some(finding) = tracks::empty(&self.subtitles) {
+                    pulse.listener().finding(Some(ending.task), finding);
+                }
+                pulse.listener().output(ending.task, file, size, report);
+            }
             Err(failure) => {
                 self.abandon();
                 return Err(failure);
@@ -93,7 +105,7 @@ impl Branch for TranscodeBranch {
 /// # Errors
 /// Where elements are missing or refuse a setting, or the container cannot hold what is to be copied.
 pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result<TranscodeBranch, Failure> {
-    let (mut film, mut sounds, mut pictures) = (None, None, None);
+    let (mut film, mut pictures) = (None, None);
     let bin = gst::Bin::builder().name(name).build();
     let container = plan.settings.container;
     let writer = muxer::writer(container, &plan.file)?;
@@ -101,8 +113,6 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     gst::Element::link_many(&writer).map_err(internal)?;
     let head = writer.first().ok_or_else(|| internal("nothing writes the file"))?;
 
-    // What is encoded beside a copy begins with it.
-    let copies = plan.settings.copies();
     let streams = &opened.medium.streams;
     if let Some((index, shown)) = opened.film.zip(opened.media.video()) {
         let notes = notes(&plan.file);
@@ -127,7 +137,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
             if let Some((picture, entry)) = plan.picture.zip(encoder::entry(&chain)) {
                 overlay::lay(&entry, &plan.cover, picture.size)?;
             }
-            last.set_offset(film_offset(plan));
+            last.set_offset(tracks::silence(plan));
             let codec = plan.settings.video.encoded().map(|spec| spec.codec);
             let pad = muxer::film_entry(container, head, codec)?;
             if pad.has_property("trak-timescale") {
@@ -137,35 +147,9 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
             last.link(&pad).map_err(internal)?;
         }
     }
-    if let Some(index) = opened.sound {
-        let chain = match (&plan.settings.audio, plan.channels, plan.rate) {
-            (Track::Encode(spec), Some(channels), Some(rate)) => {
-                let chain = sound::encode(
-                    spec,
-                    channels,
-                    rate,
-                    Source {
-                        stream: opened.media.audio(),
-                        gain: opened.gain,
-                    },
-                )?;
-                Some((format!("sound-{index}"), chain))
-            }
-            (Track::Copy, ..) => {
-                let chain = copy(container, head, &streams[index], false)?;
-                Some((format!("packets-{index}"), chain))
-            }
-            _ => None,
-        };
-        if let Some((name, chain)) = chain {
-            let sort = if copies { Sort::Packets } else { Sort::Sound };
-            sounds = Some(watch(&chain, plan.span, sort)?);
-            let last = connect(&bin, &name, &chain)?;
-            let pad = muxer::entry(container, head, false)?;
-            lift_cover(&last);
-            last.link(&pad).map_err(internal)?;
-        }
-    }
+    let sounds = tracks::sounds(&bin, head, plan, opened)?;
+    let subtitles = tracks::subtitles(&bin, head, plan, opened)?;
+    tracks::chapters(&bin, head, plan);
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
         return Err(Failure::new(
             ErrorKind::NoSuchStream,
@@ -176,7 +160,9 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         plan: plan.clone(),
         bin,
         video: film,
-        audio: sounds,
+        sounds,
+        subtitles,
+        flags: Flags::of(plan, opened),
         pictures,
     })
 }
@@ -198,7 +184,30 @@ pub fn film_chain(
         return Ok(None);
     }
     let mut chain = encoder::video(plan, spec, picture, opened.threads, pass)?;
-    let treatment = plan.settings.treatment;
+    let Treated { feed, source, how } = treated(shown, plan.settings.treatment);
+    // After the queue, so that it is not the decoder's thread that does it.
+    chain.splice(2..2, straight(&source, how)?);
+    // What is encoded beside a copy begins with it.
+    let sort = if plan.settings.copies() {
+        Sort::Packets
+    } else {
+        Sort::Frames
+    };
+    Ok(Some((feed.to_owned(), chain, sort)))
+}
+
+/// How frames are brought to where a task wants them.
+pub struct Treated {
+    /// What the task is fed: see [`super::branch::Feed`].
+    pub feed: &'static str,
+    /// What that looks like ...
+    pub source: VideoStream,
+    /// ... and what is still to be done to it.
+    pub how: Straightening,
+}
+
+/// What is done for one task to the frames of this film.
+pub fn treated(shown: &VideoStream, treatment: Treatment) -> Treated {
     let fields = match treatment.deinterlace {
         Deinterlace::Auto => false,
         Deinterlace::Always => !shown.interlaced,
@@ -227,27 +236,7 @@ pub fn film_chain(
         interlaced: own && shown.interlaced,
         ..shown.clone()
     };
-    // After the queue, so that it is not the decoder's thread that does it.
-    chain.splice(2..2, straight(&source, how)?);
-    // What is encoded beside a copy begins with it.
-    let sort = if plan.settings.copies() {
-        Sort::Packets
-    } else {
-        Sort::Frames
-    };
-    Ok(Some((feed.to_owned(), chain, sort)))
-}
-
-/// By how much the film comes later so that the silence before the sound does not make that late; there are forms whose
-/// index says where the sound begins.
-fn film_offset(plan: &TranscodePlan) -> i64 {
-    let Some((spec, rate)) = plan.settings.audio.encoded().zip(plan.rate) else {
-        return 0;
-    };
-    if plan.settings.container.has_index_in_front() || rate == 0 {
-        return 0;
-    }
-    i64::from(sound::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
+    Treated { feed, source, how }
 }
 
 /// Cuts what comes into a chain at its guard, and measures what is left.
@@ -367,7 +356,7 @@ fn only_timed(pad: &gst::Pad, headers: usize) {
 
 /// A cover that came with the only stream is one of the whole result: players look for it there, and some stumble
 /// over a track that has one.
-fn lift_cover(pad: &gst::Pad) {
+pub fn lift_cover(pad: &gst::Pad) {
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
         if let Some(gst::PadProbeData::Event(event)) = &mut info.data
             && let gst::EventView::Tag(tag) = event.view()

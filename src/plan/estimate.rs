@@ -98,18 +98,17 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
         (Track::Copy, _) => copied = true,
         _ => {}
     }
-    match (&plan.settings.audio, plan.channels, plan.rate) {
-        (Track::Encode(spec), Some(channels), Some(rate)) => {
-            let lossless =
-                f64::from(channels) * f64::from(rate) * f64::from(if spec.depth == 0 { 24 } else { spec.depth });
-            bits += if spec.bitrate == 0 {
-                lossless
-            } else {
-                spec.bitrate as f64
-            };
-        }
-        (Track::Copy, ..) => copied = true,
-        _ => {}
+    for sound in &plan.tracks.sounds {
+        let (Some(spec), Some((channels, rate))) = (plan.settings.audio.encoded(), sound.form) else {
+            copied = true;
+            continue;
+        };
+        let lossless = f64::from(channels) * f64::from(rate) * f64::from(if spec.depth == 0 { 24 } else { spec.depth });
+        bits += if spec.bitrate == 0 {
+            lossless
+        } else {
+            spec.bitrate as f64
+        };
     }
     if copied {
         bits += whole;
@@ -127,7 +126,9 @@ fn package(plan: &AdaptivePlan, media: Option<&MediaInfo>, source: u64) -> u64 {
     let films = plan.renditions.iter();
     let film = films.map(|rendition| film_bits(&rendition.video, rendition.picture.size, media, whole));
     let sound = plan.audio.as_ref().map_or(0, |spec| spec.bitrate) as f64 * plan.sounds.len() as f64;
-    bytes((film.sum::<f64>() + sound) * length.as_secs_f64() / 8.0 * MARGIN).saturating_add(CONTAINER)
+    let end = plan.span.end.map_or(length, |end| end.min(length));
+    let seconds = end.saturating_sub(plan.span.start).as_secs_f64();
+    bytes((film.sum::<f64>() + sound) * seconds / 8.0 * MARGIN).saturating_add(CONTAINER)
 }
 
 /// Bits a second of an encoded film.

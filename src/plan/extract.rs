@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::run::{PlannedTask, Wanted, known, output};
-use super::{Expect, Form, Span, StreamInfo, StreamKind, Work};
+use super::{Coded, Expect, Form, Span, StreamInfo, StreamKind, Work};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::rule::{Container, Extract, TaskId, TextForm};
 
@@ -77,7 +77,8 @@ impl TakenAs {
             Self::Sound(container) => Expect::Media {
                 container,
                 video: Form::Absent,
-                audio: Form::Copied,
+                coded: Coded::default(),
+                sounds: vec![Form::Copied],
                 span: Span {
                     end: (!is_first).then_some(Duration::MAX),
                     ..Span::default()
@@ -149,7 +150,7 @@ fn is_wanted(stream: &StreamInfo, settings: &Extract) -> bool {
 }
 
 /// Whether two codes mean one language, as far as their letters tell: `en`, `eng` and `en-us` do.
-fn same_language(wanted: &str, spoken: &str) -> bool {
+pub(super) fn same_language(wanted: &str, spoken: &str) -> bool {
     let known = |code: &str| {
         let main = code.split('-').next().unwrap_or_default().to_owned();
         TWO_LETTERS

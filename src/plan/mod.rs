@@ -4,8 +4,10 @@
 //! directory only. Final names stay with the daemon, in [`PlannedRun`].
 
 mod adaptive;
+mod coded;
 mod estimate;
 mod extract;
+mod ladder;
 mod listening;
 mod names;
 mod overlay;
@@ -17,6 +19,7 @@ mod size;
 mod stills;
 #[cfg(test)]
 mod testing;
+mod tracks;
 mod transcode;
 mod truncation;
 mod verify;
@@ -32,6 +35,7 @@ use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
 pub use adaptive::{
     AdaptivePlan, KEY, Lock, MANIFEST, MASTER, PackageKey, PlannedPackage, PlannedRendition, PlannedSound,
 };
+pub use coded::Coded;
 pub use estimate::{Shortage, admit, estimate};
 pub use extract::{ExtractPlan, ExtractedStream, TakenAs};
 pub use listening::{InspectPlan, WaveformPlan};
@@ -41,6 +45,7 @@ pub use pictures::{AnimationPlan, SpritePlan};
 pub use provenance::{KeptProvenance, Provenance, without_secrets};
 pub use run::{Planned, Wanted, needs_media, plan};
 pub use size::picture;
+pub use tracks::{Lines, SoundPlan, SubtitlePlan, TracksPlan};
 pub use truncation::{Ends, truncated};
 pub use verify::verify;
 
@@ -300,6 +305,7 @@ impl Work {
         match self {
             Self::Transcode(plan) => plan.span,
             Self::Animation(plan) => plan.span,
+            Self::Adaptive(plan) => plan.span,
             _ => Span::default(),
         }
     }
@@ -343,10 +349,8 @@ pub struct TranscodePlan {
     pub picture: Option<Picture>,
     /// Distance of key frames in frames, where it can be known beforehand.
     pub gop_frames: Option<u32>,
-    /// Channels of the result; none where no sound is encoded.
-    pub channels: Option<u32>,
-    /// Samples a second of the result; none where no sound is encoded.
-    pub rate: Option<u32>,
+    /// Its sounds and subtitles.
+    pub tracks: TracksPlan,
     /// Only this part of the medium.
     pub span: Span,
     /// What is laid over the film.
@@ -504,8 +508,10 @@ pub enum Expect {
         container: Container,
         /// What its video must be.
         video: Form,
-        /// What its sound must be.
-        audio: Form,
+        /// How its video must be coded.
+        coded: Coded,
+        /// What each of its sounds must be.
+        sounds: Vec<Form>,
         /// Of this part of the source.
         span: Span,
     },
@@ -513,8 +519,12 @@ pub enum Expect {
     Package {
         /// Width and height of every form of the film.
         pictures: Vec<(u32, u32)>,
+        /// What players must understand of each.
+        coded: Vec<Coded>,
         /// Channels, and samples a second, of every sound.
         sounds: Vec<(u32, u32)>,
+        /// Of this part of the source.
+        span: Span,
     },
 }
 
@@ -561,6 +571,9 @@ pub enum OutputReport {
     Media {
         /// Of each track.
         tracks: Vec<TrackReport>,
+        /// Packets of each of its subtitles.
+        #[serde(default)]
+        subtitles: Vec<u64>,
         /// The index lies before the media data; none where the form has none.
         index_in_front: Option<bool>,
     },
@@ -596,4 +609,7 @@ pub struct TrackReport {
     pub source_end: Duration,
     /// Pictures that were handed to what writes the file; 0 for sound, which is cut anew.
     pub pictures: u64,
+    /// How its packets are coded, as far as they say so.
+    #[serde(default)]
+    pub coded: Coded,
 }

@@ -124,6 +124,8 @@ pub enum ContentPlan {
         width: Option<u32>,
         /// Height in pixels; with a width the picture is as large as fits into both.
         height: Option<u32>,
+        /// Of its own size, where it has neither.
+        scale: f64,
     },
     /// Words.
     Text {
@@ -142,24 +144,59 @@ pub enum ContentPlan {
     },
 }
 
+/// What something is laid over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    /// In pixels.
+    pub size: (u32, u32),
+    /// How many of its pixels show what one pixel of a rule does: less than 1 where this is a smaller form of a film.
+    pub scale: f64,
+}
+
+impl Frame {
+    /// A length as a rule gives it, where all of this side is so long.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of a side, which is not larger than it"
+    )]
+    fn pixels(self, measure: Measure, side: u32) -> u32 {
+        match measure {
+            Measure::Pixels(pixels) => (f64::from(pixels) * self.scale).round() as u32,
+            Measure::Percent(percent) => (f64::from(side) * percent.clamp(0.0, 100.0) / 100.0).round() as u32,
+        }
+    }
+
+    /// The part of a rectangle that lies on the frame.
+    fn area(self, at: (Measure, Measure), size: (Measure, Measure)) -> Option<Area> {
+        let (wide, high) = self.size;
+        let (x, y) = (self.pixels(at.0, wide), self.pixels(at.1, high));
+        let right = x.saturating_add(self.pixels(size.0, wide).max(1)).min(wide);
+        let lower = y.saturating_add(self.pixels(size.1, high).max(1)).min(high);
+        let (width, height) = (right.saturating_sub(x), lower.saturating_sub(y));
+        let area = Area { x, y, width, height };
+        (width > 0 && height > 0).then_some(area)
+    }
+}
+
 /// Resolves what is laid over a film of this frame and length.
 pub(super) fn cover(
     wanted: &Wanted<'_>,
     task: &TaskId,
     cover: &Cover,
-    frame: (u32, u32),
+    frame: Frame,
     length: Option<Duration>,
 ) -> Result<CoverPlan, Failure> {
     let mosaics = cover.mosaics.iter().map(|mosaic| {
-        let Some(area) = area(mosaic.at, mosaic.size, frame) else {
-            let (width, height) = frame;
+        let Some(area) = frame.area(mosaic.at, mosaic.size) else {
+            let (width, height) = frame.size;
             let outside = format!("a mosaic of task {task} lies outside of the frame of {width}x{height}");
             return Err(Failure::new(ErrorKind::Plan, outside));
         };
         let side = area.width.min(area.height);
         let effect = match mosaic.effect {
-            Effect::Squares(of) => EffectPlan::Squares(pixels(of, side).max(4)),
-            Effect::Blur(of) => EffectPlan::Blur(pixels(of, side).max(2)),
+            Effect::Squares(of) => EffectPlan::Squares(frame.pixels(of, side).max(4)),
+            Effect::Blur(of) => EffectPlan::Blur(frame.pixels(of, side).max(2)),
             Effect::Fill(color) => EffectPlan::Fill(color),
         };
         let window = window(mosaic.shown, length)?;
@@ -178,23 +215,25 @@ fn overlay(
     wanted: &Wanted<'_>,
     task: &TaskId,
     overlay: &Overlay,
-    (wide, high): (u32, u32),
+    frame: Frame,
     length: Option<Duration>,
 ) -> Result<OverlayPlan, Failure> {
+    let (wide, high) = frame.size;
     let font = |font: &Option<Asset>| font.as_ref().unwrap_or(&Asset::SystemFont).scratch_name();
     let content = match &overlay.content {
         OverlayContent::Image { image, font: own } => ContentPlan::Image {
             file: image.scratch_name(),
             shown: image.to_string(),
             font: (own.is_some() || image.is_drawing()).then(|| font(own)),
-            width: overlay.width.map(|width| pixels(width, wide).max(1)),
-            height: overlay.height.map(|height| pixels(height, high).max(1)),
+            width: overlay.width.map(|width| frame.pixels(width, wide).max(1)),
+            height: overlay.height.map(|height| frame.pixels(height, high).max(1)),
+            scale: frame.scale,
         },
         OverlayContent::Text(spec) => ContentPlan::Text {
             text: text(wanted, task, &spec.text)?,
             font: font(&spec.font),
             shown: spec.font.as_ref().unwrap_or(&Asset::SystemFont).to_string(),
-            size: pixels(spec.size, high).max(4),
+            size: frame.pixels(spec.size, high).max(4),
             color: spec.color,
             outline: spec.outline,
         },
@@ -202,7 +241,10 @@ fn overlay(
     Ok(OverlayPlan {
         content,
         corner: overlay.corner,
-        offset: (pixels(overlay.offset.0, wide), pixels(overlay.offset.1, high)),
+        offset: (
+            frame.pixels(overlay.offset.0, wide),
+            frame.pixels(overlay.offset.1, high),
+        ),
         opacity: overlay.opacity,
         window: window(overlay.shown, length)?,
     })
@@ -240,27 +282,6 @@ fn window(shown: Shown, length: Option<Duration>) -> Result<Window, Failure> {
     })
 }
 
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a part of a side, which is not larger than it"
-)]
-fn pixels(measure: Measure, side: u32) -> u32 {
-    match measure {
-        Measure::Pixels(pixels) => pixels,
-        Measure::Percent(percent) => (f64::from(side) * percent.clamp(0.0, 100.0) / 100.0).round() as u32,
-    }
-}
-
-/// The part of a rectangle that lies on the frame.
-fn area(at: (Measure, Measure), size: (Measure, Measure), (wide, high): (u32, u32)) -> Option<Area> {
-    let (x, y) = (pixels(at.0, wide), pixels(at.1, high));
-    let width = pixels(size.0, wide).min(wide.saturating_sub(x));
-    let height = pixels(size.1, high).min(high.saturating_sub(y));
-    let area = Area { x, y, width, height };
-    (width > 0 && height > 0).then_some(area)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,10 +317,13 @@ mod tests {
 
     #[test]
     fn rectangles_are_cut_at_the_frame() {
-        let part = area(
+        let frame = |scale| Frame {
+            size: (640, 360),
+            scale,
+        };
+        let part = frame(1.0).area(
             (Measure::Percent(90.0), Measure::Pixels(10)),
             (Measure::Percent(50.0), Measure::Pixels(20)),
-            (640, 360),
         );
         let wanted = Area {
             x: 576,
@@ -309,6 +333,15 @@ mod tests {
         };
         assert_eq!(part, Some(wanted));
         let size = (Measure::Pixels(5), Measure::Pixels(5));
-        assert_eq!(area((Measure::Pixels(640), Measure::Pixels(0)), size, (640, 360)), None);
+        let at = (Measure::Pixels(640), Measure::Pixels(0));
+        assert_eq!(frame(1.0).area(at, size), None);
+        // As on a larger form of the film.
+        let wanted = Area {
+            x: 320,
+            y: 0,
+            width: 3,
+            height: 3,
+        };
+        assert_eq!(frame(0.5).area(at, size), Some(wanted));
     }
 }

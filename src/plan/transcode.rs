@@ -5,16 +5,16 @@ use std::time::Duration;
 use super::overlay;
 use super::run::{PlannedTask, Wanted, film, known, of_one, output};
 use super::stills::{place, seconds};
-use super::video;
-use super::{CoverPlan, Expect, Form, MediaInfo, Span, StreamKind, TranscodePlan, VideoStream, Work, picture};
+use super::{Coded, CoverPlan, Expect, Form, MediaInfo, SoundPlan, Span, StreamKind, TranscodePlan, VideoStream, Work};
+use super::{picture, tracks, video};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
-use crate::rule::{AudioSpec, Gop, Part, TaskId, Track, Transcode, VideoSpec};
+use crate::rule::{AudioSpec, Container, Gop, Part, TaskId, Track, Transcode, VideoSpec};
 
 /// What this task will do.
 pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode) -> Result<PlannedTask, Failure> {
     let media = known(wanted)?;
     let mut settings = settings.clone();
-    let mut findings = left_out(media, &settings);
+    let mut findings: Vec<_> = further_films(media, &settings).into_iter().collect();
     findings.extend(rotation_lost(media, &settings));
     let lacks = match (settings.video.is_some(), settings.audio.is_some()) {
         (true, true) => "the medium has neither video nor sound",
@@ -22,20 +22,16 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         (false, _) => "the medium has no sound",
     };
     let film = if settings.video.is_some() { film(media)? } else { None };
-    // As it stands once it is turned.
-    let film = film.map(|film| {
-        let turned = (film.rotation % 360 + settings.treatment.rotate) % 360;
-        VideoStream {
-            rotation: turned,
-            ..film.clone()
-        }
-    });
+    let film = film.map(|film| turned(film, settings.treatment.rotate));
     let film = film.as_ref();
     if film.is_none() {
         settings.video = Track::None;
     }
-    let sound = media.audio().filter(|_| settings.audio.is_some());
-    if sound.is_none() {
+    let span = span(&settings.part, media)?;
+    let chosen = tracks::chosen(media, &settings, span)?;
+    findings.extend(chosen.findings);
+    let tracks = chosen.plan;
+    if tracks.sounds.is_empty() {
         settings.audio = Track::None;
     }
     if let (Track::Encode(spec), Some(film)) = (&mut settings.video, film) {
@@ -47,31 +43,32 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         video::possible(spec, film, picture.size)?;
     }
     let gop_frames = encoded.and_then(|(spec, film)| gop_frames(spec, film));
-    let form = settings.audio.encoded().zip(sound);
-    let form = form.map(|(spec, audio)| (channels(spec, audio.channels), rate(spec, audio.rate)));
     if !settings.video.is_some() && !settings.audio.is_some() {
         return Err(Failure::new(ErrorKind::NoSuchStream, lacks));
     }
-    if let Some(((spec, audio), (channels, _))) = settings.audio.encoded().zip(sound).zip(form) {
-        findings.extend(mixed_down(spec, audio.channels, channels));
+    if let Some(spec) = settings.audio.encoded() {
+        let lost = tracks.sounds.iter().find_map(|sound| mixed_down(spec, media, sound));
+        findings.extend(lost);
     }
-    let span = span(&settings.part, media)?;
     let copied = |is: bool| if is { Form::Copied } else { Form::Absent };
     let expect = Expect::Media {
         container: settings.container,
         video: picture.map_or(copied(settings.video.is_some()), |picture| {
             Form::Made(picture.size.0, picture.size.1)
         }),
-        audio: form.map_or(copied(settings.audio.is_some()), |(channels, rate)| {
-            Form::Made(channels, rate)
-        }),
+        coded: settings.video.encoded().map(Coded::wanted).unwrap_or_default(),
+        sounds: tracks.forms(),
         span,
     };
     let cover = match picture {
         Some(picture) => {
             let length = span.end.or(media.duration);
             let length = length.map(|end| end.saturating_sub(span.start));
-            overlay::cover(wanted, task, &settings.cover, picture.size, length)?
+            let frame = overlay::Frame {
+                size: picture.size,
+                scale: 1.0,
+            };
+            overlay::cover(wanted, task, &settings.cover, frame, length)?
         }
         None => CoverPlan::default(),
     };
@@ -83,8 +80,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
             settings,
             picture,
             gop_frames,
-            channels: form.map(|(channels, _)| channels),
-            rate: form.map(|(_, rate)| rate),
+            tracks,
             span,
             cover,
         }))
@@ -93,6 +89,14 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         findings,
         ..of_one(output, work)
     })
+}
+
+/// The film as it stands once it is turned by so many degrees, clockwise.
+pub(super) fn turned(film: &VideoStream, degrees: u32) -> VideoStream {
+    VideoStream {
+        rotation: (film.rotation % 360 + degrees) % 360,
+        ..film.clone()
+    }
 }
 
 /// The part of this medium that is wanted.
@@ -146,42 +150,15 @@ fn rotation_lost(media: &MediaInfo, settings: &Transcode) -> Option<Finding> {
     })
 }
 
-/// Streams of the source that a transcode leaves out though nobody asked for that.
-fn left_out(media: &MediaInfo, settings: &Transcode) -> Vec<Finding> {
-    let count = |is: fn(&StreamKind) -> bool| {
-        let matching = media.streams.iter().filter(|stream| is(&stream.kind));
-        matching.count()
+/// Films of the source that a transcode leaves out though nobody asked for that.
+fn further_films(media: &MediaInfo, settings: &Transcode) -> Option<Finding> {
+    let films = media.streams.iter().filter(|stream| stream.is_film()).count();
+    let further = if settings.video.is_some() {
+        films.saturating_sub(1)
+    } else {
+        0
     };
-    let films = media.streams.iter().filter(|stream| stream.is_film());
-    let further = [
-        (
-            films.count().saturating_sub(1),
-            settings.video.is_some(),
-            "further video track",
-        ),
-        (
-            count(|kind| matches!(kind, StreamKind::Audio(_))).saturating_sub(1),
-            settings.audio.is_some(),
-            "further audio track",
-        ),
-        (
-            count(|kind| matches!(kind, StreamKind::Subtitle)),
-            settings.video.is_some(),
-            "subtitle track",
-        ),
-    ];
-    further
-        .into_iter()
-        .filter(|(count, wanted, _)| *count > 0 && *wanted)
-        .map(|(count, _, what)| Finding {
-            kind: FindingKind::StreamLeftOut,
-            message: if count == 1 {
-                format!("1 {what} of the source is not in the result")
-            } else {
-                format!("{count} {what}s of the source are not in the result")
-            },
-        })
-        .collect()
+    tracks::left_out(further, "further video track")
 }
 
 /// Channels of the result. Those of the source are kept as far as the codec can: three to five become 5.1, in which
@@ -196,7 +173,11 @@ pub(super) fn channels(spec: &AudioSpec, source: u32) -> u32 {
 }
 
 /// What the codec cannot hold is mixed into fewer channels.
-fn mixed_down(spec: &AudioSpec, source: u32, channels: u32) -> Option<Finding> {
+fn mixed_down(spec: &AudioSpec, media: &MediaInfo, sound: &SoundPlan) -> Option<Finding> {
+    let StreamKind::Audio(source) = &media.streams.get(sound.stream as usize)?.kind else {
+        return None;
+    };
+    let (source, (channels, _)) = (source.channels, sound.form?);
     let lost = spec.channels.is_none() && channels < source;
     lost.then(|| Finding {
         kind: FindingKind::MixedDown,
@@ -207,10 +188,15 @@ fn mixed_down(spec: &AudioSpec, source: u32, channels: u32) -> Option<Finding> {
     })
 }
 
-pub(super) fn rate(spec: &AudioSpec, source: u32) -> u32 {
-    let rates = spec.codec.rates();
+pub(super) fn rate(spec: &AudioSpec, container: Container, source: u32) -> u32 {
+    let rates = container.rates(spec.codec);
     let can = rates.contains(&source) || (rates.is_empty() && (8_000..=192_000).contains(&source));
-    spec.rate.unwrap_or(if can { source } else { 48_000 })
+    let usual = if rates.is_empty() || rates.contains(&48_000) {
+        48_000
+    } else {
+        44_100
+    };
+    spec.rate.unwrap_or(if can { source } else { usual })
 }
 
 /// Two seconds, unless the rule says otherwise.

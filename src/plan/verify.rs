@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::stills::{frame, seconds};
 use super::truncation::{Ends, truncated};
-use super::{Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
+use super::{Coded, Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
 use crate::job::{ErrorKind, Failure, Finding};
 
 /// The unit of time of an animation.
@@ -84,26 +84,38 @@ pub fn verify(
             Expect::Media {
                 container,
                 video,
-                audio,
+                coded,
+                sounds,
                 span,
             },
-            OutputReport::Media { tracks, index_in_front },
+            OutputReport::Media {
+                tracks, index_in_front, ..
+            },
         ) => {
             if container.has_index_in_front() && *index_in_front != Some(true) {
                 return bad("has its index at the end".to_owned());
             }
-            if let Err(what) = check_tracks(tracks, *video, *audio, *span, media) {
+            if let Err(what) = check_tracks(tracks, (*video, coded), sounds, *span, media) {
                 return bad(what);
             }
             // A part of the source says nothing about its end.
             let whole = media.filter(|_| span.is_whole());
             Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
-        (Expect::Package { pictures, sounds }, OutputReport::Package { tracks }) => {
-            if let Err(what) = check_package(tracks, pictures, sounds, media) {
+        (
+            Expect::Package {
+                pictures,
+                coded,
+                sounds,
+                span,
+            },
+            OutputReport::Package { tracks },
+        ) => {
+            if let Err(what) = check_package(tracks, (pictures, coded), sounds, media) {
                 return bad(what);
             }
-            Ok(media.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
+            let whole = media.filter(|_| span.is_whole());
+            Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
         (_, report) => {
             let is = match report {
@@ -120,21 +132,24 @@ pub fn verify(
 
 fn check_tracks(
     tracks: &[TrackReport],
-    video: Form,
-    audio: Form,
+    (video, coded): (Form, &Coded),
+    sounds: &[Form],
     span: Span,
     media: Option<&MediaInfo>,
 ) -> Result<(), String> {
-    for (is_video, form) in [(true, video), (false, audio)] {
-        let found = tracks.iter().filter(|track| track.video == is_video);
-        let (found, planned) = (found.count(), usize::from(form != Form::Absent));
-        if found != planned {
-            return Err(format!("has {found} {} tracks, not {planned}", sort(is_video)));
+    let video = if video == Form::Absent { vec![] } else { vec![video] };
+    for (is_video, forms) in [(true, &video[..]), (false, sounds)] {
+        let found: Vec<_> = tracks.iter().filter(|track| track.video == is_video).collect();
+        if found.len() != forms.len() {
+            let sort = sort(is_video);
+            return Err(format!("has {} {sort} tracks, not {}", found.len(), forms.len()));
         }
-    }
-    for track in tracks {
-        let form = if track.video { video } else { audio };
-        check_track(track, form, span, media)?;
+        for (track, form) in found.into_iter().zip(forms) {
+            check_track(track, *form, span, media)?;
+            if let Some(differs) = coded.differs(&track.coded).filter(|_| is_video) {
+                return Err(differs);
+            }
+        }
     }
     Ok(())
 }
@@ -142,7 +157,7 @@ fn check_tracks(
 /// Whether a package has the forms and sounds that were planned, each as long as the source.
 fn check_package(
     tracks: &[TrackReport],
-    pictures: &[(u32, u32)],
+    (pictures, coded): (&[(u32, u32)], &[Coded]),
     sounds: &[(u32, u32)],
     media: Option<&MediaInfo>,
 ) -> Result<(), String> {
@@ -156,7 +171,9 @@ fn check_package(
             check_track(track, Form::Made(*one, *other), Span::default(), media)?;
         }
     }
-    Ok(())
+    let films = tracks.iter().filter(|track| track.video);
+    let differs = films.zip(coded).find_map(|(track, coded)| coded.differs(&track.coded));
+    differs.map_or(Ok(()), Err)
 }
 
 fn check_track(track: &TrackReport, form: Form, span: Span, media: Option<&MediaInfo>) -> Result<(), String> {

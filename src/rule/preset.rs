@@ -237,6 +237,7 @@ pub fn in_words(keys: &Table) -> String {
         Some(all) => words.push(format!("renditions {}", bare(all))),
         None => {}
     }
+    words.extend(text("codec"));
     if let Some(at) = keys.get("at").and_then(Value::as_array) {
         match at.as_slice() {
             [one] => words.push(format!("at {}", bare(one))),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Finding, bad, ok, warn};
 use crate::cli::exit::Code;
-use crate::rule::{Container, Rule, TaskKind, VideoCodec};
+use crate::rule::{Container, Rule, TaskKind};
 use crate::worker::inventory::Inventory;
 
 /// The oldest GStreamer that the mill works with.
@@ -134,7 +134,9 @@ pub fn wanted<'a>(rules: impl Iterator<Item = &'a Rule>) -> Wanted {
             }
             TaskKind::Adaptive(one) => {
                 // It writes its segments itself.
-                wanted.0.insert((Sort::Codec, VideoCodec::H264.word()));
+                for codec in one.renditions.codecs() {
+                    wanted.0.insert((Sort::Codec, codec.word()));
+                }
                 if let Some(audio) = &one.audio {
                     wanted.0.insert((Sort::Codec, audio.codec.word()));
                 }

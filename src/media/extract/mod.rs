@@ -1,6 +1,6 @@
 //! The branch of an extract: streams that become files as they are, each of its own.
 
-mod text;
+pub mod text;
 
 use std::sync::Arc;
 
@@ -184,7 +184,7 @@ impl Taken {
             How::Medium => {
                 flac::mend(&self.file).map_err(|error| writing(&self.file, &error))?;
                 let fed = Fed {
-                    audio: self.packets.span(),
+                    sounds: vec![self.packets.span()],
                     ..Fed::default()
                 };
                 readback::media(&self.file, &fed, &mut |buffers| pulse.beat(None, buffers))?

@@ -137,7 +137,7 @@ fn clock(at: Duration, point: char) -> String {
 }
 
 /// Neither form may have an empty line within a text.
-fn without_gaps(text: &str) -> String {
+pub fn without_gaps(text: &str) -> String {
     let lines: Vec<&str> = text
         .lines()
         .map(str::trim_end)
@@ -151,7 +151,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Markup of Pango with what both forms know: italics, bold, underlined. Characters stay escaped where the form wants that.
-fn tidied(text: &str, stay_escaped: bool) -> String {
+pub fn tidied(text: &str, stay_escaped: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('<') {

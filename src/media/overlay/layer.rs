@@ -63,7 +63,14 @@ impl Layer {
                 font,
                 width,
                 height,
-            } => picture(file, shown, font.as_deref(), (*width, *height))?,
+                scale,
+            } => {
+                let size = Size {
+                    wanted: (*width, *height),
+                    scale: *scale,
+                };
+                picture(file, shown, font.as_deref(), size)?
+            }
             ContentPlan::Text { .. } => {
                 let most = frame.0.saturating_sub(2 * plan.offset.0).max(frame.0 / 4).max(1);
                 words(&plan.content, plan.corner, most)?
@@ -114,14 +121,14 @@ fn read(file: &str) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(|error| Failure::new(ErrorKind::Io, format!("{file} cannot be read: {error}")))
 }
 
-fn picture(file: &str, shown: &str, font: Option<&str>, wanted: (Option<u32>, Option<u32>)) -> Result<Drawn, Failure> {
+fn picture(file: &str, shown: &str, font: Option<&str>, size: Size) -> Result<Drawn, Failure> {
     let bytes = read(file)?;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if text.trim_ascii_start().starts_with(b"<") {
-        return drawing(&bytes, shown, font, wanted);
+        return drawing(&bytes, shown, font, size);
     }
     let image = decoded(&bytes).map_err(|error| unusable(shown, &error))?;
-    let (width, height) = fitted((f64::from(image.width()), f64::from(image.height())), wanted);
+    let (width, height) = size.of((f64::from(image.width()), f64::from(image.height())));
     bounded(width, height).ok_or_else(|| unusable(shown, "it would be too large"))?;
     let mut image = image.into_rgba8();
     for pixel in image.pixels_mut() {
@@ -162,20 +169,31 @@ fn bounded(width: u32, height: u32) -> Option<()> {
     (u64::from(width) * u64::from(height) <= MOST_PIXELS).then_some(())
 }
 
-/// The size of a picture that is to be so wide, or so high, or as large as fits into both.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "such a cast keeps within the range"
-)]
-fn fitted((width, height): (f64, f64), wanted: (Option<u32>, Option<u32>)) -> (u32, u32) {
-    let by = |wanted: Option<u32>, side: f64| wanted.map(|wanted| f64::from(wanted) / side.max(0.001));
-    let scale = match (by(wanted.0, width), by(wanted.1, height)) {
-        (Some(one), Some(other)) => one.min(other),
-        (one, other) => one.or(other).unwrap_or(1.0),
-    };
-    let side = |length: f64| (length * scale).round().clamp(1.0, 65_535.0) as u32;
-    (side(width), side(height))
+/// How large a picture is to be shown.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// So wide, or so high, or as large as fits into both.
+    wanted: (Option<u32>, Option<u32>),
+    /// Or so many times its own size.
+    scale: f64,
+}
+
+impl Size {
+    /// That of a picture which has this one.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "such a cast keeps within the range"
+    )]
+    fn of(self, (width, height): (f64, f64)) -> (u32, u32) {
+        let by = |wanted: Option<u32>, side: f64| wanted.map(|wanted| f64::from(wanted) / side.max(0.001));
+        let scale = match (by(self.wanted.0, width), by(self.wanted.1, height)) {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => one.or(other).unwrap_or(self.scale),
+        };
+        let side = |length: f64| (length * scale).round().clamp(1.0, 65_535.0) as u32;
+        (side(width), side(height))
+    }
 }
 
 /// Drawings see no files, and of fonts only this one.
@@ -206,17 +224,12 @@ fn options(font: Option<Vec<u8>>) -> usvg::Options<'static> {
     options
 }
 
-fn drawing(
-    bytes: &[u8],
-    shown: &str,
-    font: Option<&str>,
-    wanted: (Option<u32>, Option<u32>),
-) -> Result<Drawn, Failure> {
+fn drawing(bytes: &[u8], shown: &str, font: Option<&str>, size: Size) -> Result<Drawn, Failure> {
     // It may have no words.
     let font = font.and_then(|font| std::fs::read(font).ok());
     let tree = usvg::Tree::from_data(bytes, &options(font)).map_err(|error| unusable(shown, &error.to_string()))?;
     let own = tree.size();
-    let (width, height) = fitted((f64::from(own.width()), f64::from(own.height())), wanted);
+    let (width, height) = size.of((f64::from(own.width()), f64::from(own.height())));
     bounded(width, height).ok_or_else(|| unusable(shown, "it would be too large"))?;
     let scale = Transform::from_scale(width as f32 / own.width(), height as f32 / own.height());
     render(&tree, scale, width, height)
@@ -311,12 +324,13 @@ mod tests {
 
     #[test]
     fn pictures_keep_their_ratio() {
-        let own = (200.0, 100.0);
-        assert_eq!(fitted(own, (None, None)), (200, 100));
-        assert_eq!(fitted(own, (Some(50), None)), (50, 25));
-        assert_eq!(fitted(own, (None, Some(50))), (100, 50));
-        assert_eq!(fitted(own, (Some(50), Some(50))), (50, 25));
-        assert_eq!(fitted(own, (Some(1), Some(1))), (1, 1));
+        let fitted = |wanted, scale| Size { wanted, scale }.of((200.0, 100.0));
+        assert_eq!(fitted((None, None), 1.0), (200, 100));
+        assert_eq!(fitted((None, None), 0.5), (100, 50));
+        assert_eq!(fitted((Some(50), None), 0.5), (50, 25));
+        assert_eq!(fitted((None, Some(50)), 1.0), (100, 50));
+        assert_eq!(fitted((Some(50), Some(50)), 1.0), (50, 25));
+        assert_eq!(fitted((Some(1), Some(1)), 1.0), (1, 1));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! no picture is shown before it is decoded. Numbers below zero in place of that list would do by the standard, but
 //! libavformat shows all pictures late over them.
 
+use super::pictures::Pictures;
 use super::{Gop, Timed};
 
 /// A sample that needs no other.
@@ -15,15 +16,8 @@ const DEPENDS: u32 = 0x0101_0000;
 /// What a track holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// H.264.
-    H264 {
-        /// The decoder configuration record (`avcC`).
-        config: Vec<u8>,
-        /// In pixels.
-        width: u16,
-        /// In pixels.
-        height: u16,
-    },
+    /// A film.
+    Film(Pictures),
     /// AAC.
     Aac {
         /// The audio specific config.
@@ -35,23 +29,23 @@ pub enum Content {
     },
 }
 
-fn bytes(out: &mut Vec<u8>, values: &[u8]) {
+pub(super) fn bytes(out: &mut Vec<u8>, values: &[u8]) {
     out.extend_from_slice(values);
 }
 
-fn u16s(out: &mut Vec<u8>, values: &[u16]) {
+pub(super) fn u16s(out: &mut Vec<u8>, values: &[u16]) {
     for value in values {
         out.extend(value.to_be_bytes());
     }
 }
 
-fn u32s(out: &mut Vec<u8>, values: &[u32]) {
+pub(super) fn u32s(out: &mut Vec<u8>, values: &[u32]) {
     for value in values {
         out.extend(value.to_be_bytes());
     }
 }
 
-fn put(out: &mut Vec<u8>, name: [u8; 4], fill: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn put(out: &mut Vec<u8>, name: [u8; 4], fill: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     u32s(out, &[0]);
     bytes(out, &name);
@@ -97,7 +91,7 @@ pub fn init(content: &Content, timescale: u32, delay: u64) -> Vec<u8> {
 
 fn track(out: &mut Vec<u8>, content: &Content, timescale: u32, delay: u64) {
     let (volume, width, height) = match content {
-        Content::H264 { width, height, .. } => (0, u32::from(*width) << 16, u32::from(*height) << 16),
+        Content::Film(film) => (0, u32::from(film.width) << 16, u32::from(film.height) << 16),
         Content::Aac { .. } => (0x0100_0000, 0, 0),
     };
     // Enabled, in the film, in its preview.
@@ -117,7 +111,7 @@ fn track(out: &mut Vec<u8>, content: &Content, timescale: u32, delay: u64) {
         // In no language: manifests say which.
         full(out, *b"mdhd", 0, 0, |out| u32s(out, &[0, 0, timescale, 0, 0x55c4_0000]));
         let (sort, name): (_, &[u8]) = match content {
-            Content::H264 { .. } => (b"vide", b"video\0"),
+            Content::Film(_) => (b"vide", b"video\0"),
             Content::Aac { .. } => (b"soun", b"sound\0"),
         };
         full(out, *b"hdlr", 0, 0, |out| {
@@ -128,7 +122,7 @@ fn track(out: &mut Vec<u8>, content: &Content, timescale: u32, delay: u64) {
         });
         put(out, *b"minf", |out| {
             match content {
-                Content::H264 { .. } => full(out, *b"vmhd", 0, 1, |out| u32s(out, &[0, 0])),
+                Content::Film(_) => full(out, *b"vmhd", 0, 1, |out| u32s(out, &[0, 0])),
                 Content::Aac { .. } => full(out, *b"smhd", 0, 0, |out| u32s(out, &[0])),
             }
             put(out, *b"dinf", |out| {
@@ -153,15 +147,7 @@ fn track(out: &mut Vec<u8>, content: &Content, timescale: u32, delay: u64) {
 
 fn entry(out: &mut Vec<u8>, content: &Content) {
     match content {
-        Content::H264 { config, width, height } => put(out, *b"avc1", |out| {
-            u16s(out, &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, *width, *height]);
-            u32s(out, &[0x48_0000, 0x48_0000, 0]);
-            u16s(out, &[1]);
-            bytes(out, &[0; 32]);
-            u16s(out, &[24, 0xffff]);
-            put(out, *b"avcC", |out| bytes(out, config));
-            put(out, *b"pasp", |out| u32s(out, &[1, 1]));
-        }),
+        Content::Film(film) => film.entry(out),
         Content::Aac { config, channels, rate } => put(out, *b"mp4a", |out| {
             u16s(out, &[0, 0, 0, 1, 0, 0, 0, 0, *channels, 16, 0, 0]);
             let rate = u16::try_from(*rate).unwrap_or(0);
@@ -247,7 +233,7 @@ fn shown_after(gop: &Gop, sample: &Timed) -> u32 {
 mod tests {
     use super::*;
     use crate::media::package::parse;
-    use crate::media::package::testing::gop;
+    use crate::media::package::testing::{self, gop};
 
     #[test]
     fn a_fragment_says_what_was_put_into_it() {
@@ -265,11 +251,7 @@ mod tests {
 
     #[test]
     fn an_init_segment_tiles_into_its_boxes() {
-        let video = Content::H264 {
-            config: vec![1, 0x64, 0, 0x1f, 0xff],
-            width: 640,
-            height: 360,
-        };
+        let video = Content::Film(testing::pictures(vec![1, 0x64, 0, 0x1f, 0xff]));
         let audio = Content::Aac {
             config: vec![0x11, 0x90],
             channels: 2,

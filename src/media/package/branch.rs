@@ -1,12 +1,16 @@
 //! The branch of one package: an encoder for each form of the film and each sound, and what becomes of their packets.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::chains::{cue, hold_to_groups, named};
+use super::boxes::Content;
+use super::chains::{STYLED, cue};
 use super::cut::Rule;
+use super::film::{self, Frames, From};
 use super::flat::flatten;
 use super::intake::{Intake, Sort};
 use super::manifests::{self, Film, Sound, Text};
@@ -15,17 +19,19 @@ use super::words::Cue;
 use super::{CLOCK, labels, proof};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::media::branch::{Branch, Ending, Opened, guard, hang, only, queue, taker};
-use crate::media::encoder::{self, Pass};
+use crate::media::clip::Sort as Cut;
+use crate::media::encoder;
 use crate::media::failure::{element, internal, writing};
 use crate::media::meter::Meter;
 use crate::media::muxer;
+use crate::media::overlay;
 use crate::media::sound::{self, Source};
+use crate::media::transcode::watch;
 use crate::plan::{
-    AdaptivePlan, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
-    TrackReport, TranscodePlan,
+    AdaptivePlan, Coded, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
+    TrackReport,
 };
-use crate::rule::overlay::Cover;
-use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode, Treatment};
+use crate::rule::{AudioSpec, Hdr, SegmentForm};
 
 /// Sound that is off by less than this is where it should be: times are rounded on their way.
 const JITTER: Duration = Duration::from_millis(10);
@@ -62,6 +68,7 @@ impl Fed {
             source_start: Duration::ZERO,
             source_end: source.end.unwrap_or_default(),
             pictures: 0,
+            coded: Coded::default(),
         }
     }
 }
@@ -105,14 +112,22 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
         titles: streams.iter().map(|stream| title(&stream.tags)).collect(),
         pictures: 0,
     };
-    let shown = opened.media.video();
+    let has_range = opened.media.video().is_some_and(|shown| shown.colour.hdr.is_some());
+    let keeps = plan.treatment.hdr == Hdr::Keep && has_range;
+    let mut frames = BTreeMap::new();
     for (index, rendition) in plan.renditions.iter().enumerate() {
+        let shown = opened.media.video();
         let shown = shown.ok_or_else(|| Failure::new(ErrorKind::NoSuchStream, "the medium has no video"))?;
+        let keep = keeps && rendition.video.codec.holds_hdr();
+        let frames = match frames.entry(keep) {
+            Entry::Occupied(frames) => frames.into_mut(),
+            Entry::Vacant(none) => none.insert(Frames::new(&branch.bin, plan, shown, keep)?),
+        };
         let timescale = match plan.segments {
             SegmentForm::Cmaf => muxer::timescale(Some(&rendition.video), shown),
             SegmentForm::Ts => CLOCK,
         };
-        branch.add_film(index, rendition, timescale, opened.threads)?;
+        branch.add_film(frames.of(index), rendition, timescale, opened.threads)?;
     }
     if let Some(spec) = &plan.audio {
         for (index, sound) in plan.sounds.iter().enumerate() {
@@ -121,16 +136,16 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
                 StreamKind::Audio(stream) => Some(stream),
                 _ => None,
             });
-            // Rules that want a loudness have one sound alone.
-            let gain = opened.gain.filter(|_| index == 0);
-            branch.add_sound(index, *sound, spec, Source { stream, gain })?;
+            let gain = opened.gain(sound.stream as usize);
+            branch.add_sound(index, sound, spec, Source { stream, gain })?;
         }
     }
     for stream in &plan.subtitles {
         let stream = *stream as usize;
-        let is_text = streams
-            .get(stream)
-            .is_some_and(|stream| stream.media_type() == "text/x-raw");
+        let is_text = streams.get(stream).is_some_and(|stream| {
+            let sort = stream.media_type();
+            sort == "text/x-raw" || STYLED.contains(&sort)
+        });
         if is_text {
             branch.add_words(stream)?;
         } else {
@@ -138,6 +153,15 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
         }
     }
     Ok(branch)
+}
+
+/// Cuts what comes into a chain, and measures what is left of it by the time of the package.
+fn measured(chain: &[gst::Element], span: Span, sort: Cut) -> Result<Arc<Meter>, Failure> {
+    watch(chain, span, sort)?;
+    // Where it leaves the guard, it still has the time of the medium.
+    let entry = chain.get(1).and_then(|queue| queue.static_pad("sink"));
+    let entry = entry.ok_or_else(|| internal("a chain without a queue"))?;
+    Ok(Meter::on(&entry))
 }
 
 impl PackageBranch {
@@ -148,43 +172,18 @@ impl PackageBranch {
             form: self.plan.segments,
             rule,
             timescale,
-            key: self.plan.lock.as_ref().map(|lock| lock.key.0),
+            key: self.plan.lock.as_ref().map(|lock| lock.key),
         }
     }
 
     fn add_film(
         &mut self,
-        index: usize,
+        (from, span): (From<'_>, Span),
         rendition: &PlannedRendition,
         timescale: u32,
         threads: u32,
     ) -> Result<(), Failure> {
-        let plan = TranscodePlan {
-            file: String::new(),
-            settings: Transcode {
-                container: Container::Mp4,
-                size: SizeSpec::default(),
-                video: Track::Encode(rendition.video.clone()),
-                audio: Track::None,
-                part: Part::default(),
-                treatment: Treatment::default(),
-                cover: Cover::default(),
-            },
-            picture: Some(rendition.picture),
-            gop_frames: rendition.gop_frames,
-            channels: None,
-            rate: None,
-            cover: CoverPlan::default(),
-            span: Span::default(),
-        };
-        let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads, Pass::Only)?;
-        if let Some(encoder) = named(&chain, "x264enc") {
-            hold_to_groups(encoder, rendition);
-        }
-        let caps = gst::Caps::builder("video/x-h264")
-            .field("stream-format", "avc")
-            .field("alignment", "au");
-        chain.push(only(&caps.build())?);
+        let chain = film::chain(rendition, threads)?;
         let wanted = self.plan.at_least.as_nanos() * u128::from(timescale) / 1_000_000_000;
         let ticks = |num: u64, den: u64| 2 * u64::from(timescale) * den / num.max(1);
         let rule = Rule::Keys {
@@ -195,7 +194,11 @@ impl PackageBranch {
                 .map_or(ticks(30, 1), |(num, den)| ticks(num.into(), den.into())),
         };
         let order = self.order(&rendition.name, rule, timescale);
-        let fed = self.add(&format!("frames-{index}"), chain, Intake::new(order, Sort::Film))?;
+        if let Some(entry) = encoder::entry(&chain) {
+            overlay::lay(&entry, &rendition.cover, rendition.picture.size)?;
+        }
+        let source = measured(&chain, span, Cut::Frames)?;
+        let fed = self.add(&from, chain, source, Intake::new(order, Sort::Film))?;
         self.films.push((rendition.clone(), fed));
         Ok(())
     }
@@ -203,7 +206,7 @@ impl PackageBranch {
     fn add_sound(
         &mut self,
         index: usize,
-        sound: PlannedSound,
+        sound: &PlannedSound,
         spec: &AudioSpec,
         source: Source<'_>,
     ) -> Result<(), Failure> {
@@ -222,14 +225,21 @@ impl PackageBranch {
         let rule = Rule::Grid(self.plan.even, sound.rate);
         let order = self.order(&format!("audio-{}", index + 1), rule, sound.rate);
         let silent = sound::silence(spec.codec);
-        let pad = format!("sound-{}", sound.stream);
-        let fed = self.add(&pad, chain, Intake::new(order, Sort::Sound { silent }))?;
-        self.sounds.push((sound, fed));
+        let from = From::Pad(format!("sound-{}", sound.stream));
+        let source = measured(&chain, self.plan.span, Cut::Sound)?;
+        let fed = self.add(&from, chain, source, Intake::new(order, Sort::Sound { silent }))?;
+        self.sounds.push((sound.clone(), fed));
         Ok(())
     }
 
     /// Hangs a chain that ends in packets.
-    fn add(&mut self, pad: &str, mut chain: Vec<gst::Element>, intake: Intake) -> Result<Fed, Failure> {
+    fn add(
+        &mut self,
+        from: &From<'_>,
+        mut chain: Vec<gst::Element>,
+        source: Arc<Meter>,
+        intake: Intake,
+    ) -> Result<Fed, Failure> {
         let intake = Arc::new(Mutex::new(intake));
         let taking = intake.clone();
         let sink = taker(move |sample| {
@@ -237,12 +247,9 @@ impl PackageBranch {
             intake.take(&sample);
             Ok(())
         });
-        let first = chain.first().and_then(|guard| guard.static_pad("src"));
-        let first = first.ok_or_else(|| internal("a chain without a guard"))?;
-        let source = Meter::on(&first);
         let entered = encoder::entry(&chain).map(|pad| Meter::on(&pad));
         chain.push(sink.upcast());
-        hang(&self.bin, pad, &chain)?;
+        from.lead(&self.bin, &chain)?;
         Ok(Fed {
             intake,
             source,
@@ -253,8 +260,9 @@ impl PackageBranch {
     fn add_words(&mut self, stream: usize) -> Result<(), Failure> {
         let cues = Arc::new(Mutex::new(Vec::new()));
         let taking = cues.clone();
+        let span = self.plan.span;
         let sink = taker(move |sample| {
-            if let Some(cue) = cue(&sample) {
+            if let Some(cue) = cue(&sample, span) {
                 taking.lock().unwrap_or_else(PoisonError::into_inner).push(cue);
             }
             Ok(())
@@ -280,6 +288,10 @@ impl PackageBranch {
                 width: rendition.picture.size.0,
                 height: rendition.picture.size.1,
                 pictures: fed.entered.as_ref().map_or(0, |meter| meter.buffers()),
+                coded: match &track.content {
+                    Content::Film(film) => film.coded.clone(),
+                    Content::Aac { .. } => Coded::default(),
+                },
                 ..fed.report(&track)
             };
             proof::track(&track, tick)?;
@@ -336,6 +348,10 @@ impl Branch for PackageBranch {
         &self.bin
     }
 
+    fn reads_to_end(&self) -> bool {
+        self.plan.span.is_whole()
+    }
+
     fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
         let (films, mut sounds, reports) = {
             let pulse = &mut *ending.pulse;
@@ -349,6 +365,7 @@ impl Branch for PackageBranch {
                 .streams
                 .get(stream)
                 .and_then(|stream| stream.language.as_deref());
+            let language = planned.language.as_deref().or(language);
             sound.language = language.and_then(labels::language);
             let title = self.titles.get(stream).and_then(Option::as_deref);
             sound.name = labels::label(title, sound.language.as_deref(), "Sound", &mut taken);

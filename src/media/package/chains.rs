@@ -4,48 +4,74 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::words::{self, Cue};
-use crate::plan::PlannedRendition;
+use super::words::Cue;
+use crate::media::clip::position;
+use crate::media::tracks::text::{Source, line};
+use crate::plan::{Lines, PlannedRendition, Span};
 
 /// A cue that does not say how long it is seen.
 const USUAL_CUE: Duration = Duration::from_secs(4);
 
-/// The element of a chain that this factory made.
-pub fn named<'a>(chain: &'a [gst::Element], factory: &str) -> Option<&'a gst::Element> {
-    let is = |one: &&gst::Element| one.factory().is_some_and(|made_by| made_by.name() == factory);
-    chain.iter().find(is)
-}
+/// Subtitles whose lines have styles of their own.
+pub const STYLED: [&str; 2] = ["application/x-ssa", "application/x-ass"];
 
-/// Key frames where all forms of the film have them, and no more bits than the form may have.
-pub fn hold_to_groups(encoder: &gst::Element, rendition: &PlannedRendition) {
-    let mut options: Vec<String> = Vec::new();
-    let told = encoder.property::<Option<String>>("option-string");
-    options.extend(told.filter(|told| !told.is_empty()));
-    options.push("scenecut=0:open-gop=0".to_owned());
-    encoder.set_property("option-string", options.join(":"));
-    if rendition.gop_frames.is_none() {
-        // Those that are asked for by time are all.
-        encoder.set_property("key-int-max", 100_000_u32);
+/// Key frames where all forms of the film have them, and no others.
+pub fn hold_to_groups(chain: &[gst::Element], rendition: &PlannedRendition) {
+    let made_by = |one: &gst::Element| one.factory().map(|factory| factory.name().to_string());
+    for encoder in chain {
+        let by_time = rendition.gop_frames.is_none();
+        match made_by(encoder).as_deref() {
+            Some("x264enc") => {
+                add_options(encoder, "scenecut=0:open-gop=0");
+                if by_time {
+                    encoder.set_property("key-int-max", 100_000_u32);
+                }
+                // Segments say themselves where pictures end.
+                encoder.set_property("aud", false);
+            }
+            Some("x265enc") => {
+                add_options(encoder, "scenecut=0");
+                if by_time {
+                    encoder.set_property("key-int-max", 100_000_i32);
+                }
+            }
+            _ => {}
+        }
     }
-    // Segments say themselves where pictures end.
-    encoder.set_property("aud", false);
 }
 
-/// A packet of text.
-pub fn cue(sample: &gst::Sample) -> Option<Cue> {
+fn add_options(encoder: &gst::Element, more: &str) {
+    let told = encoder.property::<Option<String>>("option-string");
+    let mut options: Vec<String> = told.filter(|told| !told.is_empty()).into_iter().collect();
+    options.push(more.to_owned());
+    encoder.set_property("option-string", options.join(":"));
+}
+
+/// A packet of text, as far as it is seen within this part of the medium.
+pub fn cue(sample: &gst::Sample, span: Span) -> Option<Cue> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    let start = Duration::from(segment.to_running_time(buffer.pts()?)?);
+    let at = buffer.pts()?;
+    let place = if span.is_whole() {
+        Duration::from(segment.to_running_time(at)?)
+    } else {
+        position(segment, at)?
+    };
     let map = buffer.map_readable().ok()?;
     let source = String::from_utf8_lossy(map.as_slice());
-    let format = sample
-        .caps()
-        .and_then(|caps| caps.structure(0)?.get::<String>("format").ok());
-    let text = words::text(source.trim_end_matches('\0'), format.as_deref() == Some("pango-markup"));
-    let length = buffer.duration().map_or(USUAL_CUE, Duration::from);
-    (!text.is_empty()).then_some(Cue {
-        start,
-        end: start + length,
+    let fields = sample.caps()?.structure(0)?;
+    let how = match fields.get::<&str>("format") {
+        _ if STYLED.contains(&fields.name().as_str()) => Source::Styled,
+        Ok("pango-markup") => Source::Markup,
+        _ => Source::Plain,
+    };
+    let text = line(&source, how, Lines::Vtt)?;
+    let end = place + buffer.duration().map_or(USUAL_CUE, Duration::from);
+    let end = span.end.map_or(end, |last| last.min(end));
+    let start = place.max(span.start);
+    (start < end).then(|| Cue {
+        start: start.saturating_sub(span.start),
+        end: end.saturating_sub(span.start),
         text,
     })
 }

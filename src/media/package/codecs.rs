@@ -1,15 +1,13 @@
 //! What codecs are called (RFC 6381), and how their packets are wrapped for a transport stream.
 
 use super::boxes::Content;
+use crate::rule::VideoCodec;
 
 /// The codec as manifests name it.
 #[must_use]
 pub fn name(content: &Content) -> String {
     match content {
-        Content::H264 { config, .. } => {
-            let byte = |at: usize| config.get(at).copied().unwrap_or(0);
-            format!("avc1.{:02x}{:02x}{:02x}", byte(1), byte(2), byte(3))
-        }
+        Content::Film(film) => film.name(),
         Content::Aac { config, .. } => {
             let object = config.first().map_or(2, |first| first >> 3);
             format!("mp4a.40.{object}")
@@ -45,7 +43,8 @@ impl Wrapper {
     #[must_use]
     pub fn of(content: &Content) -> Option<Self> {
         match content {
-            Content::H264 { config, .. } => {
+            Content::Film(film) => {
+                let config = film.of_codec(VideoCodec::H264)?;
                 let wide = usize::from(config.get(4)? & 3) + 1;
                 let mut parameters = Vec::new();
                 let mut at = 6;
@@ -130,13 +129,11 @@ fn unit(config: &[u8], at: usize, to: &mut Vec<u8>) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::package::testing;
 
     fn h264() -> Content {
-        Content::H264 {
-            config: vec![1, 0x64, 0x00, 0x1f, 0xff, 0xe1, 0, 2, 0x67, 0x64, 1, 0, 1, 0x68],
-            width: 640,
-            height: 360,
-        }
+        let config = vec![1, 0x64, 0x00, 0x1f, 0xff, 0xe1, 0, 2, 0x67, 0x64, 1, 0, 1, 0x68];
+        Content::Film(testing::pictures(config))
     }
 
     fn aac() -> Content {

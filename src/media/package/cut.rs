@@ -137,7 +137,6 @@ impl Cutter {
             data: packet.data,
             at: packet.at,
             order,
-            decoded: packet.decoded,
             length: u32::try_from(length).unwrap_or(u32::MAX),
             key: packet.key,
         });

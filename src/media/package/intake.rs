@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Packet;
 use super::boxes::Content;
+use super::pictures::Pictures;
 use super::track::{Order, Track, Written};
 use crate::job::Failure;
 use crate::media::failure::internal;
@@ -91,11 +92,7 @@ impl Intake {
         let number = |name| fields.get::<i32>(name).ok();
         let short = |name| u16::try_from(number(name)?).ok();
         Some(match self.sort {
-            Sort::Film => Content::H264 {
-                config,
-                width: short("width")?,
-                height: short("height")?,
-            },
+            Sort::Film => Content::Film(Pictures::of(sample.caps()?, config)?),
             Sort::Sound { .. } => Content::Aac {
                 config,
                 channels: short("channels")?,
@@ -117,11 +114,9 @@ impl Intake {
         match self.sort {
             Sort::Film => {
                 let shown = if self.count == 0 { 0 } else { shown };
-                let decoded = running(buffer.dts()).unwrap_or(shown);
                 Some(Some(Packet {
                     data: data()?,
                     at: u64::try_from(ticks(shown, timescale)).ok()?,
-                    decoded: i64::try_from(ticks(decoded, timescale)).ok()?,
                     length: u64::try_from(ticks(length, timescale)).ok()?.max(1),
                     key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
                 }))
@@ -139,7 +134,6 @@ impl Intake {
                 Some(Some(Packet {
                     data: data()?,
                     at,
-                    decoded: i64::try_from(at).ok()?,
                     length: AAC_FRAME,
                     key: true,
                 }))

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::boxes::Content;
 use super::codecs;
 use super::mpd::{self, Form, Set};
+use super::pictures::Pictures;
 use super::playlists::{self, Beside, Entry, Head, Load, Variant};
 use super::track::Written;
 use super::transport;
@@ -101,10 +103,17 @@ impl Made<'_> {
         self.tracks().map(end).max().unwrap_or_default()
     }
 
+    /// How long the segments of films and sounds are at most, as all of their playlists must say.
+    fn target(&self) -> u64 {
+        let of = |track: &Written| playlists::target(playlists::entries(track).iter(), track.order.timescale);
+        self.tracks().map(of).max().unwrap_or(1)
+    }
+
     /// Playlists of tracks and files of subtitles, by name.
     pub fn members(&self) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
         if self.plan.hls {
+            let target = self.target();
             for track in self.tracks() {
                 let init = track.order.init();
                 let head = Head {
@@ -112,6 +121,7 @@ impl Made<'_> {
                     init: track.init.is_some().then_some(init.as_str()),
                     key: self.plan.lock.as_ref().map(|lock| lock.uri.as_str()),
                     key_frames: false,
+                    target,
                 };
                 let text = playlists::media(&head, &playlists::entries(track));
                 files.push((format!("{}.m3u8", track.order.name), text.into_bytes()));
@@ -124,6 +134,7 @@ impl Made<'_> {
                     init: track.init.is_some().then_some(init.as_str()),
                     key: None,
                     key_frames: true,
+                    target: playlists::target(playlists::key_frames(track).iter(), track.order.timescale),
                 };
                 let text = playlists::media(&head, &playlists::key_frames(track));
                 files.push((format!("{}-iframes.m3u8", track.order.name), text.into_bytes()));
@@ -167,6 +178,7 @@ impl Made<'_> {
             .collect();
         let head = Head {
             timescale: 1000,
+            target: playlists::target(entries.iter(), 1000),
             ..Head::default()
         };
         let playlist = playlists::media(&head, &entries);
@@ -205,6 +217,7 @@ impl Made<'_> {
                 codecs: [vec![codecs::name(&film.track.content)], sound_codecs.clone()].concat(),
                 size: size(&film.track),
                 fps: film.fps().0,
+                range: pictures(&film.track).and_then(Pictures::range),
                 key_frames,
             });
         }
@@ -215,6 +228,7 @@ impl Made<'_> {
                 codecs: sound_codecs,
                 size: None,
                 fps: 0.0,
+                range: None,
                 key_frames: None,
             });
         }
@@ -252,19 +266,24 @@ impl Made<'_> {
         let names: Vec<String> = (1..=self.texts.len())
             .map(|number| format!("subtitles-{number}"))
             .collect();
-        let films: Vec<Form<'_>> = self
-            .films
-            .iter()
-            .map(|film| Form {
+        // A player switches within a set while it plays: not from one codec to another.
+        let codec = |film: &Film| pictures(&film.track).map(|film| film.codec);
+        let mut sets: Vec<Set<'_>> = Vec::new();
+        for (at, film) in self.films.iter().enumerate() {
+            let first = self.films.iter().position(|one| codec(one) == codec(film));
+            if first != Some(at) {
+                continue;
+            }
+            let same = self.films.iter().filter(|one| codec(one) == codec(film));
+            let forms = same.map(|film| Form {
                 id: &film.track.order.name,
                 segments: &film.track.segments,
                 ..form(&film.track, film.fps().1)
-            })
-            .collect();
-        let mut sets = Vec::new();
-        if !films.is_empty() {
+            });
+            let colours = pictures(&film.track).filter(|film| film.range().is_some());
+            let colours = colours.and_then(|film| film.colours);
             sets.push(Set {
-                sort: mpd::Sort::Film(films),
+                sort: mpd::Sort::Film(forms.collect(), colours),
                 language: None,
                 label: None,
             });
@@ -291,9 +310,10 @@ impl Made<'_> {
                 label: Some(&text.name),
             });
         }
-        let longest = self.tracks().map(|track| {
-            let entries = playlists::entries(track);
-            playlists::target(entries.iter(), track.order.timescale)
+        let longest = self.tracks().flat_map(|track| {
+            let timescale = u64::from(track.order.timescale.max(1));
+            let segments = track.segments.iter();
+            segments.map(move |segment| (segment.end - segment.start).div_ceil(timescale))
         });
         // Rounded up: what lies behind the end nobody shows.
         let micros = self.end().as_nanos().div_ceil(1000);
@@ -301,9 +321,13 @@ impl Made<'_> {
     }
 }
 
-fn size(track: &Written) -> Option<(u32, u32)> {
+fn pictures(track: &Written) -> Option<&Pictures> {
     match &track.content {
-        super::boxes::Content::H264 { width, height, .. } => Some((u32::from(*width), u32::from(*height))),
-        super::boxes::Content::Aac { .. } => None,
+        Content::Film(film) => Some(film),
+        Content::Aac { .. } => None,
     }
+}
+
+fn size(track: &Written) -> Option<(u32, u32)> {
+    pictures(track).map(|film| (u32::from(film.width), u32::from(film.height)))
 }

@@ -14,17 +14,19 @@ mod chains;
 mod codecs;
 mod crypt;
 mod cut;
+mod film;
 mod flat;
 mod intake;
 mod labels;
 mod manifests;
 mod mpd;
 mod parse;
+mod pictures;
 mod playlists;
 mod proof;
 mod track;
 mod transport;
-mod words;
+pub mod words;
 
 pub use branch::package;
 
@@ -38,8 +40,6 @@ pub struct Packet {
     pub data: Vec<u8>,
     /// When it is shown or heard, in ticks of its track.
     pub at: u64,
-    /// When the encoder wants it decoded, in ticks; before zero, where later pictures are needed first.
-    pub decoded: i64,
     /// How long the encoder says that it lasts, in ticks.
     pub length: u64,
     /// Needs no other.
@@ -53,10 +53,8 @@ pub struct Timed {
     pub data: Vec<u8>,
     /// When it is shown or heard.
     pub at: u64,
-    /// When it is decoded in fragments, by a clock that runs [`Gop::delay`] ahead.
+    /// When it is decoded, by a clock that runs [`Gop::delay`] ahead.
     pub order: u64,
-    /// When the encoder wants it decoded.
-    pub decoded: i64,
     /// To the next in that order.
     pub length: u32,
     /// Needs no other.
@@ -108,14 +106,29 @@ pub struct Key {
 pub mod testing {
     //! Packets for tests.
 
+    use super::pictures::Pictures;
     use super::{Gop, Packet, Segment, Timed};
+    use crate::plan::Coded;
+    use crate::rule::VideoCodec;
+
+    /// A film in H.264, so described.
+    pub fn pictures(config: Vec<u8>) -> Pictures {
+        Pictures {
+            codec: VideoCodec::H264,
+            config,
+            width: 640,
+            height: 360,
+            colours: None,
+            coded: Coded::default(),
+            light: Vec::new(),
+        }
+    }
 
     /// A packet of one tick that shows nothing.
     pub fn packet(at: u64, key: bool) -> Packet {
         Packet {
             data: vec![0, 0, 0, 2, if key { 0x65 } else { 0x41 }, 9],
             at,
-            decoded: at.cast_signed() - 2,
             length: 1,
             key,
         }
@@ -127,7 +140,6 @@ pub mod testing {
             data: packet(*at, *key).data,
             at: start + at,
             order,
-            decoded: order.cast_signed() - 2,
             length: 1,
             key: *key,
         });

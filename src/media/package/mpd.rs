@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Segment;
 use super::track::FIRST;
+use crate::media::colour::Numbers;
 
 /// Tracks between which a player may switch at any segment.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +20,8 @@ pub struct Set<'a> {
 /// What a set of tracks is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sort<'a> {
-    /// Forms of the film.
-    Film(Vec<Form<'a>>),
+    /// Forms of the film in one codec, and what their samples mean where that is not what every screen shows.
+    Film(Vec<Form<'a>>, Option<Numbers>),
     /// One sound: itself, how many channels, samples a second, and whether it is the one that is heard first.
     Sound(Form<'a>, u32, u32, bool),
     /// A file of subtitles.
@@ -71,8 +72,11 @@ pub fn manifest(folder: &str, sets: &[Set<'_>], length: u128, buffer: u64) -> St
         if let Some(language) = set.language {
             let _ = write!(out, " lang=\"{}\"", escaped(language));
         }
+        if let Sort::Film(forms, _) = &set.sort {
+            most(&mut out, forms);
+        }
         match &set.sort {
-            Sort::Film(forms) => film(&mut out, folder, forms),
+            Sort::Film(forms, colours) => film(&mut out, folder, forms, *colours),
             Sort::Sound(form, channels, rate, first) => {
                 out.push_str(
                     " contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n",
@@ -103,8 +107,55 @@ pub fn manifest(folder: &str, sets: &[Set<'_>], length: u128, buffer: u64) -> St
     out
 }
 
-fn film(out: &mut String, folder: &str, forms: &[Form<'_>]) {
+/// What no form of the film is above, as players without a decoder for all of that want to know at once.
+fn most(out: &mut String, forms: &[Form<'_>]) {
+    let Some(largest) = forms.iter().max_by_key(|form| form.size) else {
+        return;
+    };
+    let (width, height) = largest.size;
+    let (mut common, mut rest) = (width, height);
+    while rest > 0 {
+        (common, rest) = (rest, common % rest);
+    }
+    let common = common.max(1);
+    let _ = write!(
+        out,
+        " maxWidth=\"{width}\" maxHeight=\"{height}\" par=\"{}:{}\"",
+        width / common,
+        height / common
+    );
+    let faster = |one: &(u32, u32), other: &(u32, u32)| {
+        let product = |rate: u32, per: u32| u64::from(rate) * u64::from(per);
+        product(one.0, other.1).cmp(&product(other.0, one.1))
+    };
+    if let Some(fps) = forms.iter().filter_map(|form| form.fps).max_by(faster) {
+        let _ = write!(out, " maxFrameRate=\"{}\"", rate(fps));
+    }
+}
+
+fn rate((rate, per): (u32, u32)) -> String {
+    if per == 1 {
+        rate.to_string()
+    } else {
+        format!("{rate}/{per}")
+    }
+}
+
+fn film(out: &mut String, folder: &str, forms: &[Form<'_>], colours: Option<Numbers>) {
     out.push_str(" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n");
+    if let Some(told) = colours {
+        let told = [
+            ("ColourPrimaries", told.primaries),
+            ("TransferCharacteristics", told.transfer),
+            ("MatrixCoefficients", told.matrix),
+        ];
+        for (what, number) in told {
+            let _ = writeln!(
+                out,
+                "      <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" value=\"{number}\"/>"
+            );
+        }
+    }
     // All are cut at the same pictures: one timeline is enough.
     if let Some(first) = forms.first() {
         template(out, folder, first);
@@ -116,14 +167,8 @@ fn film(out: &mut String, folder: &str, forms: &[Form<'_>]) {
             "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\" width=\"{width}\" height=\"{height}\" sar=\"1:1\"",
             form.id, form.codecs, form.bandwidth,
         );
-        match form.fps {
-            Some((rate, 1)) => {
-                let _ = write!(out, " frameRate=\"{rate}\"");
-            }
-            Some((rate, per)) => {
-                let _ = write!(out, " frameRate=\"{rate}/{per}\"");
-            }
-            None => {}
+        if let Some(fps) = form.fps {
+            let _ = write!(out, " frameRate=\"{}\"", rate(fps));
         }
         out.push_str("/>\n");
     }
@@ -199,7 +244,7 @@ mod tests {
         };
         let sets = [
             Set {
-                sort: Sort::Film(vec![form("720p", &films)]),
+                sort: Sort::Film(vec![form("720p", &films)], None),
                 language: None,
                 label: None,
             },
@@ -221,7 +266,7 @@ mod tests {
         <?xml version="1.0" encoding="UTF-8"?>
         <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" type="static" mediaPresentationDuration="PT10.000000S" minBufferTime="PT4S">
           <Period id="1" start="PT0S">
-            <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">
+            <AdaptationSet id="1" maxWidth="1280" maxHeight="720" par="16:9" maxFrameRate="30000/1001" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">
               <SegmentTemplate timescale="25" startNumber="1" initialization="job/$RepresentationID$-init.mp4" media="job/$RepresentationID$-$Number%05d$.m4s">
                 <SegmentTimeline>
                   <S t="0" d="100" r="1"/>

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::transport::TIMES;
+
 /// A fragment as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
@@ -132,8 +134,17 @@ pub struct Stream {
     pub units: u64,
     /// When the first is shown, in ticks of 90 kHz.
     pub start: Option<u64>,
+    /// How much earlier the first is decoded.
+    pub ahead: u64,
     /// The counter of the last packet, by identifier.
     counters: BTreeMap<u16, u8>,
+}
+
+/// A time as a packet of a stream has it.
+fn time(bytes: &[u8]) -> Option<u64> {
+    let [first, a, b, c, d] = *bytes.first_chunk::<5>()?;
+    let part = |two: [u8; 2]| u64::from(u16::from_be_bytes(two) >> 1);
+    Some(u64::from(first >> 1 & 7) << 30 | part([a, b]) << 15 | part([c, d]))
 }
 
 /// Reads a segment of a transport stream whose elementary stream has this identifier. `before` is what the segment before
@@ -165,19 +176,29 @@ pub fn transport(bytes: &[u8], identifier: u16, before: Option<&Stream>) -> Resu
             continue;
         }
         stream.units += 1;
+        let is_first = stream.units == 1;
         let skip = if packet[3] & 0x20 == 0 {
             0
         } else {
             usize::from(packet[4]) + 1
         };
         let head = packet.get(4 + skip..).unwrap_or_default();
-        let time = head.get(9..14).filter(|_| head.starts_with(&[0, 0, 1]));
-        let time = time.ok_or("a packet of the stream has no time")?;
-        let part = |at: usize| u64::from(u16::from_be_bytes([time[at], time[at + 1]]) >> 1);
-        let shown = u64::from(time[0] >> 1 & 7) << 30 | part(1) << 15 | part(3);
-        stream.start = Some(stream.start.map_or(shown, |start| start.min(shown)));
+        let time = |at: usize| time(head.get(at..at + 5)?);
+        let shown = time(9).filter(|_| head.starts_with(&[0, 0, 1]));
+        let shown = shown.ok_or("a packet of the stream has no time")?;
+        if is_first && head.get(7).is_some_and(|has| has & 0x40 != 0) {
+            let decoded = time(14).ok_or("a packet of the stream has no time")?;
+            stream.ahead = shown.wrapping_sub(decoded) & (TIMES - 1);
+        }
+        stream.start = Some(stream.start.map_or(shown, |start| earlier(start, shown)));
     }
     Ok(stream)
+}
+
+/// The earlier of two times that lie near each other on a clock which begins again after a day or so.
+fn earlier(one: u64, other: u64) -> u64 {
+    let since = other.wrapping_sub(one) % TIMES;
+    if since < TIMES / 2 { one } else { other }
 }
 
 #[cfg(test)]
@@ -199,5 +220,13 @@ mod tests {
                 let _ = transport(&damaged, 0x100, None);
             }
         }
+    }
+
+    #[test]
+    fn the_clock_of_a_stream_begins_again() {
+        assert_eq!(earlier(5, 9), 5);
+        assert_eq!(earlier(9, 5), 5);
+        assert_eq!(earlier(TIMES - 3, 2), TIMES - 3);
+        assert_eq!(earlier(2, TIMES - 3), TIMES - 3);
     }
 }

@@ -27,12 +27,15 @@ pub struct Head<'a> {
     pub key: Option<&'a str>,
     /// Its parts are key frames alone.
     pub key_frames: bool,
+    /// How long files are at most, as [`target`] has it: of all films and sounds together, which must say the same.
+    pub target: u64,
 }
 
-/// The longest file in whole seconds, rounded up, and at least one.
+/// The longest file to the nearest second, and at least one: no length that is rounded so may be above it.
 #[must_use]
 pub fn target<'a>(entries: impl Iterator<Item = &'a Entry<'a>>, timescale: u32) -> u64 {
-    let lengths = entries.map(|entry| (entry.span.1 - entry.span.0).div_ceil(u64::from(timescale.max(1))));
+    let timescale = u64::from(timescale.max(1));
+    let lengths = entries.map(|entry| (2 * (entry.span.1 - entry.span.0) + timescale) / (2 * timescale));
     lengths.max().unwrap_or(1).max(1)
 }
 
@@ -41,7 +44,7 @@ pub fn target<'a>(entries: impl Iterator<Item = &'a Entry<'a>>, timescale: u32) 
 pub fn media(head: &Head<'_>, entries: &[Entry<'_>]) -> String {
     // Parts of files in fragments need version 6, init segments of other playlists than those of key frames too.
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:6\n");
-    let target = target(entries.iter(), head.timescale);
+    let target = head.target;
     let _ = write!(
         out,
         "#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{FIRST}\n#EXT-X-PLAYLIST-TYPE:VOD\n"
@@ -141,7 +144,7 @@ fn of(pieces: impl Iterator<Item = (u64, u64, u64)>, timescale: u32) -> Load {
     let pieces: Vec<Piece> = pieces
         .map(|(start, end, bytes)| (seconds(end - start), bytes))
         .collect();
-    let target = pieces.iter().map(|(length, _)| length.ceil()).fold(1.0, f64::max);
+    let target = pieces.iter().map(|(length, _)| length.round()).fold(1.0, f64::max);
     Load {
         peak: bandwidth::peak(&pieces, target),
         average: bandwidth::average(&pieces),
@@ -161,6 +164,8 @@ pub struct Variant {
     pub size: Option<(u32, u32)>,
     /// Frames a second.
     pub fps: f64,
+    /// Its high dynamic range, in the word of HLS.
+    pub range: Option<&'static str>,
     /// Playlist of its key frames, and what that takes.
     pub key_frames: Option<(String, Load)>,
 }
@@ -200,6 +205,7 @@ pub fn master(variants: &[Variant], sounds: &[Beside], subtitles: &[Beside]) -> 
         if let Some((width, height)) = variant.size {
             let _ = write!(out, ",RESOLUTION={width}x{height},FRAME-RATE={:.3}", variant.fps);
         }
+        out.push_str(&range(variant, variants));
         if !sounds.is_empty() {
             out.push_str(",AUDIO=\"audio\"");
         }
@@ -214,13 +220,22 @@ pub fn master(variants: &[Variant], sounds: &[Beside], subtitles: &[Beside]) -> 
         };
         let _ = writeln!(
             out,
-            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={width}x{height},URI=\"{uri}\"",
+            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={width}x{height}{},URI=\"{uri}\"",
             load.peak,
             load.average,
             variant.codecs.first().map_or("", String::as_str),
+            range(variant, variants),
         );
     }
     out
+}
+
+/// Where one of several variants has a high dynamic range, all say theirs; else players take the usual one.
+fn range(variant: &Variant, of: &[Variant]) -> String {
+    if variant.size.is_none() || of.iter().all(|one| one.range.is_none()) {
+        return String::new();
+    }
+    format!(",VIDEO-RANGE={}", variant.range.unwrap_or("SDR"))
 }
 
 fn beside(out: &mut String, track: &Beside, default: bool) {
@@ -258,6 +273,7 @@ mod tests {
             init: Some("init.mp4"),
             key: Some("https://keys.example/1"),
             key_frames: false,
+            target: 1,
         };
         insta::assert_snapshot!(media(&head, &thirds), @r#"
         #EXTM3U
@@ -278,8 +294,8 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_file_is_the_target_rounded_up() {
-        let table = [((0, 400), 4), ((0, 401), 5), ((0, 1), 1)];
+    fn no_file_is_longer_than_the_target_once_it_is_rounded() {
+        let table = [((0, 400), 4), ((0, 449), 4), ((0, 450), 5), ((0, 1), 1)];
         for (span, wanted) in table {
             assert_eq!(target([entry("a", span)].iter(), 100), wanted, "{span:?}");
         }
@@ -294,6 +310,7 @@ mod tests {
             codecs: vec!["avc1.64001f".to_owned(), "mp4a.40.2".to_owned()],
             size: Some((1280, 720)),
             fps: 30000.0 / 1001.0,
+            range: None,
             key_frames: Some(("job/720p-iframes.m3u8".to_owned(), load)),
         };
         let beside = |uri: &str, name: &str, channels| Beside {

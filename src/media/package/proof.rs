@@ -1,5 +1,6 @@
 //! Reads what was written back from its files, and holds it against what went in.
 
+use super::boxes::Content;
 use super::track::{FIRST, Written};
 use super::{CLOCK, Segment, crypt, parse, transport};
 use crate::job::{ErrorKind, Failure};
@@ -24,7 +25,7 @@ pub fn track(track: &Written, tick: &mut dyn FnMut()) -> Result<(), Failure> {
         }
         let plain = match &order.key {
             Some(key) => {
-                let plain = crypt::decrypt(key, number, bytes);
+                let plain = crypt::decrypt(&key.0, number, bytes);
                 plain.ok_or_else(|| bad("its key does not open it".to_owned()))?
             }
             None => bytes,
@@ -38,9 +39,18 @@ pub fn track(track: &Written, tick: &mut dyn FnMut()) -> Result<(), Failure> {
             SegmentForm::Ts => {
                 let read = parse::transport(&plain, transport::STREAM, before.as_ref()).map_err(bad)?;
                 let ticks = u128::from(segment.start) * u128::from(CLOCK) / u128::from(order.timescale.max(1));
-                let start = (ticks + u128::from(transport::ZERO)) % (1 << 33);
-                if read.units != segment.samples || read.start.map(u128::from) != Some(start) {
+                let start = (ticks + u128::from(transport::ZERO)) % u128::from(transport::TIMES);
+                let film = matches!(track.content, Content::Film(_));
+                let units = transport::Writer::units(film, segment.samples);
+                if read.units != units || read.start.map(u128::from) != Some(start) {
                     return Err(bad("its packets are not those that were written".to_owned()));
+                }
+                // Players that go by times of decoding would show the one and the other segment at odds with the sound.
+                let differs = |before: &parse::Stream| before.ahead != read.ahead;
+                if before.as_ref().is_some_and(differs) {
+                    return Err(bad(
+                        "its pictures are decoded earlier or later than those before".to_owned()
+                    ));
                 }
                 before = Some(read);
             }
@@ -118,12 +128,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::media::package::boxes::Content;
     use crate::media::package::cut::Rule;
-    use crate::media::package::testing::packet;
+    use crate::media::package::testing::{self, packet};
     use crate::media::package::track::{Order, Track};
+    use crate::plan::PackageKey;
 
-    fn written(folder: &Path, form: SegmentForm, key: Option<[u8; 16]>) -> Written {
+    fn written(folder: &Path, form: SegmentForm, key: Option<PackageKey>) -> Written {
         let order = Order {
             prefix: format!("{}/t.", folder.display()),
             name: "720p".to_owned(),
@@ -132,11 +142,7 @@ mod tests {
             timescale: 25,
             key,
         };
-        let content = Content::H264 {
-            config: vec![1, 0x64, 0, 0x1f, 0xff, 0xe0, 0],
-            width: 16,
-            height: 16,
-        };
+        let content = Content::Film(testing::pictures(vec![1, 0x64, 0, 0x1f, 0xff, 0xe0, 0]));
         let mut track = Track::new(order, content).unwrap();
         for at in 0..10 {
             track.push(packet(at, at % 2 == 0)).unwrap();
@@ -147,7 +153,7 @@ mod tests {
     #[test]
     fn what_was_written_is_found_again_and_damage_is_not_overlooked() {
         for form in [SegmentForm::Cmaf, SegmentForm::Ts] {
-            for key in [None, Some([3; 16])] {
+            for key in [None, Some(PackageKey([3; 16]))] {
                 let folder = tempfile::tempdir().unwrap();
                 let made = written(folder.path(), form, key);
                 assert_eq!(made.segments.len(), 3);

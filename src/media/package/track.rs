@@ -7,6 +7,7 @@ use super::transport::Writer;
 use super::{Gop, Key, Packet, Segment, crypt};
 use crate::job::{ErrorKind, Failure};
 use crate::media::failure::{internal, writing};
+use crate::plan::PackageKey;
 use crate::rule::SegmentForm;
 
 /// The number of the first segment, in its name and in playlists.
@@ -26,7 +27,7 @@ pub struct Order {
     /// Ticks a second.
     pub timescale: u32,
     /// What they are encrypted with.
-    pub key: Option<[u8; 16]>,
+    pub key: Option<PackageKey>,
 }
 
 /// A track that is complete.
@@ -103,7 +104,12 @@ impl Track {
     ///
     /// # Errors
     /// Where packets do not fit together, or a segment cannot be written.
-    pub fn push(&mut self, packet: Packet) -> Result<(), Failure> {
+    pub fn push(&mut self, mut packet: Packet) -> Result<(), Failure> {
+        if let Content::Film(film) = &self.content {
+            packet.data = film
+                .bare(packet.data)
+                .ok_or_else(|| self.strange("a packet is damaged"))?;
+        }
         let complete = self.cutter.push(packet).map_err(|what| self.strange(&what))?;
         complete.map_or(Ok(()), |gops| self.write(&gops))
     }
@@ -151,7 +157,7 @@ impl Track {
         let (Some(first), Some(last)) = (gops.first(), gops.last()) else {
             return Ok(());
         };
-        let film = matches!(self.content, Content::H264 { .. });
+        let film = matches!(self.content, Content::Film(_));
         let (plain, keys) = match &mut self.form {
             Form::Cmaf { fragments } => of_fragments(gops, fragments, film),
             Form::Ts(writer) => {
@@ -161,7 +167,7 @@ impl Track {
         };
         let number = FIRST + self.segments.len() as u64;
         let data = match &self.order.key {
-            Some(key) => crypt::encrypt(key, number, plain),
+            Some(key) => crypt::encrypt(&key.0, number, plain),
             None => plain,
         };
         let name = self.order.segment(number);

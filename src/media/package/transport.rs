@@ -13,7 +13,10 @@ pub const ZERO: u64 = 10 * CLOCK as u64;
 /// Ticks that a packet comes before it is decoded.
 const AHEAD: u64 = CLOCK as u64 / 5;
 /// What times are counted in: they begin again after this.
-const TIMES: u64 = 1 << 33;
+pub const TIMES: u64 = 1 << 33;
+/// Frames of sound in one unit: each has a head of its own, and a frame by itself leaves half of its last packet empty. More of
+/// them would leave the clock without a word for longer than a tenth of a second.
+const TOGETHER: usize = 4;
 
 /// Writes the segments of one track; packets are counted through all of them.
 #[derive(Debug)]
@@ -39,21 +42,38 @@ impl Writer {
         matches!(self.wrapper, Wrapper::H264 { .. })
     }
 
+    /// How many units so many packets of the encoder become, all of one group.
+    pub fn units(film: bool, packets: u64) -> u64 {
+        if film {
+            packets
+        } else {
+            packets.div_ceil(TOGETHER as u64)
+        }
+    }
+
     /// A segment of these groups, and where its key frames lie; none where a packet is damaged.
     pub fn segment(&mut self, gops: &[Gop]) -> Option<(Vec<u8>, Vec<Key>)> {
         let (mut out, mut keys) = (Vec::new(), Vec::new());
         for gop in gops {
             let offset = out.len();
             self.tables(&mut out);
-            for (index, sample) in gop.samples.iter().enumerate() {
-                let data = self.wrapper.wrap(&sample.data, sample.key)?;
-                let shown = self.time(i128::from(sample.at));
+            let together = if self.is_film() { 1 } else { TOGETHER };
+            for (index, samples) in gop.samples.chunks(together).enumerate() {
+                let (Some(first), mut data) = (samples.first(), Vec::new()) else {
+                    continue;
+                };
+                for sample in samples {
+                    data.extend(self.wrapper.wrap(&sample.data, sample.key)?);
+                }
+                let shown = self.time(i128::from(first.at));
+                // As far ahead in every segment: there are players that put the first time of decoding where a segment begins.
+                let ahead = i128::from(first.order) - i128::from(gop.delay);
                 let decoded = if self.is_film() {
-                    self.time(i128::from(sample.decoded)).min(shown)
+                    self.time(ahead).min(shown)
                 } else {
                     shown
                 };
-                self.unit(&mut out, &data, shown, decoded, sample.key && index == 0);
+                self.unit(&mut out, &data, shown, decoded, first.key && index == 0);
                 if index == 0 && self.is_film() {
                     keys.push(Key {
                         at: gop.start,
@@ -203,6 +223,40 @@ mod tests {
     }
 
     #[test]
+    fn every_segment_decodes_as_far_ahead_as_it_shows() {
+        let mut writer = writer();
+        let mut ahead = |group| {
+            let (bytes, _) = writer.segment(&[group]).unwrap();
+            transport(&bytes, STREAM, None).unwrap().ahead
+        };
+        assert_eq!(ahead(gop(0, &[(0, true), (2, false), (1, false)])), 2 * 3600);
+        assert_eq!(
+            ahead(gop(3, &[(0, true)])),
+            2 * 3600,
+            "whatever the pictures of it need"
+        );
+    }
+
+    #[test]
+    fn frames_of_sound_share_their_packets() {
+        let wrapper = Wrapper::Aac {
+            profile: 1,
+            rate: 3,
+            channels: 2,
+        };
+        let mut group = gop(0, &[(0, true); 10]);
+        for (sample, at) in group.samples.iter_mut().zip(0..) {
+            sample.data = vec![0; 341];
+            sample.at = at * 1024;
+        }
+        let (bytes, _) = Writer::new(wrapper, 48_000).segment(&[group]).unwrap();
+        let read = transport(&bytes, STREAM, None).unwrap();
+        assert_eq!((read.units, read.start), (Writer::units(false, 10), Some(ZERO)));
+        assert_eq!(read.units, 3);
+        assert!(bytes.len() < 10 * 341 * 6 / 5 + 2 * 188, "{}", bytes.len());
+    }
+
+    #[test]
     fn units_of_any_length_fill_their_packets() {
         for length in 0..800_u32 {
             let mut one = gop(0, &[(0, true)]);
@@ -216,5 +270,16 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_the_standard() {
         assert_eq!(checksum(b"123456789"), 0x0376_e6e7);
+    }
+
+    #[test]
+    fn a_segment_in_which_the_clock_begins_again_starts_where_it_does() {
+        // Shown in another order than decoded, some before the clock begins again and some after it.
+        let first = (TIMES - ZERO) / 3600;
+        let (bytes, _) = writer()
+            .segment(&[gop(first, &[(0, true), (3, false), (1, false), (2, false)])])
+            .unwrap();
+        let read = transport(&bytes, STREAM, None).unwrap();
+        assert_eq!(read.start, Some((first * 3600 + ZERO) % TIMES));
     }
 }

@@ -4,6 +4,7 @@
 //! Of every five milliseconds the highest peak and the energy are kept: three megabytes an hour. That is enough to work out
 //! what the limiter will do to the sound for any gain, and how loud it is then.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ebur128::{Channel, EbuR128, Mode};
@@ -13,8 +14,7 @@ use super::limit::{Curve, decibels, peak, ratio};
 use super::mix::Mix;
 use super::{Wanted, mix, raw};
 use crate::job::Failure;
-use crate::media::branch::{Branch, Ending, Opened, hang, taker};
-use crate::media::failure::internal;
+use crate::media::branch::{Branch, Ending, hang, taker};
 use crate::rule::Loudness;
 
 /// Blocks of this many a second.
@@ -193,12 +193,14 @@ pub fn meter(speakers: &[Speaker], channels: u32, rate: u32, mode: Mode) -> Resu
     Ok(meter)
 }
 
-/// Listens to what a task will encode.
+/// What was found of the sounds of a task, by the number of their stream; none of what is silent.
+pub type Levels = BTreeMap<usize, Option<Level>>;
+
+/// Listens to what a task will encode, to each of its sounds by itself.
 pub struct ListenBranch {
     bin: gst::Bin,
-    wanted: Loudness,
-    heard: Arc<Mutex<Hearing>>,
-    found: Arc<Mutex<Option<Level>>>,
+    heard: Vec<(usize, Loudness, Arc<Mutex<Hearing>>)>,
+    found: Arc<Mutex<Levels>>,
 }
 
 /// Set up when the first sound says what it is.
@@ -212,19 +214,26 @@ struct Hearing {
 }
 
 impl ListenBranch {
-    /// A branch that finds the level of this sound, and puts it there when it is done.
+    /// A branch that finds the levels of these sounds, and puts them there when it is done.
     ///
     /// # Errors
     /// Where elements are missing.
-    pub fn new(
-        name: &str,
-        wanted: &Wanted<'_>,
-        loudness: Loudness,
-        opened: Opened<'_>,
-        found: Arc<Mutex<Option<Level>>>,
-    ) -> Result<Self, Failure> {
-        let index = opened.sound.ok_or_else(|| internal("nothing to listen to"))?;
-        let bin = gst::Bin::builder().name(name).build();
+    pub fn new(name: &str, wanted: &[Wanted<'_>], found: Arc<Mutex<Levels>>) -> Result<Self, Failure> {
+        let mut branch = Self {
+            bin: gst::Bin::builder().name(name).build(),
+            heard: Vec::new(),
+            found,
+        };
+        for one in wanted {
+            branch.listen(one)?;
+        }
+        Ok(branch)
+    }
+
+    fn listen(&mut self, wanted: &Wanted<'_>) -> Result<(), Failure> {
+        let Some(loudness) = wanted.spec.loudness else {
+            return Ok(());
+        };
         let heard = Arc::new(Mutex::new(Hearing {
             channels: wanted.channels,
             mix: None,
@@ -245,13 +254,9 @@ impl ListenBranch {
             wanted.cut(guard)?;
         }
         chain.push(gst::prelude::Cast::upcast(sink));
-        hang(&bin, &format!("sound-{index}"), &chain)?;
-        Ok(Self {
-            bin,
-            wanted: loudness,
-            heard,
-            found,
-        })
+        hang(&self.bin, &format!("sound-{}", wanted.stream), &chain)?;
+        self.heard.push((wanted.stream, loudness, heard));
+        Ok(())
     }
 }
 
@@ -284,9 +289,12 @@ impl Branch for ListenBranch {
     }
 
     fn finish(self: Box<Self>, _: &mut Ending<'_, '_>) -> Result<(), Failure> {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let level = heard.ear.as_ref().and_then(|ear| ear.blocks().level(self.wanted));
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = level;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        for (stream, wanted, heard) in &self.heard {
+            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let level = heard.ear.as_ref().and_then(|ear| ear.blocks().level(*wanted));
+            found.insert(*stream, level);
+        }
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ pub mod mix;
 use gst::prelude::*;
 
 use self::leveller::Leveller;
-use super::branch::{guard, only, queue};
+use super::branch::{guard, only, queue_of_sound};
 use super::clip::{Sort, clip};
 use super::failure::{element, internal};
 use crate::job::Failure;
@@ -18,6 +18,8 @@ use crate::rule::{AudioCodec, AudioSpec};
 
 /// What is encoded of the sound.
 pub struct Wanted<'a> {
+    /// Of which stream.
+    pub stream: usize,
     /// How.
     pub spec: &'a AudioSpec,
     /// Channels of the result.
@@ -31,30 +33,35 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// What a task encodes of the first sound.
-    pub fn of(work: &'a Work) -> Option<Self> {
-        let plan = match work {
-            Work::Transcode(plan) => plan,
-            Work::Adaptive(plan) => {
-                let sound = plan.sounds.first()?;
-                return Some(Self {
-                    spec: plan.audio.as_ref()?,
-                    channels: sound.channels,
-                    rate: sound.rate,
-                    span: Span::default(),
-                    sort: Sort::Sound,
-                });
+    /// Every sound that a task encodes.
+    pub fn all(work: &'a Work) -> Vec<Self> {
+        let (spec, span, sort, sounds): (_, _, _, Vec<_>) = match work {
+            Work::Transcode(plan) => {
+                let copies = plan.settings.copies();
+                let sort = if copies { Sort::Packets } else { Sort::Sound };
+                let sounds = plan.tracks.sounds.iter();
+                let sounds = sounds.filter_map(|sound| Some((sound.stream, sound.form?)));
+                (plan.settings.audio.encoded(), plan.span, sort, sounds.collect())
             }
-            _ => return None,
+            Work::Adaptive(plan) => {
+                let sounds = plan.sounds.iter();
+                let sounds = sounds.map(|sound| (sound.stream, (sound.channels, sound.rate)));
+                (plan.audio.as_ref(), plan.span, Sort::Sound, sounds.collect())
+            }
+            _ => return Vec::new(),
         };
-        let copies = plan.settings.copies();
-        Some(Self {
-            spec: plan.settings.audio.encoded()?,
-            channels: plan.channels?,
-            rate: plan.rate?,
-            span: plan.span,
-            sort: if copies { Sort::Packets } else { Sort::Sound },
-        })
+        let Some(spec) = spec else {
+            return Vec::new();
+        };
+        let sounds = sounds.into_iter().map(|(stream, (channels, rate))| Self {
+            stream: stream as usize,
+            spec,
+            channels,
+            rate,
+            span,
+            sort,
+        });
+        sounds.collect()
     }
 
     /// Cuts what passes an element to the wanted part.
@@ -76,7 +83,7 @@ pub struct Source<'a> {
     pub gain: Option<f64>,
 }
 
-/// From decoded sound to packets.
+/// From decoded sound to packets. What takes them must not wait for pictures: see [`queue_of_sound`].
 ///
 /// # Errors
 /// Where elements are missing or refuse a setting.
@@ -112,7 +119,12 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
             chain
         }
         // Whatever need not be touched keeps its bits.
-        _ => vec![guard()?, queue(0)?, element("audioconvert")?, element("audioresample")?],
+        _ => vec![
+            guard()?,
+            queue_of_sound()?,
+            element("audioconvert")?,
+            element("audioresample")?,
+        ],
     };
     chain.push(only(&wanted.build())?);
     let bits = i32::try_from(spec.bitrate).map_err(internal)?;
@@ -156,7 +168,7 @@ pub fn silence(codec: AudioCodec) -> u32 {
 /// Where elements are missing.
 pub fn raw(rate: Option<u32>) -> Result<Vec<gst::Element>, Failure> {
     let mut wanted = samples();
-    let mut chain = vec![guard()?, queue(0)?, element("audioconvert")?];
+    let mut chain = vec![guard()?, queue_of_sound()?, element("audioconvert")?];
     if let Some(rate) = rate {
         wanted = wanted.field("rate", i32::try_from(rate).map_err(internal)?);
         chain.push(element("audioresample")?);

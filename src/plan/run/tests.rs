@@ -73,6 +73,7 @@ fn transcode_settings() -> Transcode {
         video: Track::Encode(VideoSpec::usual(VideoCodec::H264)),
         treatment: Treatment::default(),
         cover: crate::rule::overlay::Cover::default(),
+        tracks: crate::rule::Tracks::default(),
         audio: Track::Encode(AudioSpec {
             codec: AudioCodec::Aac,
             bitrate: 128_000,
@@ -96,7 +97,7 @@ fn snapshot_settings(at: Vec<Point>) -> Snapshot {
 
 fn four_tasks() -> Rule {
     rule(vec![
-        ("web", TaskKind::Transcode(transcode_settings())),
+        ("web", TaskKind::Transcode(Box::new(transcode_settings()))),
         (
             "stills",
             TaskKind::Snapshot(snapshot_settings(vec![
@@ -163,11 +164,11 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None, depth: 16, loudness: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr }, cover: Cover { mosaics: [], overlays: [] } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None }, cover: CoverPlan { mosaics: [], overlays: [] } })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None, depth: 16, loudness: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr }, cover: Cover { mosaics: [], overlays: [] }, tracks: Tracks { sounds: First(1), subtitles: First(0), languages: [] } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), tracks: TracksPlan { sounds: [SoundPlan { stream: 1, form: Some((2, 44100)), language: None }], subtitles: [], chapters: [] }, span: Span { start: 0ns, end: None }, cover: CoverPlan { mosaics: [], overlays: [] } })
       stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole }, skip_black: false, points: true })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
-      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), audio: Made(2, 44100), span: Span { start: 0ns, end: None } }
+      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), coded: Coded { profile: None, level: None, depth: Some(8) }, sounds: [Made(2, 44100)], span: Span { start: 0ns, end: None } }
       stills.2.jpg -> vod/a/clip_stills_2.jpg Image(1920, 1080)
       stills.1.jpg -> vod/a/clip_stills_1.jpg Image(1920, 1080)
       info.json -> vod/a/clip_info.json Json
@@ -241,13 +242,12 @@ fn tasks_make_do_with_the_streams_that_are_there() {
             .flat_map(|run| &run.plan.tasks)
             .map(|task| match &task.work {
                 Work::Transcode(plan) => format!(
-                    "{}: video {} {:?}, sound {} {:?} {:?}",
+                    "{}: video {} {:?}, sound {} {:?}",
                     task.task,
                     plan.settings.video.is_some(),
                     plan.picture,
                     plan.settings.audio.is_some(),
-                    plan.channels,
-                    plan.rate
+                    plan.tracks.sounds
                 ),
                 _ => task.task.to_string(),
             })
@@ -261,13 +261,13 @@ fn tasks_make_do_with_the_streams_that_are_there() {
     .collect();
     insta::assert_snapshot!(table.join("\n"), @r"
     sound only
-    web: video false None, sound true Some(6) Some(48000)
+    web: video false None, sound true [SoundPlan { stream: 1, form: Some((6, 48000)), language: None }]
     info
     source
     stills no_such_stream: the medium has no video
 
     video only
-    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound false None None
+    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound false []
     stills
     info
     source
@@ -280,7 +280,7 @@ fn tasks_make_do_with_the_streams_that_are_there() {
     stills no_such_stream: the medium has no video
 
     many
-    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound true Some(1) Some(22050)
+    web: video true Some(Picture { size: (640, 360), draw: Whole }), sound true [SoundPlan { stream: 1, form: Some((1, 22050)), language: None }]
     stills
     info
     source
@@ -294,11 +294,11 @@ fn sound_keeps_what_aac_can_have() {
     let mut spec = transcode_settings().audio.encoded().unwrap().clone();
     let counts = [0, 1, 2, 3, 4, 5, 6, 8].map(|source| channels(&spec, source));
     assert_eq!(counts, [2, 1, 2, 6, 6, 6, 6, 6]);
-    let rates = [8_000, 11_025, 44_100, 96_000, 192_000, 7_350, 0].map(|from| rate(&spec, from));
+    let rates = [8_000, 11_025, 44_100, 96_000, 192_000, 7_350, 0].map(|from| rate(&spec, Container::Mp4, from));
     assert_eq!(rates, [8_000, 11_025, 44_100, 96_000, 48_000, 48_000, 48_000]);
     spec.channels = Some(1);
     spec.rate = Some(32_000);
-    assert_eq!((channels(&spec, 6), rate(&spec, 44_100)), (1, 32_000));
+    assert_eq!((channels(&spec, 6), rate(&spec, Container::Mp4, 44_100)), (1, 32_000));
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn a_task_that_the_rule_does_not_have_fails_alone() {
 
 #[test]
 fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
-    let film = || TaskKind::Transcode(transcode_settings());
+    let film = || TaskKind::Transcode(Box::new(transcode_settings()));
     let medium = media(vec![video(crate::plan::testing::film(1920, 1080)), audio(2, 48_000)]);
     let given = |tasks: Vec<(&str, TaskKind)>| {
         let planned = planned_with(&rule(tasks), Ok(&medium), &[]);

@@ -24,6 +24,7 @@ fn track(is_video: bool) -> TrackReport {
         source_start: Duration::ZERO,
         source_end: Duration::from_secs(10),
         pictures: if is_video { 250 } else { 0 },
+        coded: Coded::default(),
     }
 }
 
@@ -46,11 +47,13 @@ fn both(change: impl FnOnce(&mut TrackReport, &mut TrackReport)) -> String {
     let expect = Expect::Media {
         container: Container::Mp4,
         video: Form::Made(640, 360),
-        audio: Form::Made(2, 48_000),
+        coded: Coded::default(),
+        sounds: vec![Form::Made(2, 48_000)],
         span: Span::default(),
     };
     let report = OutputReport::Media {
         tracks: vec![picture, sound],
+        subtitles: Vec::new(),
         index_in_front: Some(true),
     };
     answer(&output(expect), 9, &report, Some(&medium))
@@ -112,7 +115,8 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
     let expect = Expect::Media {
         container: Container::Mp4,
         video: Form::Made(640, 360),
-        audio: Form::Made(2, 48_000),
+        coded: Coded::default(),
+        sounds: vec![Form::Made(2, 48_000)],
         span: Span::default(),
     };
     let lengths = |picture_end: u64, sound_end: u64| {
@@ -123,6 +127,7 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
         }
         let report = OutputReport::Media {
             tracks: vec![picture, sound],
+            subtitles: Vec::new(),
             index_in_front: Some(true),
         };
         answer(&output(expect.clone()), 9, &report, Some(&medium))
@@ -178,12 +183,14 @@ fn other_files_are_compared_with_what_was_planned() {
     let image = |width, height| OutputReport::Image { width, height };
     let no_tracks = |index_in_front| OutputReport::Media {
         tracks: vec![track(true)],
+        subtitles: Vec::new(),
         index_in_front,
     };
     let picture_only = Expect::Media {
         container: Container::Mp4,
         video: Form::Made(640, 360),
-        audio: Form::Absent,
+        coded: Coded::default(),
+        sounds: Vec::new(),
         span: Span::default(),
     };
     let table = [

@@ -1,23 +1,15 @@
 //! The settings of an `adaptive` task, and which of them go together.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use super::kinds::{LATER_OF_TASKS, size};
-use super::or_default;
-use super::transcode::audio;
-use super::video::video;
+use super::kinds::LATER_OF_TASKS;
+use super::renditions::{Packaging, renditions};
+use super::transcode::{audio, part};
+use super::video::treatment;
+use super::{or_default, overlay, tracks};
 use crate::diagnostic::reader::{Table, Value};
 use crate::object::Directory;
-use crate::rule::{
-    Adaptive, AudioCodec, AudioSpec, Container, Encryption, Rendition, Renditions, Rung, SegmentForm, TaskKind, Track,
-    VideoCodec, VideoSpec,
-};
-
-/// What other files of a package are called, or begin or end with.
-const TAKEN: [&str; 3] = ["master", "manifest", "key"];
-const BEGINNINGS: [&str; 2] = ["audio-", "subtitles-"];
-const ENDINGS: [&str; 2] = ["-iframes", "-init"];
+use crate::rule::{Adaptive, AudioCodec, AudioSpec, Container, Encryption, SegmentForm, TaskKind, Track, VideoCodec};
 
 /// An `adaptive` task.
 pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
@@ -34,27 +26,31 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     let segment = or_default(table.get("segment"), Duration::from_secs(4), |value| {
         value.duration(Duration::from_secs(1)..=Duration::from_secs(30))
     });
-    let renditions = or_default(table.get("renditions"), Renditions::Auto, renditions);
-    let audio_value = table.get("audio");
-    let audio = sound(audio_value.as_ref());
-    let audio_tracks = or_default(table.get("audio_tracks"), 1, |value| {
-        if audio == Some(None) {
-            value.key_error(
-                format!("`{}` has no effect: the package is without sound", value.path),
-                "take it out, or let `audio` be encoded",
-            );
-            return None;
-        }
-        value.count(1..=8)
-    });
-    let levelled = matches!(&audio, Some(Some(spec)) if spec.loudness.is_some());
-    if let (true, Some(value), Some(2..)) = (levelled, &audio_value, audio_tracks) {
+    let hdr = table.get("hdr").filter(|value| value.is_word("keep"));
+    let packaging = Packaging {
+        streams: segments == Some(SegmentForm::Ts),
+        hdr: hdr.is_some(),
+    };
+    let renditions = renditions(&mut table, packaging);
+    if let (Some(value), Some(renditions)) = (&hdr, &renditions)
+        && !renditions.codecs().into_iter().any(VideoCodec::holds_hdr)
+    {
         value.error(
-            "only one sound can be brought to a loudness",
-            "take `audio_tracks` or `loudness` out",
+            "no rendition can hold a high dynamic range",
+            "encode some as \"h265\", or take `hdr` out: it is then mapped to what every screen shows",
         );
     }
-    let subtitles = or_default(table.get("subtitles"), false, Value::boolean);
+    let part = part(&mut table);
+    let treatment = treatment(&mut table, None);
+    let cover = overlay::cover(&mut table);
+    let audio_value = table.get("audio");
+    let mut languages = Some(Vec::new());
+    let audio = sound(audio_value.as_ref(), &mut |table| languages = tracks::languages(table));
+    let heard = audio.as_ref().map(|spec| match spec {
+        Some(spec) => Track::Encode(spec.clone()),
+        None => Track::None,
+    });
+    let tracks = tracks::tracks(&mut table, Some(Container::Mp4), heard.as_ref(), languages);
     let encryption_value = table.get("encryption");
     let encryption = or_default(encryption_value.clone(), None, |value| encryption(value).map(Some));
     let iframes_value = table.get("iframes");
@@ -83,18 +79,20 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     table.finish(&LATER_OF_TASKS);
     let (hls, dash) = packages?;
     let iframes = iframes?;
-    Some(TaskKind::Adaptive(Adaptive {
+    Some(TaskKind::Adaptive(Box::new(Adaptive {
         hls,
         dash,
         segments: segments?,
         segment: segment?,
         renditions: renditions?,
         audio: audio?,
-        audio_tracks: audio_tracks?,
-        subtitles: subtitles?,
+        tracks: tracks?,
         iframes,
         encryption: encryption?,
-    }))
+        part: part?,
+        treatment: treatment?,
+        cover: cover?,
+    })))
 }
 
 /// Whether HLS and DASH are wanted.
@@ -112,120 +110,13 @@ fn packages(value: &Value<'_>) -> Option<(bool, bool)> {
     Some((words.contains(&'h'), words.contains(&'d')))
 }
 
-/// `"auto"`, or words and tables.
-fn renditions(value: &Value<'_>) -> Option<Renditions> {
-    if value.is_text() {
-        return value.one_of(&[("auto", ())], &[]).map(|()| Renditions::Auto);
-    }
-    let list = value.list()?;
-    if !(1..=12).contains(&list.len()) {
-        let message = format!("`{}` needs 1 to 12 renditions", value.path);
-        value.error(message, "renditions = [\"1080p\", \"720p\"], or \"auto\"");
-        return None;
-    }
-    let read: Vec<_> = list.iter().map(|one| (one, rendition(one))).collect();
-    let mut names = HashSet::new();
-    let mut sound = true;
-    let mut first: Option<&VideoSpec> = None;
-    for (value, rendition) in &read {
-        let Some(rendition) = rendition else {
-            sound = false;
-            continue;
-        };
-        if !names.insert(rendition.name.to_ascii_lowercase()) {
-            value.error(
-                format!("there are two renditions \"{}\"", rendition.name),
-                "each needs a name of its own",
-            );
-            sound = false;
-        }
-        let first = *first.get_or_insert(&rendition.video);
-        if first.gop != rendition.video.gop || first.fps != rendition.video.fps {
-            value.error(
-                "renditions are cut at the same pictures",
-                "give all of them the same `gop` and `fps`",
-            );
-            sound = false;
-        }
-    }
-    let all = read.iter().filter_map(|(_, rendition)| rendition.clone()).collect();
-    sound.then_some(Renditions::Named(all))
-}
-
-fn rendition(value: &Value<'_>) -> Option<Rendition> {
-    if value.is_text() {
-        let words = Rung::ALL.map(|rung| (rung.word, rung));
-        return value.one_of(&words, &[]).map(Rung::rendition);
-    }
-    let mut table = value.table()?;
-    let named = table.get("name");
-    if named.is_none() {
-        value.error(
-            "a rendition has no name",
-            "what its files are called by: name = \"720p\"",
-        );
-    }
-    let name = named.and_then(|value| name(&value));
-    let size = size(&mut table);
-    let video = video(table.get("video").as_ref(), Some(Container::Mp4), false).and_then(|track| film(track, value));
-    table.finish(&[]);
-    Some(Rendition {
-        name: name?,
-        size: size?,
-        video: video?,
-    })
-}
-
-fn name(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let good = (1..=32).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with(['-', '_']);
-    if !good {
-        let message = format!("\"{}\" is no name of a rendition", text.escape_debug());
-        value.error(message, "1 to 32 letters, digits, '-' or '_', not at the beginning");
-        return None;
-    }
-    let lower = text.to_ascii_lowercase();
-    let taken = TAKEN.contains(&lower.as_str())
-        || BEGINNINGS.iter().any(|word| lower.starts_with(word))
-        || ENDINGS.iter().any(|word| lower.ends_with(word));
-    if taken {
-        let message = format!("\"{text}\" is a name of other files of the package");
-        value.error(message, "call it by its size: \"720p\"");
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-fn film(track: Track<VideoSpec>, value: &Value<'_>) -> Option<VideoSpec> {
-    match track {
-        Track::Encode(spec) if spec.two_pass => {
-            value.error("renditions are encoded in one pass", "take `passes` out");
-            None
-        }
-        Track::Encode(spec) if spec.codec == VideoCodec::H264 => Some(spec),
-        Track::Encode(spec) => {
-            let message = format!("a package holds no \"{}\"", spec.codec.word());
-            value.error(message, "write `codec = \"h264\"`, or take `codec` out");
-            None
-        }
-        Track::Copy | Track::None => {
-            value.error(
-                "every rendition is encoded",
-                "write video = { crf = 23 }, or take `video` out",
-            );
-            None
-        }
-    }
-}
-
 /// The outer none is a fault, the inner one `"none"`.
 #[expect(clippy::option_option, reason = "a fault is not silence")]
-fn sound(value: Option<&Value<'_>>) -> Option<Option<AudioSpec>> {
+fn sound(value: Option<&Value<'_>>, more: &mut dyn FnMut(&mut Table<'_>)) -> Option<Option<AudioSpec>> {
     if let Some(value) = value.filter(|value| value.is_text()) {
         return value.one_of(&[("none", ())], &[]).map(|()| None);
     }
-    match (audio(value, Some(Container::Mp4))?, value) {
+    match (audio(value, Some(Container::Mp4), more)?, value) {
         (Track::Encode(spec), _) if spec.codec == AudioCodec::Aac => Some(Some(spec)),
         (Track::Encode(spec), Some(value)) => {
             let message = format!("a package holds no \"{}\"", spec.codec.word());

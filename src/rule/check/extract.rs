@@ -25,16 +25,7 @@ pub(super) fn extract(mut table: Table<'_>) -> Option<TaskKind> {
         sorts.into_iter().collect()
     });
     let languages = or_default(table.get("languages"), Vec::new(), |value| {
-        let one = |value: &Value<'_>| {
-            let text = value.text()?;
-            let good = (2..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            if !good {
-                let message = format!("\"{}\" is no code of a language", text.escape_debug());
-                value.error(message, "a code reads \"en\", \"eng\" or \"pt-BR\"");
-            }
-            good.then(|| text.to_lowercase())
-        };
-        let all: Vec<_> = value.list()?.iter().map(one).collect();
+        let all: Vec<_> = value.list()?.iter().map(language).collect();
         all.into_iter().collect()
     });
     let text = or_default(table.get("text"), TextForm::Srt, |value| {
@@ -49,4 +40,15 @@ pub(super) fn extract(mut table: Table<'_>) -> Option<TaskKind> {
         languages: languages?,
         text: text?,
     }))
+}
+
+/// A code as media have it, in lower case.
+pub(super) fn language(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let good = (2..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if !good {
+        let message = format!("\"{}\" is no code of a language", text.escape_debug());
+        value.error(message, "a code reads \"en\", \"eng\" or \"pt-BR\"");
+    }
+    good.then(|| text.to_lowercase())
 }

@@ -13,10 +13,12 @@ mod overlay;
 mod pictures;
 mod presets;
 mod queue;
+mod renditions;
 mod source;
 mod stored;
 mod tasks;
 mod together;
+mod tracks;
 mod transcode;
 mod video;
 

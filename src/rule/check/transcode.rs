@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::kinds::{LATER_OF_TASKS, size};
 use super::video::{treatment, video};
-use super::{or_default, overlay};
+use super::{or_default, overlay, tracks};
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{AudioCodec, AudioSpec, Container, Loudness, Part, Point, TaskKind, Track, Transcode};
 
-const LATER_KEYS: [&str; 4] = ["head", "tail", "audio_tracks", "subtitles"];
+const LATER_KEYS: [&str; 2] = ["head", "tail"];
 const CHANNELS: [(u32, &str); 3] = [(1, "mono"), (2, "stereo"), (6, "5.1")];
 
 /// A `transcode` task.
@@ -28,7 +28,11 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     let hdr = table.get("hdr").is_some_and(|value| value.is_word("keep"));
     let video = video(video_value.as_ref(), container, hdr);
     let treatment = treatment(&mut table, video.as_ref());
-    let audio = audio(audio_value.as_ref(), container);
+    let mut languages = Some(Vec::new());
+    let audio = audio(audio_value.as_ref(), container, &mut |table| {
+        languages = tracks::languages(table);
+    });
+    let tracks = tracks::tracks(&mut table, container, audio.as_ref(), languages);
     if let (Some(Track::None), Some(Track::None), Some(value)) = (&video, &audio, &audio_value) {
         value.error(
             "neither video nor audio would be left",
@@ -46,7 +50,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     let mut later = LATER_OF_TASKS.to_vec();
     later.extend(LATER_KEYS);
     table.finish(&later);
-    Some(TaskKind::Transcode(Transcode {
+    Some(TaskKind::Transcode(Box::new(Transcode {
         container: container?,
         size: size?,
         video: video?,
@@ -54,7 +58,8 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
         part: part?,
         treatment: treatment?,
         cover: cover?,
-    }))
+        tracks: tracks?,
+    })))
 }
 
 /// `start` and `end`.
@@ -86,8 +91,12 @@ pub(super) fn word<T: Copy>(value: &Value<'_>, none: T, copy: T) -> Option<T> {
     value.one_of(&[("none", none), ("copy", copy)], &[])
 }
 
-/// `audio`, likewise.
-pub(super) fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> Option<Track<AudioSpec>> {
+/// `audio`, likewise; `more` asks for what else its table may have.
+pub(super) fn audio(
+    value: Option<&Value<'_>>,
+    container: Option<Container>,
+    more: &mut dyn FnMut(&mut Table<'_>),
+) -> Option<Track<AudioSpec>> {
     let default = |container: Container| {
         let codec = container.audio_codecs().first().copied().unwrap_or(AudioCodec::Aac);
         Track::Encode(AudioSpec {
@@ -105,7 +114,11 @@ pub(super) fn audio(value: Option<&Value<'_>>, container: Option<Container>) -> 
             'n' => Some(Track::None),
             _ => Some(Track::Copy),
         },
-        Some(value) => audio_table(value.table()?, container),
+        Some(value) => {
+            let mut table = value.table()?;
+            more(&mut table);
+            audio_table(table, container)
+        }
     }
 }
 
@@ -180,7 +193,7 @@ fn audio_table(mut table: Table<'_>, container: Option<Container>) -> Option<Tra
     });
     let rate = or_default(table.get("rate"), None, |value| {
         let rate = value.count(8_000..=192_000)?;
-        let known = of.rates();
+        let known = container.map_or(of.rates(), |container| container.rates(of));
         if !known.is_empty() && !known.contains(&rate) {
             let list: Vec<_> = known.iter().map(ToString::to_string).collect();
             value.error(

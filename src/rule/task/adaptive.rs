@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AudioSpec, Fit, Sides, SizeSpec, VideoCodec, VideoRate, VideoSpec};
+use super::overlay::Cover;
+use super::{AudioSpec, Fit, Part, Sides, SizeSpec, Tracks, Treatment, VideoCodec, VideoRate, VideoSpec};
 
 /// Settings of an `adaptive` task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,14 +23,19 @@ pub struct Adaptive {
     pub renditions: Renditions,
     /// The sound of all of them; none: without sound.
     pub audio: Option<AudioSpec>,
-    /// How many sound tracks of the source are taken: 1 ..= 8.
-    pub audio_tracks: u32,
-    /// Text subtitles of the source are carried as WebVTT.
-    pub subtitles: bool,
+    /// Which sounds of the source there are, and which of its subtitles, as WebVTT.
+    pub tracks: Tracks,
     /// A playlist of key frames alone, for fast winding.
     pub iframes: bool,
     /// How segments are encrypted.
     pub encryption: Option<Encryption>,
+    /// Of the medium.
+    pub part: Part,
+    /// What is done to its pictures before anything else.
+    pub treatment: Treatment,
+    /// What is laid over every rendition. Plans have it in their own form.
+    #[serde(skip)]
+    pub cover: Cover,
 }
 
 /// Forms of segments.
@@ -47,9 +53,48 @@ pub enum SegmentForm {
 #[serde(rename_all = "snake_case")]
 pub enum Renditions {
     /// A ladder from the source, never above it.
-    Auto,
+    Auto(Forms),
     /// These, each once: 1 ..= 12.
     Named(Vec<Rendition>),
+}
+
+impl Renditions {
+    /// What their films are encoded as.
+    #[must_use]
+    pub fn codecs(&self) -> Vec<VideoCodec> {
+        match self {
+            Self::Auto(forms) => forms.codecs.clone(),
+            Self::Named(all) => all.iter().map(|one| one.video.codec).collect(),
+        }
+    }
+}
+
+/// How renditions are encoded that are named by words alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forms {
+    /// Each word stands for a rendition in each of these; at least one.
+    pub codecs: Vec<VideoCodec>,
+    /// A high dynamic range is kept.
+    pub hdr: bool,
+}
+
+impl Forms {
+    /// These renditions, in every codec. Those of the first have plain names.
+    pub fn of(&self, rungs: impl Fn(VideoCodec) -> Vec<Rendition>) -> Vec<Rendition> {
+        let all = self.codecs.iter().enumerate().flat_map(|(at, codec)| {
+            let mut renditions = rungs(*codec);
+            for rendition in &mut renditions {
+                if at > 0 {
+                    rendition.name = format!("{}-{}", rendition.name, codec.word());
+                }
+                if self.hdr && codec.holds_hdr() {
+                    rendition.video.depth = 10;
+                }
+            }
+            renditions
+        });
+        all.collect()
+    }
 }
 
 /// One wanted form of the film.
@@ -95,16 +140,21 @@ impl Rung {
         }
     }
 
-    /// What it stands for.
+    /// What it stands for, in this codec.
     #[must_use]
-    pub fn rendition(self) -> Rendition {
-        self.at(self.word.to_owned(), self.short_side)
+    pub fn rendition(self, codec: VideoCodec) -> Rendition {
+        self.at(self.word.to_owned(), self.short_side, codec)
     }
 
     /// The same for a picture whose shorter side has another length; bits follow the number of pixels.
-    fn at(self, name: String, short_side: u32) -> Rendition {
+    fn at(self, name: String, short_side: u32, codec: VideoCodec) -> Rendition {
         let pixels = |side: u32| u64::from(side) * u64::from(side);
-        let most = (self.cap * pixels(short_side) / pixels(self.short_side)).max(100_000);
+        let most = self.cap * pixels(short_side) / pixels(self.short_side);
+        // As far from what is usual as that of H.264 is.
+        let usual = |codec: VideoCodec| codec.crf().map_or(23.0, |(_, usual)| usual);
+        let crf = self.crf + usual(codec) - usual(VideoCodec::H264);
+        // What came after H.264 shows as much with fewer bits.
+        let most = if codec == VideoCodec::H264 { most } else { most * 3 / 5 };
         Rendition {
             name,
             size: SizeSpec {
@@ -115,9 +165,9 @@ impl Rung {
                 upscale: false,
             },
             video: VideoSpec {
-                rate: VideoRate::Crf(self.crf),
-                max_bitrate: Some(most),
-                ..VideoSpec::usual(VideoCodec::H264)
+                rate: VideoRate::Crf(crf),
+                max_bitrate: Some(most.max(100_000)),
+                ..VideoSpec::usual(codec)
             },
         }
     }
@@ -125,21 +175,24 @@ impl Rung {
     /// The ladder of a film whose picture has a shorter side of this length: the rungs that are not above it, under one of its own
     /// size where that is far from all of them. Never empty.
     #[must_use]
-    pub fn ladder(short_side: u32) -> Vec<Rendition> {
+    pub fn ladder(short_side: u32, codec: VideoCodec) -> Vec<Rendition> {
         let below = Self::ALL.iter().position(|rung| rung.short_side <= short_side);
         let mut ladder: Vec<_> = Self::ALL[below.unwrap_or(Self::ALL.len())..].to_vec();
         ladder.truncate(5);
-        let mut ladder: Vec<_> = ladder.into_iter().map(Self::rendition).collect();
+        let mut ladder: Vec<_> = ladder.into_iter().map(|rung| rung.rendition(codec)).collect();
         let own = short_side / 2 * 2;
         let next = below.map_or(0, |at| Self::ALL[at].short_side);
         // A fifth more is seen.
         if u64::from(own) * 5 >= u64::from(next) * 6 {
             let above = below.unwrap_or(Self::ALL.len()).saturating_sub(1);
-            ladder.insert(0, Self::ALL[above].at(format!("{own}p"), own.max(2)));
+            ladder.insert(0, Self::ALL[above].at(format!("{own}p"), own.max(2), codec));
         }
         ladder
     }
 }
+
+/// Codecs of films that packages hold, the default first. Their encoders make key frames when they are asked to.
+pub const PACKAGED: [VideoCodec; 2] = [VideoCodec::H264, VideoCodec::H265];
 
 /// AES-128 over whole segments, as RFC 8216 has it, with a key for each job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +210,10 @@ mod tests {
     #[test]
     fn a_ladder_is_never_above_its_source_and_never_empty() {
         let names = |side| {
-            let names: Vec<_> = Rung::ladder(side).into_iter().map(|one| one.name).collect();
+            let names: Vec<_> = Rung::ladder(side, VideoCodec::H264)
+                .into_iter()
+                .map(|one| one.name)
+                .collect();
             names.join(" ")
         };
         let table = [4320, 2160, 1080, 1078, 800, 576, 480, 240, 100, 2]
@@ -174,6 +230,30 @@ mod tests {
         240: 240p
         100: 100p
         2: 2p
+        ");
+    }
+
+    #[test]
+    fn words_stand_for_a_rendition_in_each_codec() {
+        let forms = Forms {
+            codecs: PACKAGED.to_vec(),
+            hdr: true,
+        };
+        let rungs = |codec| vec![Rung::ALL[2].rendition(codec), Rung::ALL[5].rendition(codec)];
+        let all = forms.of(rungs).into_iter().map(|one| {
+            let VideoSpec {
+                rate,
+                max_bitrate,
+                depth,
+                ..
+            } = one.video;
+            format!("{} {rate:?} {max_bitrate:?} {depth}", one.name)
+        });
+        insta::assert_snapshot!(all.collect::<Vec<_>>().join("\n"), @r"
+        1080p Crf(22.0) Some(6000000) 8
+        360p Crf(24.0) Some(800000) 8
+        1080p-h265 Crf(27.0) Some(3600000) 10
+        360p-h265 Crf(29.0) Some(480000) 10
         ");
     }
 }

@@ -5,6 +5,7 @@ mod extract;
 mod listening;
 pub mod overlay;
 mod pictures;
+mod tracks;
 mod transcode;
 mod video;
 
@@ -14,10 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Grants;
 use super::asset::AssetUse;
-pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, Rung, SegmentForm};
+pub use adaptive::{Adaptive, Encryption, Forms, PACKAGED, Rendition, Renditions, Rung, SegmentForm};
 pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
+pub use tracks::{Choice, Pick, Tracks};
 pub use transcode::{AudioCodec, AudioSpec, Container, Fit, Loudness, Part, Sides, SizeSpec, Track, Transcode};
 pub use video::{Deinterlace, Gop, Hdr, RateMode, Treatment, VideoCodec, VideoRate, VideoSpec};
 
@@ -29,9 +31,9 @@ pub enum TaskKind {
     /// Publish the source itself.
     Copy,
     /// Decode, scale, encode, package into one file.
-    Transcode(Transcode),
+    Transcode(Box<Transcode>),
     /// Decode once, encode several times, cut into segments, package.
-    Adaptive(Adaptive),
+    Adaptive(Box<Adaptive>),
     /// Still images at points of the medium.
     Snapshot(Snapshot),
     /// Small pictures on sheets, with a map.
@@ -72,6 +74,7 @@ impl TaskKind {
     pub fn assets(&self) -> Vec<AssetUse> {
         match self {
             Self::Transcode(settings) => settings.cover.assets(),
+            Self::Adaptive(settings) => settings.cover.assets(),
             _ => Vec::new(),
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Point;
 use super::overlay::Cover;
+use super::tracks::Tracks;
 use super::video::{Treatment, VideoCodec, VideoSpec};
 
 /// Settings of a `transcode` task.
@@ -15,7 +16,7 @@ pub struct Transcode {
     pub size: SizeSpec,
     /// The first film.
     pub video: Track<VideoSpec>,
-    /// The first sound.
+    /// The sounds that are taken.
     pub audio: Track<AudioSpec>,
     /// Of the medium.
     pub part: Part,
@@ -24,6 +25,8 @@ pub struct Transcode {
     /// What is laid over the film. Plans have it in their own form.
     #[serde(skip)]
     pub cover: Cover,
+    /// Which sounds and subtitles are taken.
+    pub tracks: Tracks,
 }
 
 impl Transcode {
@@ -162,11 +165,21 @@ impl Container {
                 AudioCodec::Pcm,
             ],
             Self::Webm | Self::Ogg => &[AudioCodec::Opus],
-            Self::Ts => &[AudioCodec::Aac, AudioCodec::Mp3],
-            Self::M4a | Self::Flv => &[AudioCodec::Aac],
+            Self::Ts | Self::Flv => &[AudioCodec::Aac, AudioCodec::Mp3],
+            Self::M4a => &[AudioCodec::Aac],
             Self::Mp3 => &[AudioCodec::Mp3],
             Self::Flac => &[AudioCodec::Flac],
             Self::Wav | Self::Mxf => &[AudioCodec::Pcm],
+        }
+    }
+
+    /// Samples a second that sound of this codec can have here, rising; nothing: any.
+    #[must_use]
+    pub fn rates(self, codec: AudioCodec) -> &'static [u32] {
+        match (self, codec) {
+            // Its headers have no words for others.
+            (Self::Flv, AudioCodec::Mp3) => &[8_000, 11_025, 22_050, 44_100],
+            _ => codec.rates(),
         }
     }
 

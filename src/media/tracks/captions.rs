@@ -1,0 +1,350 @@
+//! The element that brings subtitles into the form of the result, and into the part of the medium that is wanted.
+//!
+//! Subtitles are sparse, and a muxer waits for every stream: that nothing is said up to some time is passed on just like what
+//! is said.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+
+use crate::plan::{Lines, Span};
+
+glib::wrapper! {
+    /// Subtitles in, subtitles of another form out.
+    pub struct Captions(ObjectSubclass<imp::Captions>) @extends gst::Element, gst::Object;
+}
+
+/// What a stream of subtitles tells of itself.
+#[derive(Debug, Default)]
+pub struct Told {
+    lines: AtomicU64,
+}
+
+impl Told {
+    /// Lines that were written.
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::SeqCst)
+    }
+}
+
+impl Captions {
+    /// Of this part of the medium, in this form. Beside streams that are copied the part begins where those do.
+    pub fn new(lines: Lines, span: Span, copies: bool) -> Self {
+        let element: Self = glib::Object::new();
+        let mut state = element.imp().lock();
+        state.lines = Some(lines);
+        state.span = span;
+        state.copies = copies;
+        drop(state);
+        element
+    }
+
+    /// What it tells of itself, to be asked when all is done.
+    pub fn told(&self) -> Arc<Told> {
+        self.imp().lock().told.clone()
+    }
+}
+
+mod imp {
+    use std::sync::{LazyLock, MutexGuard};
+    use std::time::Duration;
+
+    use gst::prelude::*;
+
+    use super::super::sweep::{Line, Sweep};
+    use super::super::text::{self, Source};
+    use super::{
+        Arc, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass,
+        ObjectSubclassExt, Ordering, PoisonError, Span, Told, glib,
+    };
+
+    /// How long a line is shown of which nobody says.
+    const USUAL: gst::ClockTime = gst::ClockTime::from_seconds(3);
+    /// How long nothing is shown at least, where that is said.
+    const BLANK: Duration = Duration::from_millis(1);
+    /// A line is not longer, in bytes.
+    const LONGEST: usize = 64 << 10;
+
+    #[derive(Default)]
+    pub struct State {
+        pub(super) lines: Option<Lines>,
+        pub(super) span: Span,
+        pub(super) copies: bool,
+        pub(super) told: Arc<Told>,
+        source: Option<Source>,
+        segment: gst::FormattedSegment<gst::ClockTime>,
+        sweep: Sweep,
+        begun: bool,
+        /// The part is over.
+        over: bool,
+    }
+
+    pub struct Captions {
+        entry: gst::Pad,
+        exit: gst::Pad,
+        state: Mutex<State>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Captions {
+        const NAME: &'static str = "ReelmillCaptions";
+        type Type = super::Captions;
+        type ParentType = gst::Element;
+
+        fn with_class(class: &Self::Class) -> Self {
+            let template = |name| {
+                class
+                    .pad_template(name)
+                    .unwrap_or_else(|| unreachable!("declared below"))
+            };
+            let entry = gst::Pad::builder_from_template(&template("sink"))
+                .chain_function(|_, parent, buffer| {
+                    Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |this| this.take(&buffer))
+                })
+                .event_function(|pad, parent, event| {
+                    Self::catch_panic_pad_function(parent, || false, |this| this.hear(pad, event))
+                })
+                .build();
+            let exit = gst::Pad::builder_from_template(&template("src")).build();
+            Self {
+                entry,
+                exit,
+                state: Mutex::default(),
+            }
+        }
+    }
+
+    impl ObjectImpl for Captions {
+        fn constructed(&self) {
+            self.parent_constructed();
+            let element = self.obj();
+            let _ = element.add_pad(&self.entry);
+            let _ = element.add_pad(&self.exit);
+        }
+    }
+
+    impl GstObjectImpl for Captions {}
+
+    impl ElementImpl for Captions {
+        fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+            static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+                gst::subclass::ElementMetadata::new(
+                    "Reelmill captions",
+                    "Filter/Subtitle",
+                    "Brings subtitles into another form",
+                    "Reelmill",
+                )
+            });
+            Some(&METADATA)
+        }
+
+        fn pad_templates() -> &'static [gst::PadTemplate] {
+            static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+                let caps = gst::Caps::new_any();
+                [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+                    .into_iter()
+                    .filter_map(|(name, way)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).ok())
+                    .collect()
+            });
+            TEMPLATES.as_ref()
+        }
+    }
+
+    impl Captions {
+        pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn take(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+            let mut state = self.lock();
+            if state.is_over(buffer.pts()) {
+                drop(state);
+                self.exit.push_event(gst::event::Eos::new());
+            } else {
+                let ready = state.take(buffer);
+                drop(state);
+                self.pass(ready)?;
+            }
+            Ok(gst::FlowSuccess::Ok)
+        }
+
+        fn pass(&self, ready: Vec<gst::Buffer>) -> Result<gst::FlowSuccess, gst::FlowError> {
+            for buffer in ready {
+                self.exit.push(buffer)?;
+            }
+            Ok(gst::FlowSuccess::Ok)
+        }
+
+        fn hear(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+            use gst::EventView;
+            let mut state = self.lock();
+            match event.view() {
+                // A pad that has seen its end takes nothing more.
+                _ if state.over && event.is_downstream() => true,
+                EventView::Caps(caps) => {
+                    let caps = state.set_up(caps.caps());
+                    drop(state);
+                    self.exit.push_event(gst::event::Caps::new(&caps))
+                }
+                EventView::Segment(segment) => {
+                    if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
+                        state.segment = segment.clone();
+                    }
+                    drop(state);
+                    // Times are those of the result from here on.
+                    let own = gst::FormattedSegment::<gst::ClockTime>::new();
+                    self.exit
+                        .push_event(gst::event::Segment::builder(&own).seqnum(event.seqnum()).build())
+                }
+                EventView::Gap(gap) => {
+                    let (start, length) = gap.get();
+                    if state.is_over(Some(start)) {
+                        drop(state);
+                        return self.exit.push_event(gst::event::Eos::new());
+                    }
+                    let end = start + length.unwrap_or(gst::ClockTime::ZERO);
+                    let Some((from, to)) = state.place(start, end) else {
+                        return true;
+                    };
+                    // The muxer of MP4 takes one pause after the other before it takes anything else; so they are samples, too.
+                    if state.lines == Some(Lines::Plain) {
+                        let ready = state.sweep.fill(to);
+                        let ready = state.buffers(ready);
+                        drop(state);
+                        return self.pass(ready).is_ok();
+                    }
+                    drop(state);
+                    let length = to.saturating_sub(from);
+                    let gap = gst::event::Gap::builder(clock(from)).duration(clock(length)).build();
+                    self.exit.push_event(gap)
+                }
+                EventView::Eos(_) => {
+                    let ready = state.sweep.until(Duration::MAX);
+                    let ready = state.buffers(ready);
+                    drop(state);
+                    let _ = self.pass(ready);
+                    self.exit.push_event(event)
+                }
+                _ => {
+                    drop(state);
+                    gst::Pad::event_default(pad, Some(&*self.obj()), event)
+                }
+            }
+        }
+    }
+
+    impl State {
+        /// Answers the caps of what will come out.
+        fn set_up(&mut self, caps: &gst::CapsRef) -> gst::Caps {
+            let fields = caps.structure(0);
+            let format = fields.and_then(|fields| fields.get::<&str>("format").ok());
+            self.source = fields.map(|fields| match fields.name().as_str() {
+                "application/x-ass" | "application/x-ssa" => Source::Styled,
+                "text/x-raw" if format != Some("pango-markup") => Source::Plain,
+                _ => Source::Markup,
+            });
+            match self.lines {
+                Some(Lines::Kept) => caps.to_owned(),
+                Some(Lines::Vtt) => super::super::webvtt::caps(),
+                _ => gst::Caps::builder("text/x-raw").field("format", "utf8").build(),
+            }
+        }
+
+        /// Whether this time lies behind the part; once it is, it stays so.
+        fn is_over(&mut self, time: Option<gst::ClockTime>) -> bool {
+            let at = time.and_then(|time| self.segment.to_stream_time(time));
+            let past = at.zip(self.span.end).is_some_and(|(at, end)| Duration::from(at) >= end);
+            self.over |= past;
+            past
+        }
+
+        /// From when to when something is in the result; none where it is over before that begins.
+        fn place(&self, start: gst::ClockTime, end: gst::ClockTime) -> Option<(Duration, Duration)> {
+            let at = |time: gst::ClockTime| {
+                let (time, origin) = if self.copies {
+                    (self.segment.to_running_time_full(time)?, Duration::ZERO)
+                } else {
+                    (self.segment.to_stream_time_full(time)?, self.span.start)
+                };
+                match time {
+                    gst::Signed::Positive(time) => Some(Duration::from(time).checked_sub(origin)),
+                    gst::Signed::Negative(_) => Some(None),
+                }
+            };
+            let whole = self.span.end.filter(|_| !self.copies);
+            let last = whole.map_or(Duration::MAX, |end| end.saturating_sub(self.span.start));
+            let (start, end) = (at(start)?.unwrap_or_default(), at(end)??);
+            Some((start, end.min(last)))
+        }
+
+        fn take(&mut self, buffer: &gst::Buffer) -> Vec<gst::Buffer> {
+            let Some((source, lines, pts)) = self
+                .source
+                .zip(self.lines)
+                .zip(buffer.pts())
+                .map(|((source, lines), pts)| (source, lines, pts))
+            else {
+                return Vec::new();
+            };
+            let length = buffer.duration().filter(|length| !length.is_zero()).unwrap_or(USUAL);
+            let Some((start, end)) = self.place(pts, pts + length).filter(|(start, end)| end > start) else {
+                return Vec::new();
+            };
+            if lines == Lines::Kept {
+                self.told.lines.fetch_add(1, Ordering::SeqCst);
+                return vec![timed(buffer.copy(), start, end)];
+            }
+            let Ok(map) = buffer.map_readable() else {
+                return Vec::new();
+            };
+            let bytes = map.as_slice();
+            let said = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]);
+            let Some(text) = text::line(&said, source, lines) else {
+                return Vec::new();
+            };
+            let line = Line { start, end, text };
+            let ready = if lines == Lines::Plain {
+                self.sweep.push(line)
+            } else {
+                vec![line]
+            };
+            self.buffers(ready)
+        }
+
+        /// Nothing, at the very beginning: where that is missing, players end the track as much too early as it begins late.
+        fn begin(&mut self, first: Duration) -> Option<gst::Buffer> {
+            let begins = self.lines == Some(Lines::Plain) && !std::mem::replace(&mut self.begun, true);
+            (begins && !first.is_zero()).then(|| timed(gst::Buffer::new(), Duration::ZERO, first.min(BLANK)))
+        }
+
+        fn buffers(&mut self, lines: Vec<Line>) -> Vec<gst::Buffer> {
+            let first = lines.first().map(|line| line.start);
+            let begin = first.and_then(|first| self.begin(first));
+            let buffers = lines.into_iter().map(|line| {
+                let says = u64::from(!line.text.is_empty());
+                self.told.lines.fetch_add(says, Ordering::SeqCst);
+                let text = if self.lines == Some(Lines::Vtt) {
+                    super::super::webvtt::packet(&line.text)
+                } else {
+                    line.text
+                };
+                timed(gst::Buffer::from_slice(text.into_bytes()), line.start, line.end)
+            });
+            begin.into_iter().chain(buffers).collect()
+        }
+    }
+
+    fn timed(mut buffer: gst::Buffer, start: Duration, end: Duration) -> gst::Buffer {
+        let about = buffer.make_mut();
+        about.set_pts(clock(start));
+        about.set_dts(gst::ClockTime::NONE);
+        about.set_duration(clock(end.saturating_sub(start)));
+        buffer
+    }
+
+    fn clock(time: Duration) -> gst::ClockTime {
+        gst::ClockTime::try_from(time).unwrap_or(gst::ClockTime::MAX)
+    }
+}

@@ -1,0 +1,214 @@
+//! What a transcode writes beside its film: sounds and subtitles, each on a pad of the muxer of its own.
+
+mod captions;
+mod flags;
+mod groups;
+mod language;
+mod matroska;
+mod sweep;
+pub mod text;
+mod webvtt;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use self::captions::Captions;
+pub use self::captions::Told;
+pub use self::flags::Flags;
+use super::branch::{Opened, connect, guard, queue};
+use super::clip::Sort;
+use super::demux::Stream;
+use super::failure::internal;
+use super::meter::Meter;
+use super::muxer;
+use super::sound::{self, Source};
+use super::transcode::{copy, lift_cover, watch};
+use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use crate::plan::{Lines, OutputReport, SoundPlan, StreamKind, TranscodePlan};
+use crate::rule::Container;
+
+/// Hangs every sound of the plan into the bin, in the order of the plan; answers what measures each.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting, or the container cannot hold what is to be copied.
+pub fn sounds(
+    bin: &gst::Bin,
+    head: &gst::Element,
+    plan: &TranscodePlan,
+    opened: Opened<'_>,
+) -> Result<Vec<Arc<Meter>>, Failure> {
+    let sort = if plan.settings.copies() {
+        Sort::Packets
+    } else {
+        Sort::Sound
+    };
+    let container = plan.settings.container;
+    let latest = silence(plan);
+    let mut meters = Vec::new();
+    for sound in &plan.tracks.sounds {
+        let index = sound.stream as usize;
+        let stream = stream(opened, index)?;
+        let (name, chain) = match (plan.settings.audio.encoded(), sound.form) {
+            (Some(spec), Some((channels, rate))) => {
+                let source = Source {
+                    stream: opened.media.streams.get(index).and_then(|about| match &about.kind {
+                        StreamKind::Audio(audio) => Some(audio),
+                        _ => None,
+                    }),
+                    gain: opened.gain(index),
+                };
+                let mut chain = sound::encode(spec, channels, rate, source)?;
+                // A muxer takes no sound before the pictures that belong to it; encoded, what waits is small.
+                chain.push(queue(0)?);
+                (format!("sound-{index}"), chain)
+            }
+            _ => (format!("packets-{index}"), copy(container, head, stream, false)?),
+        };
+        meters.push(watch(&chain, plan.span, sort)?);
+        let last = connect(bin, &name, &chain)?;
+        lift_cover(&last);
+        if let Some(code) = &sound.language {
+            language::say(&last, code);
+        }
+        last.set_offset(latest - own_silence(plan, sound));
+        last.link(&muxer::entry(container, head, false)?).map_err(internal)?;
+    }
+    Ok(meters)
+}
+
+/// By how many nanoseconds everything comes later, so that the silence that encoders put before a sound does not make that
+/// late; there are forms whose index says where sounds begin.
+pub fn silence(plan: &TranscodePlan) -> i64 {
+    let sounds = plan.tracks.sounds.iter();
+    sounds.map(|sound| own_silence(plan, sound)).max().unwrap_or(0)
+}
+
+fn own_silence(plan: &TranscodePlan, sound: &SoundPlan) -> i64 {
+    let Some((spec, (_, rate))) = plan.settings.audio.encoded().zip(sound.form) else {
+        return 0;
+    };
+    if plan.settings.container.has_index_in_front() || rate == 0 {
+        return 0;
+    }
+    i64::from(sound::silence(spec.codec)) * 1_000_000_000 / i64::from(rate)
+}
+
+/// Hangs every stream of subtitles of the plan into the bin, in the order of the plan; answers what each tells of itself.
+///
+/// # Errors
+/// Where elements are missing, or the container does not take a stream.
+pub fn subtitles(
+    bin: &gst::Bin,
+    head: &gst::Element,
+    plan: &TranscodePlan,
+    opened: Opened<'_>,
+) -> Result<Vec<Arc<Told>>, Failure> {
+    let mut told = Vec::new();
+    for one in &plan.tracks.subtitles {
+        let index = one.stream as usize;
+        let stream = stream(opened, index)?;
+        if one.lines == Lines::Kept && !muxer::takes_subtitles(head, &stream.caps) {
+            return Err(Failure::new(
+                ErrorKind::Unsupported,
+                format!("stream {index} holds subtitles that the muxer does not take"),
+            ));
+        }
+        let captions = Captions::new(one.lines, plan.span, plan.settings.copies());
+        told.push(captions.told());
+        let chain = [guard()?, queue(0)?, captions.upcast()];
+        let last = connect(bin, &format!("packets-{index}"), &chain)?;
+        last.set_offset(silence(plan));
+        last.link(&muxer::subtitle_entry(head)?).map_err(internal)?;
+    }
+    Ok(told)
+}
+
+/// Drops what a source says of its chapters, and has the muxer write those of the plan.
+pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan) {
+    for pad in bin.sink_pads() {
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| match info.event() {
+            Some(event) if event.type_() == gst::EventType::Toc => gst::PadProbeReturn::Handled,
+            _ => gst::PadProbeReturn::Ok,
+        });
+    }
+    let Some(setter) = head.dynamic_cast_ref::<gst::TocSetter>() else {
+        return;
+    };
+    if plan.tracks.chapters.is_empty() {
+        return;
+    }
+    let mut toc = gst::Toc::new(gst::TocScope::Global);
+    for (number, chapter) in (1..).zip(&plan.tracks.chapters) {
+        let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("chapter-{number}"));
+        let nanos = |at: Duration| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+        let mut tags = gst::TagList::new();
+        tags.make_mut()
+            .add::<gst::tags::Title>(&chapter.title.as_str(), gst::TagMergeMode::Append);
+        if let Some(entry) = entry.get_mut() {
+            entry.set_start_stop_times(nanos(chapter.start), chapter.end.map_or(-1, nanos));
+            entry.set_tags(Some(tags));
+        }
+        if let Some(toc) = toc.get_mut() {
+            toc.append_entry(entry);
+        }
+    }
+    setter.set_toc(Some(&toc));
+}
+
+/// Says in a finished file which tracks are taken by default.
+///
+/// # Errors
+/// Where the file cannot be read or written, or is not what it should be.
+pub fn complete(plan: &TranscodePlan, flags: &Flags) -> std::io::Result<()> {
+    if !flags.matter() {
+        return Ok(());
+    }
+    match plan.settings.container {
+        Container::Mkv | Container::Webm => matroska::mend(&plan.file, flags),
+        Container::Mp4 | Container::Mov => groups::mend(&plan.file, flags),
+        _ => Ok(()),
+    }
+}
+
+/// Whether all subtitles that were written are in what was read back.
+///
+/// # Errors
+/// What is missing, in words.
+pub fn all_there(told: &[Arc<Told>], report: &OutputReport) -> Result<(), String> {
+    let OutputReport::Media { subtitles, .. } = report else {
+        return Ok(());
+    };
+    let written = told.iter().filter(|told| told.lines() > 0).count();
+    let found = subtitles.iter().filter(|packets| **packets > 0).count();
+    if found < written {
+        return Err(format!(
+            "the result has {found} subtitle tracks with something in them, not {written}"
+        ));
+    }
+    Ok(())
+}
+
+/// What is to be said of subtitles in which nothing was.
+pub fn empty(told: &[Arc<Told>]) -> Option<Finding> {
+    let empty = told.iter().filter(|told| told.lines() == 0).count();
+    let message = match empty {
+        0 => return None,
+        1 => "1 subtitle track has nothing in it that is shown in this part of the film".to_owned(),
+        count => format!("{count} subtitle tracks have nothing in them that is shown in this part of the film"),
+    };
+    Some(Finding {
+        kind: FindingKind::StreamLeftOut,
+        message,
+    })
+}
+
+fn stream(opened: Opened<'_>, index: usize) -> Result<&Stream, Failure> {
+    opened.medium.streams.get(index).ok_or_else(|| {
+        Failure::new(
+            ErrorKind::NoSuchStream,
+            "the medium has fewer streams than its probe said",
+        )
+    })
+}
