@@ -1,7 +1,10 @@
 //! What a task hangs on the medium that is being read, and what it is fed.
 
+use std::sync::Arc;
+
 use gst::prelude::*;
 
+use super::clips::{Beside, Reel};
 use super::demux::Demuxer;
 use super::failure::{element, internal};
 use super::run::Pulse;
@@ -20,6 +23,11 @@ pub trait Branch: Send {
     /// Whether it was to be fed up to the end of the medium, so that one that ends early concerns it.
     fn reads_to_end(&self) -> bool {
         true
+    }
+
+    /// How far it is with what is not of the medium.
+    fn beside(&self) -> Beside {
+        Beside::default()
     }
 
     /// Takes note that everything has stopped: files are as whole as they will be.
@@ -60,6 +68,8 @@ pub struct Opened<'a> {
     pub threads: u32,
     /// What brings the sound of this task to its loudness, in dB, where it was measured.
     pub gain: Option<f64>,
+    /// What this task joins to the film.
+    pub reel: Option<&'a Arc<Reel>>,
 }
 
 /// What a pad of a branch is fed.

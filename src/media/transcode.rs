@@ -10,6 +10,7 @@ use super::av1;
 use super::boxes;
 use super::branch::{Branch, Ending, Opened, connect, guard, queue};
 use super::clip::{Sort, clip};
+use super::clips::{Beside, Joining};
 use super::decoder::{Straightening, straight};
 use super::demux::Stream;
 use super::describe::codec_name;
@@ -39,6 +40,8 @@ pub struct TranscodeBranch {
     audio: Option<Arc<Meter>>,
     /// The pictures that have their final number: encoded ones before their encoder, copied ones before the muxer.
     pictures: Option<Arc<Meter>>,
+    /// What comes before and after the film.
+    joining: Option<Joining>,
 }
 
 impl TranscodeBranch {
@@ -62,6 +65,10 @@ impl Branch for TranscodeBranch {
         self.plan.span.is_whole()
     }
 
+    fn beside(&self) -> Beside {
+        self.joining.as_ref().map(Joining::beside).unwrap_or_default()
+    }
+
     fn stopped(&mut self) {
         let _ = std::fs::remove_file(muxer::spool(&self.plan.file));
     }
@@ -69,7 +76,9 @@ impl Branch for TranscodeBranch {
     fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
         let (fed, file) = (self.fed(), &self.plan.file);
         let pulse = &mut *ending.pulse;
-        let done = complete_index(&self.plan, ending.media)
+        let joined = self.joining.as_ref().map_or(Ok(()), Joining::complete);
+        let done = joined
+            .and_then(|()| complete_index(&self.plan, ending.media))
             .and_then(|()| readback::media(file, &fed, &mut |buffers| pulse.beat(None, buffers)));
         pulse.next_part();
         match done {
@@ -103,6 +112,8 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
 
     // What is encoded beside a copy begins with it.
     let copies = plan.settings.copies();
+    let shows = plan.picture.is_some() && opened.film.is_some();
+    let joining = opened.reel.map(|reel| Joining::new(reel, shows));
     let streams = &opened.medium.streams;
     if let Some((index, shown)) = opened.film.zip(opened.media.video()) {
         let notes = notes(&plan.file);
@@ -117,14 +128,20 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         } else {
             film_chain(plan, opened, pass)?
         };
-        if let Some((name, chain, sort)) = chain {
+        if let Some((name, mut chain, sort)) = chain {
             film = Some(watch(&chain, plan.span, sort)?);
+            let entry = encoder::entry(&chain);
+            let joined = joining.as_ref().map(|joining| joining.pictures(&mut chain, plan));
+            let joined = joined.transpose()?;
+            if let Some(exit) = &joined {
+                film = Some(Meter::on(exit));
+            }
             let last = connect(&bin, &name, &chain)?;
             pictures = match plan.settings.video {
                 Track::Copy => Some(Meter::inside(&last)),
-                _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
+                _ => joined.as_ref().or(entry.as_ref()).map(Meter::on),
             };
-            if let Some((picture, entry)) = plan.picture.zip(encoder::entry(&chain)) {
+            if let Some((picture, entry)) = plan.picture.zip(entry) {
                 overlay::lay(&entry, &plan.cover, picture.size)?;
             }
             last.set_offset(film_offset(plan));
@@ -140,31 +157,42 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     if let Some(index) = opened.sound {
         let chain = match (&plan.settings.audio, plan.channels, plan.rate) {
             (Track::Encode(spec), Some(channels), Some(rate)) => {
-                let chain = sound::encode(
-                    spec,
-                    channels,
-                    rate,
-                    Source {
-                        stream: opened.media.audio(),
-                        gain: opened.gain,
-                    },
-                )?;
+                let source = Source {
+                    stream: opened.media.audio(),
+                    gain: opened.gain,
+                };
+                let chain = match &joining {
+                    Some(joining) => joining.sound(spec, (channels, rate), source)?,
+                    None => (sound::encode(spec, channels, rate, source)?, None),
+                };
                 Some((format!("sound-{index}"), chain))
             }
             (Track::Copy, ..) => {
                 let chain = copy(container, head, &streams[index], false)?;
-                Some((format!("packets-{index}"), chain))
+                Some((format!("packets-{index}"), (chain, None)))
             }
             _ => None,
         };
-        if let Some((name, chain)) = chain {
+        if let Some((name, (chain, joined))) = chain {
             let sort = if copies { Sort::Packets } else { Sort::Sound };
             sounds = Some(watch(&chain, plan.span, sort)?);
+            if let Some(exit) = &joined {
+                sounds = Some(Meter::on(exit));
+            }
             let last = connect(&bin, &name, &chain)?;
             let pad = muxer::entry(container, head, false)?;
             lift_cover(&last);
             last.link(&pad).map_err(internal)?;
         }
+    } else if let Some((chain, exit)) = silent_film(plan, joining.as_ref())? {
+        sounds = Some(Meter::on(&exit));
+        bin.add_many(&chain).map_err(internal)?;
+        gst::Element::link_many(&chain).map_err(internal)?;
+        let last = chain.last().and_then(|last| last.static_pad("src"));
+        let pad = muxer::entry(container, head, false)?;
+        last.ok_or_else(|| internal("a chain without an exit"))?
+            .link(&pad)
+            .map_err(internal)?;
     }
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
         return Err(Failure::new(
@@ -178,7 +206,19 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         video: film,
         audio: sounds,
         pictures,
+        joining,
     })
+}
+
+/// The sound of clips around a film that has none.
+fn silent_film(
+    plan: &TranscodePlan,
+    joining: Option<&Joining>,
+) -> Result<Option<(Vec<gst::Element>, gst::Pad)>, Failure> {
+    match (joining, &plan.settings.audio, plan.channels, plan.rate) {
+        (Some(joining), Track::Encode(spec), Some(channels), Some(rate)) => joining.silent(spec, (channels, rate)),
+        _ => Ok(None),
+    }
 }
 
 /// What encodes the film: what its pad is fed, its elements, and what passes them; none where no film is encoded.

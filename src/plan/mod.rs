@@ -4,6 +4,7 @@
 //! directory only. Final names stay with the daemon, in [`PlannedRun`].
 
 mod adaptive;
+mod clips;
 mod estimate;
 mod extract;
 mod listening;
@@ -32,6 +33,7 @@ use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
 pub use adaptive::{
     AdaptivePlan, KEY, Lock, MANIFEST, MASTER, PackageKey, PlannedPackage, PlannedRendition, PlannedSound,
 };
+pub use clips::{ClipPlan, ClipsPlan, joined};
 pub use estimate::{Shortage, admit, estimate};
 pub use extract::{ExtractPlan, ExtractedStream, TakenAs};
 pub use listening::{InspectPlan, WaveformPlan};
@@ -351,6 +353,9 @@ pub struct TranscodePlan {
     pub span: Span,
     /// What is laid over the film.
     pub cover: CoverPlan,
+    /// What is joined to it.
+    #[serde(default)]
+    pub clips: ClipsPlan,
 }
 
 impl TranscodePlan {
@@ -508,6 +513,8 @@ pub enum Expect {
         audio: Form,
         /// Of this part of the source.
         span: Span,
+        /// Clips come before or after that.
+        joined: bool,
     },
     /// What players of a package open first.
     Package {
@@ -527,6 +534,8 @@ pub enum Form {
     Copied,
     /// Video of this width and height, or sound of so many channels and samples a second.
     Made(u32, u32),
+    /// Likewise, or not there: whether there is any sound in a clip nobody knows beforehand.
+    Possible(u32, u32),
 }
 
 /// What a worker found when it read a finished file back.

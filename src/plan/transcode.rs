@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use super::clips::clips;
 use super::overlay;
 use super::run::{PlannedTask, Wanted, film, known, of_one, output};
 use super::stills::{place, seconds};
 use super::video;
-use super::{CoverPlan, Expect, Form, MediaInfo, Span, StreamKind, TranscodePlan, VideoStream, Work, picture};
+use super::{
+    AudioStream, CoverPlan, Expect, Form, MediaInfo, Span, StreamKind, TranscodePlan, VideoStream, Work, picture,
+};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::rule::{AudioSpec, Gop, Part, TaskId, Track, Transcode, VideoSpec};
 
@@ -35,7 +38,10 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         settings.video = Track::None;
     }
     let sound = media.audio().filter(|_| settings.audio.is_some());
-    if sound.is_none() {
+    let clips = clips(&settings.clips);
+    // Clips may have a sound where the film has none.
+    let silent = sound.is_none() && film.is_some() && !clips.is_empty();
+    if sound.is_none() && !silent {
         settings.audio = Track::None;
     }
     if let (Track::Encode(spec), Some(film)) = (&mut settings.video, film) {
@@ -47,7 +53,11 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         video::possible(spec, film, picture.size)?;
     }
     let gop_frames = encoded.and_then(|(spec, film)| gop_frames(spec, film));
-    let form = settings.audio.encoded().zip(sound);
+    let usual = AudioStream {
+        channels: 2,
+        rate: 48_000,
+    };
+    let form = settings.audio.encoded().zip(sound.or(silent.then_some(&usual)));
     let form = form.map(|(spec, audio)| (channels(spec, audio.channels), rate(spec, audio.rate)));
     if !settings.video.is_some() && !settings.audio.is_some() {
         return Err(Failure::new(ErrorKind::NoSuchStream, lacks));
@@ -63,9 +73,14 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
             Form::Made(picture.size.0, picture.size.1)
         }),
         audio: form.map_or(copied(settings.audio.is_some()), |(channels, rate)| {
-            Form::Made(channels, rate)
+            if silent {
+                Form::Possible(channels, rate)
+            } else {
+                Form::Made(channels, rate)
+            }
         }),
         span,
+        joined: !clips.is_empty(),
     };
     let cover = match picture {
         Some(picture) => {
@@ -87,6 +102,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
             rate: form.map(|(_, rate)| rate),
             span,
             cover,
+            clips,
         }))
     };
     Ok(PlannedTask {

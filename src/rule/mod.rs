@@ -30,9 +30,9 @@ use crate::object::{BucketName, Directory, InvalidName};
 pub use grants::Grants;
 pub use task::overlay;
 pub use task::{
-    Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Container, Deinterlace, Encryption, Extract, Fit, Gop,
-    Hdr, ImageFormat, Inspect, Loudness, Moments, Part, Pipeline, Point, RateMode, Rendition, Renditions, Rung,
-    SegmentForm, Sides, SizeSpec, Snapshot, Sprite, TaskKind, TextForm, Track, Transcode, Treatment, VideoCodec,
+    Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Clips, Container, Deinterlace, Encryption, Extract,
+    Fit, Gop, Hdr, ImageFormat, Inspect, Loudness, Moments, Part, Pipeline, Point, RateMode, Rendition, Renditions,
+    Rung, SegmentForm, Sides, SizeSpec, Snapshot, Sprite, TaskKind, TextForm, Track, Transcode, Treatment, VideoCodec,
     VideoRate, VideoSpec, Waveform,
 };
 

@@ -21,11 +21,11 @@ use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::media::sound::{self, Source};
 use crate::plan::{
-    AdaptivePlan, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
-    TrackReport, TranscodePlan,
+    AdaptivePlan, ClipsPlan, CoverPlan, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span,
+    StreamKind, TrackReport, TranscodePlan,
 };
 use crate::rule::overlay::Cover;
-use crate::rule::{AudioSpec, Container, Part, SegmentForm, SizeSpec, Track, Transcode, Treatment};
+use crate::rule::{AudioSpec, Clips, Container, Part, SegmentForm, SizeSpec, Track, Transcode, Treatment};
 
 /// Sound that is off by less than this is where it should be: times are rounded on their way.
 const JITTER: Duration = Duration::from_millis(10);
@@ -169,12 +169,14 @@ impl PackageBranch {
                 part: Part::default(),
                 treatment: Treatment::default(),
                 cover: Cover::default(),
+                clips: Clips::default(),
             },
             picture: Some(rendition.picture),
             gop_frames: rendition.gop_frames,
             channels: None,
             rate: None,
             cover: CoverPlan::default(),
+            clips: ClipsPlan::default(),
             span: Span::default(),
         };
         let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads, Pass::Only)?;

@@ -81,6 +81,22 @@ pub struct Source<'a> {
 /// # Errors
 /// Where elements are missing or refuse a setting.
 pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = shape(spec, channels, rate, source, None)?;
+    chain.extend(packets(spec)?);
+    Ok(chain)
+}
+
+/// From decoded sound to samples as they are wanted, in this format or one that fits the codec. A guard and a queue come first.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn shape(
+    spec: &AudioSpec,
+    channels: u32,
+    rate: u32,
+    source: Source<'_>,
+    format: Option<&str>,
+) -> Result<Vec<gst::Element>, Failure> {
     let mut wanted = gst::Caps::builder("audio/x-raw")
         .field("rate", i32::try_from(rate).map_err(internal)?)
         .field("channels", i32::try_from(channels).map_err(internal)?);
@@ -92,6 +108,9 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
         (AudioCodec::Flac, 24) => wanted = wanted.field("format", "S24_32LE"),
         (AudioCodec::Pcm, _) | (AudioCodec::Flac, 16) => wanted = wanted.field("format", "S16LE"),
         _ => {}
+    }
+    if let Some(format) = format {
+        wanted = wanted.field("format", format).field("layout", "interleaved");
     }
     let many = source
         .stream
@@ -115,6 +134,15 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
         _ => vec![guard()?, queue(0)?, element("audioconvert")?, element("audioresample")?],
     };
     chain.push(only(&wanted.build())?);
+    Ok(chain)
+}
+
+/// From samples as they are wanted to packets.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn packets(spec: &AudioSpec) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = Vec::new();
     let bits = i32::try_from(spec.bitrate).map_err(internal)?;
     match spec.codec {
         AudioCodec::Aac => {

@@ -73,6 +73,7 @@ fn transcode_settings() -> Transcode {
         video: Track::Encode(VideoSpec::usual(VideoCodec::H264)),
         treatment: Treatment::default(),
         cover: crate::rule::overlay::Cover::default(),
+        clips: crate::rule::Clips::default(),
         audio: Track::Encode(AudioSpec {
             codec: AudioCodec::Aac,
             bitrate: 128_000,

@@ -48,6 +48,7 @@ fn both(change: impl FnOnce(&mut TrackReport, &mut TrackReport)) -> String {
         video: Form::Made(640, 360),
         audio: Form::Made(2, 48_000),
         span: Span::default(),
+        joined: false,
     };
     let report = OutputReport::Media {
         tracks: vec![picture, sound],
@@ -114,6 +115,7 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
         video: Form::Made(640, 360),
         audio: Form::Made(2, 48_000),
         span: Span::default(),
+        joined: false,
     };
     let lengths = |picture_end: u64, sound_end: u64| {
         let (mut picture, mut sound) = (track(true), track(false));
@@ -185,6 +187,7 @@ fn other_files_are_compared_with_what_was_planned() {
         video: Form::Made(640, 360),
         audio: Form::Absent,
         span: Span::default(),
+        joined: false,
     };
     let table = [
         (Expect::SourceBytes(5), 5, OutputReport::Bytes),

@@ -1,6 +1,7 @@
 //! What each kind of task is to do: its settings as a rule gives them, and what fits together.
 
 mod adaptive;
+mod clips;
 mod extract;
 mod listening;
 pub mod overlay;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Grants;
 use super::asset::AssetUse;
 pub use adaptive::{Adaptive, Encryption, Rendition, Renditions, Rung, SegmentForm};
+pub use clips::Clips;
 pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
@@ -71,7 +73,11 @@ impl TaskKind {
     #[must_use]
     pub fn assets(&self) -> Vec<AssetUse> {
         match self {
-            Self::Transcode(settings) => settings.cover.assets(),
+            Self::Transcode(settings) => {
+                let mut assets = settings.cover.assets();
+                assets.extend(settings.clips.assets());
+                assets
+            }
             _ => Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Point;
+use super::clips::Clips;
 use super::overlay::Cover;
 use super::video::{Treatment, VideoCodec, VideoSpec};
 
@@ -24,6 +25,9 @@ pub struct Transcode {
     /// What is laid over the film. Plans have it in their own form.
     #[serde(skip)]
     pub cover: Cover,
+    /// What is joined to the film. Plans have it in their own form.
+    #[serde(skip)]
+    pub clips: Clips,
 }
 
 impl Transcode {
