@@ -5,9 +5,9 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reader::open;
+use super::reader::{hold_few, open};
 use super::{Clip, Reel, blame};
-use crate::job::{ErrorKind, Failure, Finding, FindingKind};
+use crate::job::{ErrorKind, Failure};
 use crate::media::assembly::{Gains, Mill, Tasks, Turn};
 use crate::media::branch::{Branch, Ending, Opened, guard, hang, queue};
 use crate::media::decoder;
@@ -28,7 +28,6 @@ struct Found {
     media: MediaInfo,
     pictures: Duration,
     sound: Duration,
-    findings: Vec<Finding>,
 }
 
 /// Looks through the clips of all of these tasks; answers what they are, and which tasks come to no good end for theirs.
@@ -109,14 +108,6 @@ fn usable(
     } else if found.sound.is_zero() {
         return Err(lacks("it has no sound, and the result nothing else"));
     }
-    for finding in &found.findings {
-        let message = format!("the clip {}: {}", clip.shown, finding.message);
-        let finding = Finding {
-            kind: finding.kind,
-            message,
-        };
-        pulse.listener().finding(Some(task), finding);
-    }
     let whole = TranscodePlan {
         span: Span::default(),
         clips: ClipsPlan::default(),
@@ -161,6 +152,7 @@ fn through(task: &TaskId, file: &str, pulse: &mut Pulse<'_>) -> Result<Found, Fa
     if let Some(failure) = mill.failed.remove(task) {
         return Err(failure);
     }
+    hold_few(&mill.medium);
     let done = mill.turn(pulse);
     let failed = mill.failed.remove(task);
     pulse.next_part();
@@ -171,19 +163,20 @@ fn through(task: &TaskId, file: &str, pulse: &mut Pulse<'_>) -> Result<Found, Fa
         video: end(&mill.video),
         audio: end(&mill.audio),
     };
-    let mut findings = truncated(ends, &media);
+    // It belongs to whoever wrote the rule, and would be the same in every result.
+    if let Some(finding) = truncated(ends, &media).first() {
+        let what = finding.message.replace("the source's", "its");
+        return Err(Failure::new(ErrorKind::Truncated, format!("it was cut off: {what}")));
+    }
     let heard = decoder::take_complaints();
     if heard.count > 0 {
-        findings.push(Finding {
-            kind: FindingKind::Corrupt,
-            message: format!("damaged data was met {} times: {}", heard.count, heard.first.trim()),
-        });
+        let what = format!("it is damaged: {}; encode it anew", heard.first.trim());
+        return Err(Failure::new(ErrorKind::Corrupt, what));
     }
     Ok(Found {
         media,
         pictures: ends.video.unwrap_or_default(),
         sound: ends.audio.unwrap_or_default(),
-        findings,
     })
 }
 

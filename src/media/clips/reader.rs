@@ -22,6 +22,9 @@ use crate::rule::{AudioSpec, Fit};
 /// How long nothing may come before somebody asks whether it still should.
 const MOMENT: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
+/// Packets of a clip that wait to be decoded may take so many bytes.
+const MOST_PACKETS: u32 = 8 << 20;
+
 /// The frames that are wanted.
 #[derive(Debug, Clone)]
 pub struct Frames {
@@ -52,6 +55,14 @@ impl Frames {
             caps = caps.field("chroma-site", info.chroma_site().to_str().as_str());
         }
         caps.build()
+    }
+}
+
+/// Keeps few packets of a medium of which no stream waits for another, so that none can be starved.
+pub fn hold_few(medium: &Demuxer) {
+    let queues = medium.streams.first().and_then(|stream| stream.pad.parent_element());
+    if let Some(queues) = queues {
+        queues.set_property("max-size-bytes", MOST_PACKETS);
     }
 }
 
@@ -144,6 +155,7 @@ impl Reader {
                 medium.ignore(&stream.pad)?;
             }
         }
+        hold_few(&medium);
         let bus = medium
             .pipeline
             .bus()

@@ -62,7 +62,12 @@ pub(super) fn need_encoding(
 ) {
     let copies = matches!(video, Some(Track::Copy)) || matches!(audio, Some(Track::Copy));
     let keeps = treatment.is_some_and(|treatment| treatment.hdr == Hdr::Keep);
-    for value in ["head", "tail"].into_iter().filter_map(|key| table.get(key)) {
+    let has_some = |value: &Value<'_>| !value.is_list() || value.list().is_some_and(|all| !all.is_empty());
+    for value in ["head", "tail"]
+        .into_iter()
+        .filter_map(|key| table.get(key))
+        .filter(has_some)
+    {
         if copies {
             value.key_error(
                 format!("`{}` cannot be joined to what is copied", value.path),
