@@ -194,6 +194,9 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
             .link(&pad)
             .map_err(internal)?;
     }
+    if let Some(joining) = &joining {
+        joining.chapters(head, opened.media, plan.span);
+    }
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
         return Err(Failure::new(
             ErrorKind::NoSuchStream,
@@ -215,8 +218,8 @@ fn silent_film(
     plan: &TranscodePlan,
     joining: Option<&Joining>,
 ) -> Result<Option<(Vec<gst::Element>, gst::Pad)>, Failure> {
-    match (joining, &plan.settings.audio, plan.channels, plan.rate) {
-        (Some(joining), Track::Encode(spec), Some(channels), Some(rate)) => joining.silent(spec, (channels, rate)),
+    match (joining, &plan.settings.audio, plan.clips.alone) {
+        (Some(joining), Track::Encode(spec), Some(form)) => joining.silent(spec, form),
         _ => Ok(None),
     }
 }

@@ -13,6 +13,8 @@ pub struct ClipsPlan {
     pub head: Vec<ClipPlan>,
     /// After it, in this order.
     pub tail: Vec<ClipPlan>,
+    /// Channels, and samples a second, of their sound where the film has none.
+    pub alone: Option<(u32, u32)>,
 }
 
 /// A film or a sound that is joined to another.
@@ -46,6 +48,7 @@ pub(super) fn clips(clips: &Clips) -> ClipsPlan {
     ClipsPlan {
         head: clips.head.iter().map(one).collect(),
         tail: clips.tail.iter().map(one).collect(),
+        alone: None,
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         settings.video = Track::None;
     }
     let sound = media.audio().filter(|_| settings.audio.is_some());
-    let clips = clips(&settings.clips);
+    let mut clips = clips(&settings.clips);
     // Clips may have a sound where the film has none.
     let silent = sound.is_none() && film.is_some() && !clips.is_empty();
     if sound.is_none() && !silent {
@@ -65,6 +65,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     if let Some(((spec, audio), (channels, _))) = settings.audio.encoded().zip(sound).zip(form) {
         findings.extend(mixed_down(spec, audio.channels, channels));
     }
+    clips.alone = form.filter(|_| silent);
     let span = span(&settings.part, media)?;
     let copied = |is: bool| if is { Form::Copied } else { Form::Absent };
     let expect = Expect::Media {

@@ -15,7 +15,7 @@ use crate::media::demux::drain;
 use crate::media::failure::internal;
 use crate::media::probe::probe;
 use crate::media::run::Pulse;
-use crate::media::sound::measure::measure_clip;
+use crate::media::sound::measure::measure;
 use crate::plan::{ClipPlan, ClipsPlan, Ends, HdrForm, MediaInfo, Span, StreamKind, TranscodePlan, Work, truncated};
 use crate::rule::TaskId;
 
@@ -42,7 +42,6 @@ pub fn look(works: &[(&TaskId, &Work)], pulse: &mut Pulse<'_>) -> Result<(Reels,
         if plan.clips.is_empty() {
             continue;
         }
-        pulse.set_share(0.0);
         match reel(task, plan, &mut known, pulse) {
             Ok(reel) => {
                 reels.insert((*task).clone(), Arc::new(reel));
@@ -108,17 +107,15 @@ fn usable(
     } else if found.sound.is_zero() {
         return Err(lacks("it has no sound, and the result nothing else"));
     }
-    let whole = TranscodePlan {
-        span: Span::default(),
-        clips: ClipsPlan::default(),
-        ..plan.clone()
-    };
-    let gain = if plan.channels.is_some() && !found.sound.is_zero() {
-        let work = Work::Transcode(Box::new(whole));
-        measure_clip(&open(&clip.file)?, &found.media, (task, &work), &clip.shown, pulse)?
-    } else {
-        None
-    };
+    let mut gain = None;
+    if plan.settings.audio.encoded().is_some() && !found.sound.is_zero() {
+        let whole = Work::Transcode(Box::new(TranscodePlan {
+            span: Span::default(),
+            clips: ClipsPlan::default(),
+            ..plan.clone()
+        }));
+        gain = measure(&open(&clip.file)?, &found.media, &[(task, &whole)], pulse)?.remove(task);
+    }
     Ok(Clip {
         file: clip.file.clone(),
         shown: clip.shown.clone(),
@@ -131,6 +128,8 @@ fn usable(
 
 /// Decodes all of a clip.
 fn through(task: &TaskId, file: &str, pulse: &mut Pulse<'_>) -> Result<Found, Failure> {
+    // What is looked at is not what the run is about.
+    pulse.set_share(0.0);
     let input = open(file)?;
     let media = probe(&input, &mut || pulse.beat(None, 0))?;
     decoder::listen();

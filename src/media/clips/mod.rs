@@ -30,7 +30,7 @@ use super::encoder;
 use super::failure::{element, internal};
 use super::sound::{self, Source};
 use crate::job::{ErrorKind, Failure};
-use crate::plan::{MediaInfo, TranscodePlan};
+use crate::plan::{Chapter, MediaInfo, Span, TranscodePlan};
 use crate::rule::{AudioCodec, AudioSpec};
 pub use look::{Reels, look};
 
@@ -188,6 +188,51 @@ impl Joining {
         Ok((chain, exit))
     }
 
+    /// By how much the film begins later than the result, but for rounding to frames.
+    fn later(&self) -> Duration {
+        self.reel.head.iter().map(|clip| self.length(clip)).sum()
+    }
+
+    fn length(&self, clip: &Clip) -> Duration {
+        if self.line.has_pictures() {
+            clip.pictures
+        } else {
+            clip.sound
+        }
+    }
+
+    /// Has the muxer write the chapters of this part of the film where they are in the result, if it writes any.
+    pub fn chapters(&self, writer: &gst::Element, media: &MediaInfo, span: Span) {
+        let (Some(setter), later) = (writer.dynamic_cast_ref::<gst::TocSetter>(), self.later()) else {
+            return;
+        };
+        let shown =
+            |at: Duration| i64::try_from((at.saturating_sub(span.start) + later).as_nanos()).unwrap_or(i64::MAX);
+        let within = |chapter: &&Chapter| {
+            let starts = span.end.is_none_or(|end| chapter.start < end);
+            starts && chapter.end.is_none_or(|end| end > span.start)
+        };
+        let mut toc = gst::Toc::new(gst::TocScope::Global);
+        for (number, chapter) in (1..).zip(media.chapters.iter().filter(within)) {
+            let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("chapter-{number}"));
+            let mut tags = gst::TagList::new();
+            let title = chapter.title.as_str();
+            tags.make_mut()
+                .add::<gst::tags::Title>(&title, gst::TagMergeMode::Append);
+            if let Some(entry) = entry.get_mut() {
+                let end = [chapter.end, span.end].into_iter().flatten().min();
+                entry.set_start_stop_times(shown(chapter.start), end.map_or(-1, shown));
+                entry.set_tags(Some(tags));
+            }
+            if let Some(toc) = toc.get_mut() {
+                toc.append_entry(entry);
+            }
+        }
+        if !toc.entries().is_empty() {
+            setter.set_toc(Some(&toc));
+        }
+    }
+
     /// Whether everything was joined, once the branch has ended.
     ///
     /// # Errors
@@ -202,14 +247,10 @@ impl Joining {
 
     /// How far it is.
     pub fn beside(&self) -> Beside {
-        let length = |clip: &Clip| match (self.line.has_pictures(), clip.pictures, clip.sound) {
-            (true, pictures, _) => pictures,
-            (false, _, sound) => sound,
-        };
         let (at, buffers) = self.line.shown();
         Beside {
             at,
-            of: self.reel.all().map(length).sum(),
+            of: self.reel.all().map(|clip| self.length(clip)).sum(),
             buffers,
         }
     }

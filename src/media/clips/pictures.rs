@@ -150,7 +150,8 @@ impl Join for Pictures {
                 self.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                 return Ok(());
             }
-            gst::EventView::Gap(_) => return Ok(()),
+            // The chapters of the result lie elsewhere.
+            gst::EventView::Gap(_) | gst::EventView::Toc(_) => return Ok(()),
             gst::EventView::Eos(_) => self.finish(out)?,
             _ => {}
         }

@@ -253,7 +253,7 @@ impl Join for Sounds {
                 self.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                 return Ok(());
             }
-            gst::EventView::Caps(_) | gst::EventView::Gap(_) => return Ok(()),
+            gst::EventView::Caps(_) | gst::EventView::Gap(_) | gst::EventView::Toc(_) => return Ok(()),
             gst::EventView::Eos(_) => self.finish(out)?,
             _ => {}
         }

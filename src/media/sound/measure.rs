@@ -31,55 +31,13 @@ pub fn measure(
     works: &[(&TaskId, &Work)],
     pulse: &mut Pulse<'_>,
 ) -> Result<Gains, Failure> {
-    pulse.set_share(SHARE);
-    let found = listen(input, media, works, pulse);
-    pulse.set_share(1.0);
-    let mut gains = Gains::new();
-    for (task, (level, wanted)) in found? {
-        gains.insert(task.clone(), level.gain);
-        tell(&task, "the sound", level, wanted, pulse);
-    }
-    Ok(gains)
-}
-
-/// The same, of a clip that a task joins to its film.
-///
-/// # Errors
-/// What is wrong with the clip.
-pub fn measure_clip(
-    input: &Arc<Input>,
-    media: &MediaInfo,
-    work: (&TaskId, &Work),
-    shown: &str,
-    pulse: &mut Pulse<'_>,
-) -> Result<Option<f64>, Failure> {
-    let found = listen(input, media, &[work], pulse)?.remove(work.0);
-    Ok(found.map(|(level, wanted)| {
-        tell(work.0, &format!("the sound of the clip {shown}"), level, wanted, pulse);
-        level.gain
-    }))
-}
-
-fn tell(task: &TaskId, what: &str, level: Level, wanted: Loudness, pulse: &mut Pulse<'_>) {
-    if (level.reaches - wanted.target).abs() > MISSED {
-        pulse.listener().finding(Some(task), missed(what, level, wanted));
-    }
-}
-
-/// The levels of the sound of those tasks that want a loudness, and what they want.
-fn listen(
-    input: &Arc<Input>,
-    media: &MediaInfo,
-    works: &[(&TaskId, &Work)],
-    pulse: &mut Pulse<'_>,
-) -> Result<BTreeMap<TaskId, (Level, Loudness)>, Failure> {
     let listened: Vec<_> = works
         .iter()
         .copied()
         .filter(|(_, work)| loudness(work).is_some())
         .collect();
-    if listened.is_empty() || media.audio().is_none() {
-        return Ok(BTreeMap::new());
+    if listened.is_empty() {
+        return Ok(Gains::new());
     }
     decoder::listen();
     let found: BTreeMap<&TaskId, Arc<Mutex<Option<Level>>>> =
@@ -108,11 +66,13 @@ fn listen(
     if let Some(length) = tasks.common_length(media.duration) {
         pulse.set_length(length);
     }
+    pulse.set_share(SHARE);
     let outcome = mill.turn(pulse);
     let _ = mill.medium.pipeline.set_state(gst::State::Null);
+    pulse.set_share(1.0);
     pulse.next_part();
     outcome?;
-    let mut levels = BTreeMap::new();
+    let mut gains = Gains::new();
     for (task, work) in listened {
         // What fails here fails again, and says so then.
         let Some(branch) = mill.branches.remove(task).filter(|_| !mill.failed.contains_key(task)) else {
@@ -123,23 +83,26 @@ fn listen(
             .get(task)
             .and_then(|level| *level.lock().unwrap_or_else(PoisonError::into_inner));
         if let (Some(level), Some(wanted)) = (level, loudness(work)) {
-            levels.insert(task.clone(), (level, wanted));
+            gains.insert(task.clone(), level.gain);
+            if (level.reaches - wanted.target).abs() > MISSED {
+                pulse.listener().finding(Some(task), missed(level, wanted));
+            }
         }
     }
     // The run itself tells of damage.
     decoder::take_complaints();
-    Ok(levels)
+    Ok(gains)
 }
 
 fn loudness(work: &Work) -> Option<Loudness> {
     Wanted::of(work)?.spec.loudness
 }
 
-fn missed(what: &str, level: Level, wanted: Loudness) -> Finding {
+fn missed(level: Level, wanted: Loudness) -> Finding {
     Finding {
         kind: FindingKind::LoudnessMissed,
         message: format!(
-            "{what} reaches {:.1} LUFS, not {}: its peaks stand too far above the rest",
+            "the sound reaches {:.1} LUFS, not {}: its peaks stand too far above the rest",
             level.reaches, wanted.target
         ),
     }
