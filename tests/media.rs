@@ -140,6 +140,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
             part: Part::default(),
             treatment: Treatment::default(),
             cover: Cover::default(),
+            clips: reelmill::rule::Clips::default(),
             video: track(info.video().map(|_| VideoSpec {
                 preset: "ultrafast".to_owned(),
                 gop: Some(Gop::Time(Duration::from_secs(1))),
@@ -158,6 +159,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         picture: picture.map(whole),
         span: Span::default(),
         cover: CoverPlan::default(),
+        clips: reelmill::plan::ClipsPlan::default(),
         gop_frames: None,
         channels,
         rate: info.audio().map(|_| 48_000),

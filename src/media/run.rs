@@ -157,7 +157,7 @@ fn fuse(
     threads: u32,
     pulse: &mut Pulse<'_>,
 ) -> Result<(), Failure> {
-    let (reels, lost) = look(works, pulse)?;
+    let (reels, lost) = look(works, pulse);
     let works: Vec<_> = works.iter().copied().filter(|(task, _)| !lost.contains(task)).collect();
     let works = works.as_slice();
     if works.is_empty() {

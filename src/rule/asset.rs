@@ -151,7 +151,7 @@ fn look(table: &DeTable<'_>, found: &mut BTreeSet<String>) {
             DeValue::Table(inner) => look(inner, found),
             DeValue::Array(values) => {
                 let named = KEYS.contains(&key.get_ref().as_ref());
-                for value in values.iter().map(|value| value.get_ref()) {
+                for value in values.iter().map(toml::Spanned::get_ref) {
                     match value {
                         DeValue::String(path) if named && is_below(path) => {
                             found.insert(path.to_string());

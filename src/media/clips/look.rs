@@ -31,10 +31,7 @@ struct Found {
 }
 
 /// Looks through the clips of all of these tasks; answers what they are, and which tasks come to no good end for theirs.
-///
-/// # Errors
-/// What ends the whole run.
-pub fn look(works: &[(&TaskId, &Work)], pulse: &mut Pulse<'_>) -> Result<(Reels, Vec<TaskId>), Failure> {
+pub fn look(works: &[(&TaskId, &Work)], pulse: &mut Pulse<'_>) -> (Reels, Vec<TaskId>) {
     let (mut reels, mut lost) = (Reels::new(), Vec::new());
     let mut known = BTreeMap::new();
     for (task, work) in works {
@@ -53,7 +50,7 @@ pub fn look(works: &[(&TaskId, &Work)], pulse: &mut Pulse<'_>) -> Result<(Reels,
         }
         pulse.set_share(1.0);
     }
-    Ok((reels, lost))
+    (reels, lost)
 }
 
 fn reel<'a>(

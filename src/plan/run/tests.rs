@@ -97,7 +97,7 @@ fn snapshot_settings(at: Vec<Point>) -> Snapshot {
 
 fn four_tasks() -> Rule {
     rule(vec![
-        ("web", TaskKind::Transcode(transcode_settings())),
+        ("web", TaskKind::Transcode(Box::new(transcode_settings()))),
         (
             "stills",
             TaskKind::Snapshot(snapshot_settings(vec![
@@ -164,11 +164,11 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None, depth: 16, loudness: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr }, cover: Cover { mosaics: [], overlays: [] } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None }, cover: CoverPlan { mosaics: [], overlays: [] } })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None, depth: 16, loudness: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr }, cover: Cover { mosaics: [], overlays: [] }, clips: Clips { head: [], tail: [] } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), channels: Some(2), rate: Some(44100), span: Span { start: 0ns, end: None }, cover: CoverPlan { mosaics: [], overlays: [] }, clips: ClipsPlan { head: [], tail: [], alone: None } })
       stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole }, skip_black: false, points: true })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
-      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), audio: Made(2, 44100), span: Span { start: 0ns, end: None } }
+      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), audio: Made(2, 44100), span: Span { start: 0ns, end: None }, joined: false }
       stills.2.jpg -> vod/a/clip_stills_2.jpg Image(1920, 1080)
       stills.1.jpg -> vod/a/clip_stills_1.jpg Image(1920, 1080)
       info.json -> vod/a/clip_info.json Json
@@ -361,7 +361,7 @@ fn a_task_that_the_rule_does_not_have_fails_alone() {
 
 #[test]
 fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
-    let film = || TaskKind::Transcode(transcode_settings());
+    let film = || TaskKind::Transcode(Box::new(transcode_settings()));
     let medium = media(vec![video(crate::plan::testing::film(1920, 1080)), audio(2, 48_000)]);
     let given = |tasks: Vec<(&str, TaskKind)>| {
         let planned = planned_with(&rule(tasks), Ok(&medium), &[]);

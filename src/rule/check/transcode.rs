@@ -48,7 +48,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     let mut later = LATER_OF_TASKS.to_vec();
     later.extend(LATER_KEYS);
     table.finish(&later);
-    Some(TaskKind::Transcode(Transcode {
+    Some(TaskKind::Transcode(Box::new(Transcode {
         container: container?,
         size: size?,
         video: video?,
@@ -57,7 +57,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
         treatment: treatment?,
         cover: cover?,
         clips: clips?,
-    }))
+    })))
 }
 
 /// `start` and `end`.

@@ -31,7 +31,7 @@ pub enum TaskKind {
     /// Publish the source itself.
     Copy,
     /// Decode, scale, encode, package into one file.
-    Transcode(Transcode),
+    Transcode(Box<Transcode>),
     /// Decode once, encode several times, cut into segments, package.
     Adaptive(Adaptive),
     /// Still images at points of the medium.
