@@ -375,3 +375,31 @@ fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
     );
     assert_eq!(given(vec![("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
 }
+
+#[test]
+fn a_film_without_sound_gets_that_of_its_clips() {
+    let planned = |clips: &[&str], streams| {
+        let mut settings = transcode_settings();
+        let clip = |name: &&str| crate::rule::asset::Asset::Beside((*name).to_owned());
+        settings.clips.head = clips.iter().map(clip).collect();
+        let rule = rule(vec![("web", TaskKind::Transcode(Box::new(settings)))]);
+        let planned = planned_with(&rule, Ok(&media(streams)), &[]);
+        assert_eq!(planned.failures, []);
+        let run = planned.runs.into_iter().next().unwrap();
+        let Work::Transcode(plan) = run.plan.tasks[0].work.clone() else {
+            panic!("no transcode");
+        };
+        let Expect::Media { audio, joined, .. } = run.outputs[0].expect.clone() else {
+            panic!("no medium");
+        };
+        (plan.clips.alone, plan.clips.head.len(), audio, joined, run.assets.len())
+    };
+    let silent = || vec![video(film(1920, 1080))];
+    let both = || vec![video(film(1920, 1080)), audio(1, 44_100)];
+    assert_eq!(planned(&[], silent()), (None, 0, Form::Absent, false, 0));
+    let possible = Form::Possible(2, 48_000);
+    assert_eq!(planned(&["a.mp4"], silent()), (Some((2, 48_000)), 1, possible, true, 1));
+    let made = Form::Made(1, 44_100);
+    assert_eq!(planned(&["a.mp4", "b.mp4"], both()), (None, 2, made, true, 2));
+    assert_eq!(planned(&["a.mp4"], vec![audio(1, 44_100)]), (None, 1, made, true, 1));
+}

@@ -221,3 +221,30 @@ fn other_files_are_compared_with_what_was_planned() {
     bad_output: web.mp4 is a medium, which was not planned
     ");
 }
+
+#[test]
+fn a_sound_that_only_clips_may_have_may_be_missing_but_is_as_planned() {
+    let expect = || Expect::Media {
+        container: Container::Mp4,
+        video: Form::Made(640, 360),
+        audio: Form::Possible(2, 48_000),
+        span: Span::default(),
+        joined: true,
+    };
+    let said = |tracks: Vec<TrackReport>| {
+        let report = OutputReport::Media {
+            tracks,
+            index_in_front: Some(true),
+        };
+        // What is joined is longer than the source, and says nothing about its end.
+        let mut medium = media(vec![video(film(1920, 1080))]);
+        medium.duration = Some(Duration::from_secs(60));
+        answer(&output(expect()), 9, &report, Some(&medium))
+    };
+    assert_eq!(said(vec![track(true)]), "good");
+    assert_eq!(said(vec![track(true), track(false)]), "good");
+    let mut mono = track(false);
+    mono.channels = 1;
+    assert!(said(vec![track(true), mono]).contains("has 1 channels"));
+    assert!(said(vec![track(false)]).contains("has 0 video tracks"));
+}
