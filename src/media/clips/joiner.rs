@@ -190,7 +190,6 @@ mod imp {
             let Err(halt) = what(state.work.as_mut(), &out) else {
                 return Ok(gst::FlowSuccess::Ok);
             };
-            line.stop();
             let flow = match halt {
                 Halt::Flow(flow) => flow,
                 Halt::Failure(failure) => {
@@ -200,6 +199,9 @@ mod imp {
                 }
             };
             state.halted = Some(flow);
+            // Why was told before. A muxer that waited for more would hold up whoever else is fed by the same decoder.
+            line.stop();
+            self.exit.push_event(gst::event::Eos::new());
             Err(flow)
         }
 
@@ -209,5 +211,63 @@ mod imp {
             }
             gst::Pad::event_default(pad, Some(&*self.obj()), event)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::ErrorKind;
+
+    /// Fails at the first buffer.
+    struct Broken;
+
+    impl Join for Broken {
+        fn hear(&mut self, event: gst::Event, out: &Out<'_>) -> Result<(), Halt> {
+            out.pad.push_event(event);
+            Ok(())
+        }
+
+        fn take(&mut self, _: gst::Buffer, _: &Out<'_>) -> Result<(), Halt> {
+            Err(Failure::new(ErrorKind::Plan, "the clip a.mp4 cannot be joined").into())
+        }
+    }
+
+    #[test]
+    fn what_fails_says_why_lets_nobody_wait_and_ends_the_stream() {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let line = Arc::new(Line::new(true));
+        let source = gst::ElementFactory::make("fakesrc")
+            .property("num-buffers", 3)
+            .build()
+            .unwrap();
+        source.set_property_from_str("format", "time");
+        let sink = gst::ElementFactory::make("fakesink").build().unwrap();
+        let joiner = Joiner::new(Box::new(Broken), line.clone());
+        let exit = joiner.exit();
+        let all = [&source, joiner.upcast_ref(), &sink];
+        pipeline.add_many(all).unwrap();
+        gst::Element::link_many(all).unwrap();
+        let (told, ended) = std::sync::mpsc::channel();
+        exit.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if info.event().is_some_and(|event| event.type_() == gst::EventType::Eos) {
+                let _ = told.send(());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let message = bus
+            .timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Error])
+            .unwrap();
+        let gst::MessageView::Error(error) = message.view() else {
+            panic!("no error");
+        };
+        let failure = crate::media::failure::from_message(error);
+        assert_eq!(failure.message, "the clip a.mp4 cannot be joined");
+        ended.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+        assert!(line.is_stopped());
+        pipeline.set_state(gst::State::Null).unwrap();
     }
 }
