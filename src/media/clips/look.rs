@@ -101,8 +101,8 @@ fn usable(
             Some(_) if found.pictures.is_zero() => return Err(lacks("no picture of it could be decoded")),
             Some(_) => {}
         }
-    } else if found.sound.is_zero() {
-        return Err(lacks("it has no sound, and the result nothing else"));
+    } else if found.sound.is_zero() && found.pictures.is_zero() {
+        return Err(lacks("nothing of it could be decoded"));
     }
     let mut gain = None;
     if plan.settings.audio.encoded().is_some() && !found.sound.is_zero() {

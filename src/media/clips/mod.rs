@@ -194,7 +194,7 @@ impl Joining {
     }
 
     fn length(&self, clip: &Clip) -> Duration {
-        if self.line.has_pictures() {
+        if self.line.has_pictures() || clip.sound.is_zero() {
             clip.pictures
         } else {
             clip.sound

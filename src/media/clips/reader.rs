@@ -25,6 +25,9 @@ const MOMENT: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Packets of a clip that wait to be decoded may take so many bytes.
 const MOST_PACKETS: u32 = 8 << 20;
 
+/// More frames a second are no rate of frames but a unit of time.
+const MOST_FRAMES: i32 = 240;
+
 /// The frames that are wanted.
 #[derive(Debug, Clone)]
 pub struct Frames {
@@ -38,7 +41,9 @@ impl Frames {
     /// What these caps say.
     pub fn of(caps: &gst::CapsRef) -> Option<Self> {
         let info = gst_video::VideoInfo::from_caps(caps).ok()?;
-        let rate = Some(info.fps()).filter(|rate| rate.numer() > 0 && rate.denom() > 0);
+        let is_even =
+            |rate: &gst::Fraction| rate.numer() > 0 && rate.denom() > 0 && rate.numer() / rate.denom() <= MOST_FRAMES;
+        let rate = Some(info.fps()).filter(is_even);
         Some(Self { info, rate })
     }
 
@@ -226,4 +231,26 @@ fn end_at(entry: &gst::Pad, end: std::time::Duration, rate: gst::Fraction) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clips_keep_their_own_frames_where_the_film_has_no_even_rate() {
+        gst::init().unwrap();
+        let rate = |numer, denom| {
+            let caps = gst_video::VideoCapsBuilder::new()
+                .format(gst_video::VideoFormat::I420)
+                .width(64)
+                .height(64)
+                .framerate(gst::Fraction::new(numer, denom));
+            let frames = Frames::of(&caps.build()).unwrap();
+            frames.rate.map(|rate| (rate.numer(), rate.denom()))
+        };
+        assert_eq!(rate(30_000, 1001), Some((30_000, 1001)));
+        assert_eq!(rate(0, 1), None);
+        assert_eq!(rate(90_000, 1), None);
+    }
 }

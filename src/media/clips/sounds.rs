@@ -168,6 +168,11 @@ impl Sounds {
             if self.at == from && !out.line.has_pictures() {
                 return Err(Failure::new(ErrorKind::Plan, "no sound of it could be decoded").into());
             }
+        } else if !out.line.has_pictures() {
+            // Its pictures are not in the result, and it lasts as long all the same.
+            let length = u64::try_from(clip.pictures.as_nanos()).map_err(internal)?;
+            self.silence(part, from + self.form.sample(length), out)?;
+            out.line.show(length, 1);
         }
         self.fill(part, out)
     }
