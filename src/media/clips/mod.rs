@@ -189,7 +189,7 @@ impl Joining {
     }
 
     /// By how much the film begins later than the result, but for rounding to frames.
-    fn later(&self) -> Duration {
+    pub fn later(&self) -> Duration {
         self.reel.head.iter().map(|clip| self.length(clip)).sum()
     }
 

@@ -114,7 +114,7 @@ pub fn shape(
     }
     let many = source
         .stream
-        .is_some_and(|stream| stream.channels > 2 && stream.channels != channels);
+        .is_some_and(|stream| stream.channels != channels && stream.channels.max(channels) > 2);
     let mut chain = match (source.gain, spec.loudness) {
         (gain, Some(loudness)) => {
             // What is too short to be measured, or silent, keeps its level; its peaks are held all the same.
@@ -124,7 +124,7 @@ pub fn shape(
             chain.extend([leveller.upcast(), element("audioconvert")?]);
             chain
         }
-        // Speakers that are summed may clip.
+        // Speakers that are summed may clip, and those of which the source knows nothing stay silent.
         _ if many => {
             let mut chain = raw(Some(rate))?;
             chain.extend([Leveller::new(channels, 0.0, 0.0).upcast(), element("audioconvert")?]);
