@@ -238,7 +238,7 @@ fn a_sound_that_only_clips_may_have_may_be_missing_but_is_as_planned() {
         };
         // What is joined is longer than the source, and says nothing about its end.
         let mut medium = media(vec![video(film(1920, 1080))]);
-        medium.duration = Some(Duration::from_secs(60));
+        medium.duration = Some(Duration::from_mins(1));
         answer(&output(expect()), 9, &report, Some(&medium))
     };
     assert_eq!(said(vec![track(true)]), "good");
