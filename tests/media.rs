@@ -144,6 +144,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
             part: Part::default(),
             treatment: Treatment::default(),
             cover: Cover::default(),
+            clips: reelmill::rule::Clips::default(),
             tracks: Tracks::default(),
             video: track(info.video().map(|_| VideoSpec {
                 preset: "ultrafast".to_owned(),
@@ -163,6 +164,7 @@ fn transcode(info: &MediaInfo, file: &str, height: Option<u32>, fps: Option<f64>
         picture: picture.map(whole),
         span: Span::default(),
         cover: CoverPlan::default(),
+        clips: reelmill::plan::ClipsPlan::default(),
         gop_frames: None,
         tracks: TracksPlan {
             sounds: sound.into_iter().collect(),

@@ -285,6 +285,39 @@ fn ten_overlays_words_and_drawings_go_together() {
 }
 
 #[test]
+fn words_with_little_ink_or_none_are_no_fault() {
+    let desk = Desk::new();
+    let text = |text: &str, size: u32| format!("[[task.t.overlay]]\ntext = \"{text}\"\nsize = {size}\n");
+    let made = desk.made(
+        "grey.mp4",
+        &[text(".", 4), text("_", 4), text("\\u200b", 40), text("|", 8)].concat(),
+    );
+    Frame::of(&made, 10).assert_at(320, 180, GREY);
+}
+
+#[test]
+fn pictures_of_more_pixels_than_memory_should_hold_are_refused() {
+    let desk = Desk::new();
+    let huge = desk.path("huge.png");
+    let line = "-nostdin -v error -f lavfi -i color=c=red:s=6000x4200 -frames:v 1 -pix_fmt gray";
+    let line: Vec<&str> = line.split(' ').chain([huge.to_str().unwrap()]).collect();
+    tool("ffmpeg", &line);
+    let said = desk.refused(
+        "grey.mp4",
+        "[[task.t.overlay]]\nimage = \"huge.png\"\nwidth = \"10%\"\n",
+    );
+    assert!(
+        said.contains("it has 6000x4200 pixels, which is more than 25 million"),
+        "{said}"
+    );
+    let said = desk.refused("grey.mp4", "[[task.t.overlay]]\nimage = \"red.png\"\nwidth = 16000\n");
+    assert!(
+        said.contains("it would be shown with 16000x8000 pixels, which is more"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_told_with_its_place_before_any_work() {
     let desk = Desk::new();
     let overlay = |what: &str| format!("[[task.t.overlay]]\n{what}\n");

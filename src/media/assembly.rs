@@ -9,6 +9,7 @@ use gst::prelude::*;
 
 use super::album::AlbumBranch;
 use super::branch::{Branch, Feed, Opened, SoundGains};
+use super::clips::Reels;
 use super::decoder::{decode, straighten};
 use super::demux::{Demuxer, Stream, link};
 use super::extract::ExtractBranch;
@@ -43,6 +44,8 @@ pub struct Tasks<'a> {
     pub turn: Turn,
     /// What was measured before.
     pub gains: &'a Gains,
+    /// What was found of clips.
+    pub reels: &'a Reels,
 }
 
 /// A run is one pipeline, or two where tasks look at all frames before they encode the first.
@@ -141,6 +144,7 @@ impl Mill {
                 sound,
                 threads,
                 gains: tasks.gains.get(task),
+                reel: tasks.reels.get(task),
             };
             let made = make(&name, task, work, opened).and_then(|branch| has_all(branch, opened));
             match made {
@@ -360,7 +364,7 @@ fn feed(tee: &gst::Element, pad: &gst::Pad) -> Result<(), Failure> {
 
 /// Lets only frames pass that come after the one before. Damaged media show several at once, or some at no time at
 /// all, and an encoder loses its count over them.
-fn only_forward(pad: &gst::Pad) {
+pub fn only_forward(pad: &gst::Pad) {
     let last = Mutex::new(None);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let pts = info.buffer().and_then(|buffer| buffer.pts());

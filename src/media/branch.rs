@@ -1,9 +1,11 @@
 //! What a task hangs on the medium that is being read, and what it is fed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gst::prelude::*;
 
+use super::clips::{Beside, Reel};
 use super::demux::Demuxer;
 use super::failure::{element, internal};
 use super::run::Pulse;
@@ -22,6 +24,11 @@ pub trait Branch: Send {
     /// Whether it was to be fed up to the end of the medium, so that one that ends early concerns it.
     fn reads_to_end(&self) -> bool {
         true
+    }
+
+    /// How far it is with what is not of the medium.
+    fn beside(&self) -> Beside {
+        Beside::default()
     }
 
     /// Takes note that everything has stopped: files are as whole as they will be.
@@ -62,6 +69,8 @@ pub struct Opened<'a> {
     pub threads: u32,
     /// What brings the sounds of this task to their loudness, where they were measured.
     pub gains: Option<&'a SoundGains>,
+    /// What this task joins to the film.
+    pub reel: Option<&'a Arc<Reel>>,
 }
 
 /// What brings sounds to their loudness, in dB, by the number of their stream. What is silent has none.

@@ -160,12 +160,16 @@ fn pack(spec: &VideoSpec, container: Container, exit: &gst::Pad) -> Result<Vec<g
 
 /// Where frames go in that are encoded one by one, in a chain of [`video`]: after frames were left out or doubled.
 pub fn entry(chain: &[gst::Element]) -> Option<gst::Pad> {
+    chain.get(place(chain)?.checked_sub(1)?)?.static_pad("sink")
+}
+
+/// Where the encoder stands in a chain of [`video`].
+pub fn place(chain: &[gst::Element]) -> Option<usize> {
     let encodes = |one: &gst::Element| {
         one.factory()
             .is_some_and(|factory| factory.has_type(gst::ElementFactoryType::ENCODER))
     };
-    let place = chain.iter().position(encodes)?;
-    chain.get(place.checked_sub(1)?)?.static_pad("sink")
+    chain.iter().position(encodes)
 }
 
 /// Repeats the parameters before every key frame where one may start to watch in the middle.

@@ -6,6 +6,7 @@ use gst::prelude::*;
 
 use super::assembly::{BRANCH, Mill, Tasks, Turn, branch};
 use super::branch::Ending;
+use super::clips::Beside;
 use super::decoder;
 use super::failure::{from_message, internal};
 use super::provenance;
@@ -39,6 +40,9 @@ pub fn run(
     )?;
     if let Some(length) = tasks.common_length(media.duration) {
         pulse.set_length(length);
+    }
+    if tasks.turn == Turn::First {
+        pulse.lengthen(mill.beside().of);
     }
     let outcome = mill.turn(pulse);
     mill.tell_what_ran(pulse);
@@ -118,12 +122,23 @@ impl Mill {
                 }
             }
             let meters = || self.video.iter().chain(&self.audio);
-            let buffers = meters().map(|meter| meter.buffers()).sum();
+            let beside = self.beside();
+            let buffers: u64 = meters().map(|meter| meter.buffers()).sum();
             // Pictures are what takes the time; sound runs far ahead of them.
             let at = meters().next().and_then(|meter| meter.span().end);
-            pulse.beat(at, buffers);
+            pulse.beat(Some(at.unwrap_or_default() + beside.at), buffers + beside.buffers);
         }
         Ok(())
+    }
+
+    /// How far its branches are with what is not of the medium: the one that has the most of it.
+    fn beside(&self) -> Beside {
+        let all = || self.branches.values().map(|branch| branch.beside());
+        let longest = all().max_by_key(|beside| beside.of).unwrap_or_default();
+        Beside {
+            buffers: all().map(|beside| beside.buffers).sum(),
+            ..longest
+        }
     }
 
     /// While it still has its settings.

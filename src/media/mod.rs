@@ -13,6 +13,7 @@ mod black;
 mod boxes;
 mod branch;
 mod clip;
+mod clips;
 mod colour;
 mod decoder;
 mod demux;

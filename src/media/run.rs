@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::album::Shoot;
 use super::assembly::{Tasks, Turn};
+use super::clips::look;
 use super::failure::{internal, writing};
 use super::fused;
 use super::pipeline;
@@ -71,6 +72,11 @@ impl<'a> Pulse<'a> {
     /// What is worked on is this long, not the whole medium.
     pub fn set_length(&mut self, length: Duration) {
         self.position.of = Some(length);
+    }
+
+    /// So much is worked on besides what is read.
+    pub fn lengthen(&mut self, by: Duration) {
+        self.position.of = self.position.of.map(|of| of + by);
     }
 
     /// The medium is gone through once more.
@@ -151,6 +157,12 @@ fn fuse(
     threads: u32,
     pulse: &mut Pulse<'_>,
 ) -> Result<(), Failure> {
+    let (reels, lost) = look(works, pulse);
+    let works: Vec<_> = works.iter().copied().filter(|(task, _)| !lost.contains(task)).collect();
+    let works = works.as_slice();
+    if works.is_empty() {
+        return Ok(());
+    }
     let is_twice = |work: &Work| matches!(work, Work::Transcode(plan) if plan.is_two_pass());
     let measured = measure(input, media, works, pulse)?;
     let works: Vec<_> = works
@@ -170,6 +182,7 @@ fn fuse(
         jump: Tasks::common_start(&works),
         turn: Turn::First,
         gains: &measured.gains,
+        reels: &reels,
     };
     pulse.laps = if twice.is_empty() { 1 } else { 2 };
     let done = fused::run(input, media, first, threads, pulse).and_then(|lost| {
@@ -183,6 +196,7 @@ fn fuse(
             jump: first.jump,
             turn: Turn::Second,
             gains: &measured.gains,
+            reels: &reels,
         };
         fused::run(input, media, second, threads, pulse).map(drop)
     });

@@ -10,6 +10,7 @@ use super::av1;
 use super::boxes;
 use super::branch::{Branch, Ending, Opened, connect, guard, queue};
 use super::clip::{Sort, clip};
+use super::clips::{Beside, Joining};
 use super::decoder::{Straightening, straight};
 use super::demux::Stream;
 use super::describe::codec_name;
@@ -42,6 +43,8 @@ pub struct TranscodeBranch {
     flags: Flags,
     /// The pictures that have their final number: encoded ones before their encoder, copied ones before the muxer.
     pictures: Option<Arc<Meter>>,
+    /// What comes before and after the film.
+    joining: Option<Joining>,
 }
 
 impl TranscodeBranch {
@@ -64,6 +67,10 @@ impl Branch for TranscodeBranch {
         self.plan.span.is_whole()
     }
 
+    fn beside(&self) -> Beside {
+        self.joining.as_ref().map(Joining::beside).unwrap_or_default()
+    }
+
     fn stopped(&mut self) {
         let _ = std::fs::remove_file(muxer::spool(&self.plan.file));
     }
@@ -71,7 +78,9 @@ impl Branch for TranscodeBranch {
     fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
         let (fed, file) = (self.fed(), &self.plan.file);
         let pulse = &mut *ending.pulse;
-        let done = complete_index(&self.plan, ending.media)
+        let joined = self.joining.as_ref().map_or(Ok(()), Joining::complete);
+        let done = joined
+            .and_then(|()| complete_index(&self.plan, ending.media))
             .and_then(|()| tracks::complete(&self.plan, &self.flags).map_err(|error| writing(file, &error)))
             .and_then(|()| readback::media(file, &fed, &mut |buffers| pulse.beat(None, buffers)))
             .and_then(|(size, report)| {
@@ -113,6 +122,8 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     gst::Element::link_many(&writer).map_err(internal)?;
     let head = writer.first().ok_or_else(|| internal("nothing writes the file"))?;
 
+    let shows = plan.picture.is_some() && opened.film.is_some();
+    let joining = opened.reel.map(|reel| Joining::new(reel, shows));
     let streams = &opened.medium.streams;
     if let Some((index, shown)) = opened.film.zip(opened.media.video()) {
         let notes = notes(&plan.file);
@@ -127,14 +138,20 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         } else {
             film_chain(plan, opened, pass)?
         };
-        if let Some((name, chain, sort)) = chain {
+        if let Some((name, mut chain, sort)) = chain {
             film = Some(watch(&chain, plan.span, sort)?);
+            let entry = encoder::entry(&chain);
+            let joined = joining.as_ref().map(|joining| joining.pictures(&mut chain, plan));
+            let joined = joined.transpose()?;
+            if let Some(exit) = &joined {
+                film = Some(Meter::on(exit));
+            }
             let last = connect(&bin, &name, &chain)?;
             pictures = match plan.settings.video {
                 Track::Copy => Some(Meter::inside(&last)),
-                _ => encoder::entry(&chain).map(|pad| Meter::on(&pad)),
+                _ => joined.as_ref().or(entry.as_ref()).map(Meter::on),
             };
-            if let Some((picture, entry)) = plan.picture.zip(encoder::entry(&chain)) {
+            if let Some((picture, entry)) = plan.picture.zip(entry) {
                 overlay::lay(&entry, &plan.cover, picture.size)?;
             }
             last.set_offset(tracks::silence(plan));
@@ -147,9 +164,18 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
             last.link(&pad).map_err(internal)?;
         }
     }
-    let sounds = tracks::sounds(&bin, head, plan, opened)?;
+    let mut sounds = tracks::sounds(&bin, head, plan, opened, joining.as_ref())?;
+    if let Some((chain, exit)) = silent_film(plan, joining.as_ref())? {
+        sounds.push(Meter::on(&exit));
+        bin.add_many(&chain).map_err(internal)?;
+        gst::Element::link_many(&chain).map_err(internal)?;
+        let last = chain.last().and_then(|last| last.static_pad("src"));
+        let last = last.ok_or_else(|| internal("a chain without an exit"))?;
+        last.link(&muxer::entry(container, head, false)?).map_err(internal)?;
+    }
     let subtitles = tracks::subtitles(&bin, head, plan, opened)?;
-    tracks::chapters(&bin, head, plan);
+    let later = joining.as_ref().map(Joining::later);
+    tracks::chapters(&bin, head, plan, later.unwrap_or_default());
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
         return Err(Failure::new(
             ErrorKind::NoSuchStream,
@@ -164,7 +190,19 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         subtitles,
         flags: Flags::of(plan, opened),
         pictures,
+        joining,
     })
+}
+
+/// The sound of clips around a film that has none.
+fn silent_film(
+    plan: &TranscodePlan,
+    joining: Option<&Joining>,
+) -> Result<Option<(Vec<gst::Element>, gst::Pad)>, Failure> {
+    match (joining, &plan.settings.audio, plan.clips.alone) {
+        (Some(joining), Track::Encode(spec), Some(form)) => joining.silent(spec, form),
+        _ => Ok(None),
+    }
 }
 
 /// What encodes the film: what its pad is fed, its elements, and what passes them; none where no film is encoded.

@@ -1,6 +1,7 @@
 //! The first of two passes: looks at all frames and leaves what it found in scratch, for the second to encode by.
 
 use super::branch::{Branch, Ending, Opened, hang};
+use super::clips::{Beside, Joining};
 use super::demux::drain;
 use super::encoder::{self, Pass};
 use super::failure::internal;
@@ -28,6 +29,7 @@ pub fn forget(file: &str) {
 struct AnalysisBranch {
     plan: TranscodePlan,
     bin: gst::Bin,
+    joining: Option<Joining>,
 }
 
 impl Branch for AnalysisBranch {
@@ -37,6 +39,10 @@ impl Branch for AnalysisBranch {
 
     fn reads_to_end(&self) -> bool {
         self.plan.span.is_whole()
+    }
+
+    fn beside(&self) -> Beside {
+        self.joining.as_ref().map(Joining::beside).unwrap_or_default()
     }
 
     fn finish(self: Box<Self>, ending: &mut Ending<'_, '_>) -> Result<(), Failure> {
@@ -62,6 +68,10 @@ pub fn analysis(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result<
     let (feed, mut chain, sort) = made.ok_or_else(|| internal("a first pass without a film"))?;
     watch(&chain, plan.span, sort)?;
     let entry = encoder::entry(&chain);
+    let joining = opened.reel.map(|reel| Joining::new(reel, true));
+    if let Some(joining) = &joining {
+        joining.pictures(&mut chain, plan)?;
+    }
     chain.push(drain()?);
     hang(&bin, &feed, &chain)?;
     // What is looked at is what will be encoded.
@@ -71,5 +81,6 @@ pub fn analysis(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result<
     Ok(AnalysisBranch {
         plan: plan.clone(),
         bin,
+        joining,
     })
 }

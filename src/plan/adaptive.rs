@@ -15,7 +15,7 @@ use crate::job::{ErrorKind, Failure};
 use crate::object::ObjectKey;
 use crate::rule::overlay::Cover;
 use crate::rule::{
-    Adaptive, AudioSpec, Container, SegmentForm, SizeSpec, TaskId, Track, Transcode, Treatment, VideoSpec,
+    Adaptive, AudioSpec, Clips, Container, SegmentForm, SizeSpec, TaskId, Track, Transcode, Treatment, VideoSpec,
 };
 
 /// What HLS players open.
@@ -291,6 +291,7 @@ fn alike(settings: &Adaptive) -> Transcode {
         part: settings.part,
         treatment: settings.treatment,
         cover: Cover::default(),
+        clips: Clips::default(),
         tracks: settings.tracks.clone(),
     }
 }

@@ -17,6 +17,8 @@ const INSPECTION: u64 = 1 << 20;
 const CONTAINER: u64 = 256 << 10;
 /// Bits for each pixel that even an easy film takes at `crf = 23`.
 const BITS_A_PIXEL: f64 = 0.07;
+/// How long a clip may be of which nobody knows it, in seconds.
+const CLIP: f64 = 30.0;
 /// Steps of `crf` that double the size.
 const CRF_STEP: f64 = 6.0;
 /// The usual `crf`, from which others are reckoned.
@@ -88,7 +90,8 @@ fn transcode(plan: &TranscodePlan, media: Option<&MediaInfo>, source: u64) -> u6
     };
     let whole = source as f64 * 8.0 / length.as_secs_f64().max(0.1);
     let end = plan.span.end.map_or(length, |end| end.min(length));
-    let seconds = end.saturating_sub(plan.span.start).as_secs_f64();
+    let clips = plan.clips.all().count() as f64 * CLIP;
+    let seconds = end.saturating_sub(plan.span.start).as_secs_f64() + clips;
     let mut bits = 0.0;
     let mut copied = false;
     match (&plan.settings.video, plan.picture) {

@@ -83,6 +83,7 @@ impl TakenAs {
                     end: (!is_first).then_some(Duration::MAX),
                     ..Span::default()
                 },
+                joined: false,
             },
             _ => Expect::Something,
         }

@@ -4,6 +4,7 @@
 //! directory only. Final names stay with the daemon, in [`PlannedRun`].
 
 mod adaptive;
+mod clips;
 mod coded;
 mod estimate;
 mod extract;
@@ -35,6 +36,7 @@ use crate::rule::{Container, Grants, ImageFormat, TaskId, Transcode};
 pub use adaptive::{
     AdaptivePlan, KEY, Lock, MANIFEST, MASTER, PackageKey, PlannedPackage, PlannedRendition, PlannedSound,
 };
+pub use clips::{ClipPlan, ClipsPlan, joined};
 pub use coded::Coded;
 pub use estimate::{Shortage, admit, estimate};
 pub use extract::{ExtractPlan, ExtractedStream, TakenAs};
@@ -355,6 +357,9 @@ pub struct TranscodePlan {
     pub span: Span,
     /// What is laid over the film.
     pub cover: CoverPlan,
+    /// What is joined to it.
+    #[serde(default)]
+    pub clips: ClipsPlan,
 }
 
 impl TranscodePlan {
@@ -514,6 +519,8 @@ pub enum Expect {
         sounds: Vec<Form>,
         /// Of this part of the source.
         span: Span,
+        /// Clips come before or after that.
+        joined: bool,
     },
     /// What players of a package open first.
     Package {
@@ -537,6 +544,8 @@ pub enum Form {
     Copied,
     /// Video of this width and height, or sound of so many channels and samples a second.
     Made(u32, u32),
+    /// Likewise, or not there: whether there is any sound in a clip nobody knows beforehand.
+    Possible(u32, u32),
 }
 
 /// What a worker found when it read a finished file back.

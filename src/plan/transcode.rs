@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use super::clips::clips;
 use super::overlay;
 use super::run::{PlannedTask, Wanted, film, known, of_one, output};
 use super::stills::{place, seconds};
-use super::{Coded, CoverPlan, Expect, Form, MediaInfo, SoundPlan, Span, StreamKind, TranscodePlan, VideoStream, Work};
+use super::{
+    AudioStream, Coded, CoverPlan, Expect, Form, MediaInfo, SoundPlan, Span, StreamKind, TranscodePlan, VideoStream,
+    Work,
+};
 use super::{picture, tracks, video};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::rule::{AudioSpec, Container, Gop, Part, TaskId, Track, Transcode, VideoSpec};
@@ -31,7 +35,10 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     let chosen = tracks::chosen(media, &settings, span)?;
     findings.extend(chosen.findings);
     let tracks = chosen.plan;
-    if tracks.sounds.is_empty() {
+    let mut clips = clips(&settings.clips);
+    // Clips may have a sound where the film has none.
+    let silent = tracks.sounds.is_empty() && film.is_some() && !clips.is_empty();
+    if tracks.sounds.is_empty() && !silent {
         settings.audio = Track::None;
     }
     if let (Track::Encode(spec), Some(film)) = (&mut settings.video, film) {
@@ -43,6 +50,17 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
         video::possible(spec, film, picture.size)?;
     }
     let gop_frames = encoded.and_then(|(spec, film)| gop_frames(spec, film));
+    let usual = AudioStream {
+        channels: 2,
+        rate: 48_000,
+    };
+    let spec = settings.audio.encoded().filter(|_| silent);
+    clips.alone = spec.map(|spec| {
+        (
+            channels(spec, usual.channels),
+            rate(spec, settings.container, usual.rate),
+        )
+    });
     if !settings.video.is_some() && !settings.audio.is_some() {
         return Err(Failure::new(ErrorKind::NoSuchStream, lacks));
     }
@@ -57,8 +75,12 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
             Form::Made(picture.size.0, picture.size.1)
         }),
         coded: settings.video.encoded().map(Coded::wanted).unwrap_or_default(),
-        sounds: tracks.forms(),
+        sounds: match clips.alone {
+            Some((channels, rate)) => vec![Form::Possible(channels, rate)],
+            None => tracks.forms(),
+        },
         span,
+        joined: !clips.is_empty(),
     };
     let cover = match picture {
         Some(picture) => {
@@ -83,6 +105,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
             tracks,
             span,
             cover,
+            clips,
         }))
     };
     Ok(PlannedTask {

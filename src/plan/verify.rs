@@ -87,6 +87,7 @@ pub fn verify(
                 coded,
                 sounds,
                 span,
+                joined,
             },
             OutputReport::Media {
                 tracks, index_in_front, ..
@@ -98,8 +99,8 @@ pub fn verify(
             if let Err(what) = check_tracks(tracks, (*video, coded), sounds, *span, media) {
                 return bad(what);
             }
-            // A part of the source says nothing about its end.
-            let whole = media.filter(|_| span.is_whole());
+            // A part of the source says nothing about its end, and what comes after it neither.
+            let whole = media.filter(|_| span.is_whole() && !joined);
             Ok(whole.map_or_else(Vec::new, |media| truncated(Ends::of(tracks), media)))
         }
         (
@@ -140,7 +141,8 @@ fn check_tracks(
     let video = if video == Form::Absent { vec![] } else { vec![video] };
     for (is_video, forms) in [(true, &video[..]), (false, sounds)] {
         let found: Vec<_> = tracks.iter().filter(|track| track.video == is_video).collect();
-        if found.len() != forms.len() {
+        let may_lack = found.is_empty() && forms.iter().all(|form| matches!(form, Form::Possible(..)));
+        if found.len() != forms.len() && !may_lack {
             let sort = sort(is_video);
             return Err(format!("has {} {sort} tracks, not {}", found.len(), forms.len()));
         }
@@ -178,7 +180,7 @@ fn check_package(
 
 fn check_track(track: &TrackReport, form: Form, span: Span, media: Option<&MediaInfo>) -> Result<(), String> {
     let source_frame = media.and_then(MediaInfo::video).map_or(Duration::ZERO, frame);
-    if let Form::Made(one, other) = form {
+    if let Form::Made(one, other) | Form::Possible(one, other) = form {
         check_form(track, (one, other))?;
     }
     let sort = sort(track.video);

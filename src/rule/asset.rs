@@ -12,7 +12,13 @@ use super::preset::Presets;
 use crate::object::{BucketName, ObjectKey};
 
 /// Keys under which tasks name files.
-const KEYS: [&str; 2] = ["image", "font"];
+const KEYS: [&str; 4] = ["image", "font", "head", "tail"];
+
+/// No picture and no font is larger, in bytes.
+const LARGEST: u64 = 256 << 20;
+
+/// No clip is larger, in bytes.
+const LARGEST_CLIP: u64 = 4 << 30;
 
 /// How the names of assets begin in scratch. No result has such a name.
 const SCRATCH: &str = ".asset-";
@@ -49,12 +55,20 @@ impl Asset {
     /// Whether it is a drawing that may have text in it.
     #[must_use]
     pub fn is_drawing(&self) -> bool {
-        let name = match self {
+        self.extension().eq_ignore_ascii_case(b"svg")
+    }
+
+    /// How its name ends, without the dot; empty where it has no ending.
+    #[must_use]
+    pub fn extension(&self) -> &[u8] {
+        let path = match self {
             Self::Beside(path) => path.as_bytes(),
             Self::Object { key, .. } => key.as_bytes(),
-            Self::SystemFont => return false,
+            Self::SystemFont => return b"",
         };
-        name.to_ascii_lowercase().ends_with(b".svg")
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let dot = name.iter().rposition(|byte| *byte == b'.');
+        dot.map_or(b"", |dot| &name[dot + 1..])
     }
 }
 
@@ -75,13 +89,34 @@ pub struct AssetUse {
     pub asset: Asset,
     /// Without it there is no result.
     pub needed: bool,
+    /// It may have so many bytes.
+    pub largest: u64,
 }
 
 impl AssetUse {
     /// One that must be there.
     #[must_use]
     pub fn needed(asset: Asset) -> Self {
-        Self { asset, needed: true }
+        Self::of(asset, true)
+    }
+
+    /// One that serves where it is there, or must be.
+    #[must_use]
+    pub fn of(asset: Asset, needed: bool) -> Self {
+        Self {
+            asset,
+            needed,
+            largest: LARGEST,
+        }
+    }
+
+    /// A film or a sound that must be there.
+    #[must_use]
+    pub fn clip(asset: Asset) -> Self {
+        Self {
+            largest: LARGEST_CLIP,
+            ..Self::needed(asset)
+        }
     }
 }
 
@@ -115,8 +150,16 @@ fn look(table: &DeTable<'_>, found: &mut BTreeSet<String>) {
             }
             DeValue::Table(inner) => look(inner, found),
             DeValue::Array(values) => {
-                let tables = values.iter().filter_map(|value| value.get_ref().as_table());
-                tables.for_each(|inner| look(inner, found));
+                let named = KEYS.contains(&key.get_ref().as_ref());
+                for value in values.iter().map(toml::Spanned::get_ref) {
+                    match value {
+                        DeValue::String(path) if named && is_below(path) => {
+                            found.insert(path.to_string());
+                        }
+                        DeValue::Table(inner) => look(inner, found),
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }
@@ -147,9 +190,11 @@ mod tests {
         let text = "[preset.p]\nkind = \"transcode\"\noverlay = [{ image = \"intro.png\" }]\n\
                     [task.t]\npreset = \"p\"\n[[task.t.overlay]]\nimage = \"brand/logo.png\"\n\
                     [[task.t.overlay]]\ntext = \"no.png\"\nfont = { bucket = \"b\", key = \"f.ttf\" }\n\
-                    [task.u]\noverlay = [{ image = \"../up.png\" }, { image = \"two.svg\" }]\n";
+                    [task.u]\noverlay = [{ image = \"../up.png\" }, { image = \"two.svg\" }]\n\
+                    head = \"clips/one.mp4\"\ntail = [\"two.mov\", { bucket = \"b\", key = \"three.mov\" }]\n";
         let found: Vec<_> = named(text, Presets::built_in()).into_iter().collect();
-        assert_eq!(found, ["brand/logo.png", "intro.png", "two.svg"]);
+        let all = ["brand/logo.png", "clips/one.mp4", "intro.png", "two.mov", "two.svg"];
+        assert_eq!(found, all);
     }
 
     #[test]
@@ -175,6 +220,7 @@ mod tests {
                 .all(|name| name.starts_with(".asset-") && !name.contains('/'))
         );
         assert!(object("x/LOGO.SVG").is_drawing() && !object("logo.png").is_drawing());
+        assert!(object("x.svg/logo").extension().is_empty());
     }
 
     #[test]

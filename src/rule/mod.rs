@@ -30,10 +30,10 @@ use crate::object::{BucketName, Directory, InvalidName};
 pub use grants::Grants;
 pub use task::overlay;
 pub use task::{
-    Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Choice, Container, Deinterlace, Encryption, Extract,
-    Fit, Forms, Gop, Hdr, ImageFormat, Inspect, Loudness, Moments, PACKAGED, Part, Pick, Pipeline, Point, RateMode,
-    Rendition, Renditions, Rung, SegmentForm, Sides, SizeSpec, Snapshot, Sprite, TaskKind, TextForm, Track, Tracks,
-    Transcode, Treatment, VideoCodec, VideoRate, VideoSpec, Waveform,
+    Adaptive, Animation, AnimationFormat, AudioCodec, AudioSpec, Choice, Clips, Container, Deinterlace, Encryption,
+    Extract, Fit, Forms, Gop, Hdr, ImageFormat, Inspect, Loudness, Moments, PACKAGED, Part, Pick, Pipeline, Point,
+    RateMode, Rendition, Renditions, Rung, SegmentForm, Sides, SizeSpec, Snapshot, Sprite, TaskKind, TextForm, Track,
+    Tracks, Transcode, Treatment, VideoCodec, VideoRate, VideoSpec, Waveform,
 };
 
 /// The name of a rule: 1 to 128 characters, none of them a control character or `/`.

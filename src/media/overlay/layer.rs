@@ -13,8 +13,11 @@ use crate::media::failure::internal;
 use crate::plan::{Area, ContentPlan, OverlayPlan};
 use crate::rule::overlay::{Color, Corner};
 
-/// No picture has more pixels, neither as it comes nor as it is shown.
-const MOST_PIXELS: u64 = 64 << 20;
+/// No picture has more pixels, neither as it comes nor as it is shown: all of them are in memory at once, with up to twelve bytes each.
+const MOST_PIXELS: u64 = 25_000_000;
+
+/// What is said where it has.
+const TOO_MANY: &str = "which is more than 25 million: make it smaller";
 
 /// Lines of text are so far apart, in sizes of its letters.
 const LINE: f32 = 1.25;
@@ -129,7 +132,7 @@ fn picture(file: &str, shown: &str, font: Option<&str>, size: Size) -> Result<Dr
     }
     let image = decoded(&bytes).map_err(|error| unusable(shown, &error))?;
     let (width, height) = size.of((f64::from(image.width()), f64::from(image.height())));
-    bounded(width, height).ok_or_else(|| unusable(shown, "it would be too large"))?;
+    bounded(width, height).ok_or_else(|| unusable(shown, &too_large(width, height)))?;
     let mut image = image.into_rgba8();
     for pixel in image.pixels_mut() {
         let [red, green, blue, opaque] = pixel.0;
@@ -158,11 +161,15 @@ fn decoded(bytes: &[u8]) -> Result<DynamicImage, String> {
     };
     let mut decoder = reader.into_decoder().map_err(wrong)?;
     let (width, height) = decoder.dimensions();
-    bounded(width, height).ok_or_else(|| format!("it has {width}x{height} pixels, which is too many"))?;
+    bounded(width, height).ok_or_else(|| format!("it has {width}x{height} pixels, {TOO_MANY}"))?;
     let turned = decoder.orientation().map_err(wrong)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
     image.apply_orientation(turned);
     Ok(image)
+}
+
+fn too_large(width: u32, height: u32) -> String {
+    format!("it would be shown with {width}x{height} pixels, {TOO_MANY}")
 }
 
 fn bounded(width: u32, height: u32) -> Option<()> {
@@ -230,7 +237,7 @@ fn drawing(bytes: &[u8], shown: &str, font: Option<&str>, size: Size) -> Result<
     let tree = usvg::Tree::from_data(bytes, &options(font)).map_err(|error| unusable(shown, &error.to_string()))?;
     let own = tree.size();
     let (width, height) = size.of((f64::from(own.width()), f64::from(own.height())));
-    bounded(width, height).ok_or_else(|| unusable(shown, "it would be too large"))?;
+    bounded(width, height).ok_or_else(|| unusable(shown, &too_large(width, height)))?;
     let scale = Transform::from_scale(width as f32 / own.width(), height as f32 / own.height());
     render(&tree, scale, width, height)
 }
@@ -254,6 +261,9 @@ fn words(content: &ContentPlan, corner: Corner, most: u32) -> Result<Drawn, Fail
     else {
         return Err(internal("words that are none"));
     };
+    if text.chars().all(is_blank) {
+        return Ok((1, 1, vec![0; 4]));
+    }
     let options = options(Some(read(font)?));
     if options.fontdb.is_empty() {
         return Err(unusable(shown, "it is no TrueType or OpenType font"));
@@ -261,7 +271,8 @@ fn words(content: &ContentPlan, corner: Corner, most: u32) -> Result<Drawn, Fail
     let svg = svg(text, *size, *color, *outline, corner);
     let tree = usvg::Tree::from_str(&svg, &options).map_err(|error| internal(error.to_string()))?;
     let ink = tree.root().abs_stroke_bounding_box();
-    if ink.width() < 0.5 || ink.height() < 0.5 {
+    // However thin it is, a letter is somewhere.
+    if ink.width() <= 0.0 && ink.height() <= 0.0 {
         return Err(unusable(shown, "it has none of the letters of the text"));
     }
     let scale = (most as f32 / (ink.width() + 2.0)).min(1.0);
@@ -275,6 +286,11 @@ fn words(content: &ContentPlan, corner: Corner, most: u32) -> Result<Drawn, Fail
     bounded(width, height).ok_or_else(|| unusable(shown, "the text would be too large"))?;
     let moved = Transform::from_row(scale, 0.0, 0.0, scale, 1.0 - ink.x() * scale, 1.0 - ink.y() * scale);
     render(&tree, moved, width, height)
+}
+
+/// Leaves nothing to be seen, whatever the font.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
 /// The words as a drawing, line by line.

@@ -10,9 +10,9 @@ use crate::media::decoder::straight;
 use crate::media::encoder::{self, Pass};
 use crate::media::failure::{element, internal};
 use crate::media::transcode::{Treated, treated, watch};
-use crate::plan::{AdaptivePlan, CoverPlan, PlannedRendition, Span, TracksPlan, TranscodePlan, VideoStream};
+use crate::plan::{AdaptivePlan, ClipsPlan, CoverPlan, PlannedRendition, Span, TracksPlan, TranscodePlan, VideoStream};
 use crate::rule::overlay::Cover;
-use crate::rule::{Container, Hdr, Part, SizeSpec, Track, Tracks, Transcode, Treatment, VideoCodec};
+use crate::rule::{Clips, Container, Hdr, Part, SizeSpec, Track, Tracks, Transcode, Treatment, VideoCodec};
 
 /// How the numbers of pads begin that several renditions share: there are never so many.
 const SHARED: u32 = 100;
@@ -106,12 +106,14 @@ pub fn chain(rendition: &PlannedRendition, threads: u32) -> Result<Vec<gst::Elem
             part: Part::default(),
             treatment: Treatment::default(),
             cover: Cover::default(),
+            clips: Clips::default(),
             tracks: Tracks::default(),
         },
         picture: Some(rendition.picture),
         gop_frames: rendition.gop_frames,
         tracks: TracksPlan::default(),
         cover: CoverPlan::default(),
+        clips: ClipsPlan::default(),
         span: Span::default(),
     };
     let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads, Pass::Only)?;

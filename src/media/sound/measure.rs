@@ -10,6 +10,7 @@ use super::loudness::{Levels, ListenBranch, MISSED};
 use crate::job::{Failure, Finding, FindingKind};
 use crate::media::assembly::{Gains, Mill, Tasks, Turn};
 use crate::media::branch::Ending;
+use crate::media::clips::Reels;
 use crate::media::decoder;
 use crate::media::failure::internal;
 use crate::media::run::Pulse;
@@ -55,6 +56,7 @@ pub fn measure(
         jump: Tasks::common_start(&listened),
         turn: Turn::First,
         gains: &Gains::new(),
+        reels: &Reels::new(),
     };
     let mut mill = Mill::build(
         input,

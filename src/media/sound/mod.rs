@@ -88,6 +88,22 @@ pub struct Source<'a> {
 /// # Errors
 /// Where elements are missing or refuse a setting.
 pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = shape(spec, channels, rate, source, None)?;
+    chain.extend(packets(spec)?);
+    Ok(chain)
+}
+
+/// From decoded sound to samples as they are wanted, in this format or one that fits the codec. A guard and a queue come first.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn shape(
+    spec: &AudioSpec,
+    channels: u32,
+    rate: u32,
+    source: Source<'_>,
+    format: Option<&str>,
+) -> Result<Vec<gst::Element>, Failure> {
     let mut wanted = gst::Caps::builder("audio/x-raw")
         .field("rate", i32::try_from(rate).map_err(internal)?)
         .field("channels", i32::try_from(channels).map_err(internal)?);
@@ -100,9 +116,12 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
         (AudioCodec::Pcm, _) | (AudioCodec::Flac, 16) => wanted = wanted.field("format", "S16LE"),
         _ => {}
     }
+    if let Some(format) = format {
+        wanted = wanted.field("format", format).field("layout", "interleaved");
+    }
     let many = source
         .stream
-        .is_some_and(|stream| stream.channels > 2 && stream.channels != channels);
+        .is_some_and(|stream| stream.channels != channels && stream.channels.max(channels) > 2);
     let mut chain = match (source.gain, spec.loudness) {
         (gain, Some(loudness)) => {
             // What is too short to be measured, or silent, keeps its level; its peaks are held all the same.
@@ -112,7 +131,7 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
             chain.extend([leveller.upcast(), element("audioconvert")?]);
             chain
         }
-        // Speakers that are summed may clip.
+        // Speakers that are summed may clip, and those of which the source knows nothing stay silent.
         _ if many => {
             let mut chain = raw(Some(rate))?;
             chain.extend([Leveller::new(channels, 0.0, 0.0).upcast(), element("audioconvert")?]);
@@ -127,6 +146,15 @@ pub fn encode(spec: &AudioSpec, channels: u32, rate: u32, source: Source<'_>) ->
         ],
     };
     chain.push(only(&wanted.build())?);
+    Ok(chain)
+}
+
+/// From samples as they are wanted to packets.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn packets(spec: &AudioSpec) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = Vec::new();
     let bits = i32::try_from(spec.bitrate).map_err(internal)?;
     match spec.codec {
         AudioCodec::Aac => {

@@ -19,6 +19,7 @@ pub use self::captions::Told;
 pub use self::flags::Flags;
 use super::branch::{Opened, connect, guard, queue};
 use super::clip::Sort;
+use super::clips::Joining;
 use super::demux::Stream;
 use super::failure::internal;
 use super::meter::Meter;
@@ -26,7 +27,7 @@ use super::muxer;
 use super::sound::{self, Source};
 use super::transcode::{copy, lift_cover, watch};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
-use crate::plan::{Lines, OutputReport, SoundPlan, StreamKind, TranscodePlan};
+use crate::plan::{Lines, OutputReport, StreamKind, TranscodePlan};
 use crate::rule::Container;
 
 /// Hangs every sound of the plan into the bin, in the order of the plan; answers what measures each.
@@ -38,6 +39,7 @@ pub fn sounds(
     head: &gst::Element,
     plan: &TranscodePlan,
     opened: Opened<'_>,
+    joining: Option<&Joining>,
 ) -> Result<Vec<Arc<Meter>>, Failure> {
     let sort = if plan.settings.copies() {
         Sort::Packets
@@ -50,6 +52,7 @@ pub fn sounds(
     for sound in &plan.tracks.sounds {
         let index = sound.stream as usize;
         let stream = stream(opened, index)?;
+        let mut joined = None;
         let (name, chain) = match (plan.settings.audio.encoded(), sound.form) {
             (Some(spec), Some((channels, rate))) => {
                 let source = Source {
@@ -59,20 +62,28 @@ pub fn sounds(
                     }),
                     gain: opened.gain(index),
                 };
-                let mut chain = sound::encode(spec, channels, rate, source)?;
+                let mut chain = match joining {
+                    Some(joining) => {
+                        let (chain, exit) = joining.sound(spec, (channels, rate), source)?;
+                        joined = Some(exit);
+                        chain
+                    }
+                    None => sound::encode(spec, channels, rate, source)?,
+                };
                 // A muxer takes no sound before the pictures that belong to it; encoded, what waits is small.
                 chain.push(queue(0)?);
                 (format!("sound-{index}"), chain)
             }
             _ => (format!("packets-{index}"), copy(container, head, stream, false)?),
         };
-        meters.push(watch(&chain, plan.span, sort)?);
+        let own = watch(&chain, plan.span, sort)?;
+        meters.push(joined.as_ref().map_or(own, Meter::on));
         let last = connect(bin, &name, &chain)?;
         lift_cover(&last);
         if let Some(code) = &sound.language {
             language::say(&last, code);
         }
-        last.set_offset(latest - own_silence(plan, sound));
+        last.set_offset(latest - own_silence(plan, sound.form));
         last.link(&muxer::entry(container, head, false)?).map_err(internal)?;
     }
     Ok(meters)
@@ -81,12 +92,13 @@ pub fn sounds(
 /// By how many nanoseconds everything comes later, so that the silence that encoders put before a sound does not make that
 /// late; there are forms whose index says where sounds begin.
 pub fn silence(plan: &TranscodePlan) -> i64 {
-    let sounds = plan.tracks.sounds.iter();
-    sounds.map(|sound| own_silence(plan, sound)).max().unwrap_or(0)
+    let sounds = plan.tracks.sounds.iter().map(|sound| sound.form);
+    let all = sounds.chain([plan.clips.alone]);
+    all.map(|form| own_silence(plan, form)).max().unwrap_or(0)
 }
 
-fn own_silence(plan: &TranscodePlan, sound: &SoundPlan) -> i64 {
-    let Some((spec, (_, rate))) = plan.settings.audio.encoded().zip(sound.form) else {
+fn own_silence(plan: &TranscodePlan, form: Option<(u32, u32)>) -> i64 {
+    let Some((spec, (_, rate))) = plan.settings.audio.encoded().zip(form) else {
         return 0;
     };
     if plan.settings.container.has_index_in_front() || rate == 0 {
@@ -125,8 +137,8 @@ pub fn subtitles(
     Ok(told)
 }
 
-/// Drops what a source says of its chapters, and has the muxer write those of the plan.
-pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan) {
+/// Drops what a source says of its chapters, and has the muxer write those of the plan, this much later.
+pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later: Duration) {
     for pad in bin.sink_pads() {
         pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| match info.event() {
             Some(event) if event.type_() == gst::EventType::Toc => gst::PadProbeReturn::Handled,
@@ -142,7 +154,7 @@ pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan) {
     let mut toc = gst::Toc::new(gst::TocScope::Global);
     for (number, chapter) in (1..).zip(&plan.tracks.chapters) {
         let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("chapter-{number}"));
-        let nanos = |at: Duration| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+        let nanos = |at: Duration| i64::try_from((at + later).as_nanos()).unwrap_or(i64::MAX);
         let mut tags = gst::TagList::new();
         tags.make_mut()
             .add::<gst::tags::Title>(&chapter.title.as_str(), gst::TagMergeMode::Append);

@@ -73,6 +73,7 @@ fn transcode_settings() -> Transcode {
         video: Track::Encode(VideoSpec::usual(VideoCodec::H264)),
         treatment: Treatment::default(),
         cover: crate::rule::overlay::Cover::default(),
+        clips: crate::rule::Clips::default(),
         tracks: crate::rule::Tracks::default(),
         audio: Track::Encode(AudioSpec {
             codec: AudioCodec::Aac,
@@ -164,11 +165,11 @@ fn tasks_share_one_run() {
     let planned = planned_with(&four_tasks(), Ok(&medium), &[]);
     insta::assert_snapshot!(told(&planned), @r#"
     run, media known: true
-      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None, depth: 16, loudness: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr }, cover: Cover { mosaics: [], overlays: [] }, tracks: Tracks { sounds: First(1), subtitles: First(0), languages: [] } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), tracks: TracksPlan { sounds: [SoundPlan { stream: 1, form: Some((2, 44100)), language: None }], subtitles: [], chapters: [] }, span: Span { start: 0ns, end: None }, cover: CoverPlan { mosaics: [], overlays: [] } })
+      web: Transcode(TranscodePlan { file: "web.mp4", settings: Transcode { container: Mp4, size: SizeSpec { sides: WidthHeight, across: None, down: Some(720), fit: Contain, upscale: false }, video: Encode(VideoSpec { codec: H264, rate: Crf(23.0), mode: Vbr, max_bitrate: None, two_pass: false, preset: "veryfast", gop: None, fps: None, bframes: None, profile: None, level: None, depth: 8, tune: None }), audio: Encode(AudioSpec { codec: Aac, bitrate: 128000, channels: None, rate: None, depth: 16, loudness: None }), part: Part { start: None, end: None }, treatment: Treatment { deinterlace: Auto, rotate: 0, hdr: Sdr }, cover: Cover { mosaics: [], overlays: [] }, clips: Clips { head: [], tail: [] }, tracks: Tracks { sounds: First(1), subtitles: First(0), languages: [] } }, picture: Some(Picture { size: (1280, 720), draw: Whole }), gop_frames: Some(50), tracks: TracksPlan { sounds: [SoundPlan { stream: 1, form: Some((2, 44100)), language: None }], subtitles: [], chapters: [] }, span: Span { start: 0ns, end: None }, cover: CoverPlan { mosaics: [], overlays: [] }, clips: ClipsPlan { head: [], tail: [], alone: None } })
       stills: Snapshot(SnapshotPlan { stills: [Still { file: "stills.2.jpg", at: 1s }, Still { file: "stills.1.jpg", at: 5s }], format: Jpg, quality: 85, picture: Picture { size: (1920, 1080), draw: Whole }, skip_black: false, points: true })
       info: Probe { file: "info.json" }
       source: Copy { file: "source.MOV" }
-      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), coded: Coded { profile: None, level: None, depth: Some(8) }, sounds: [Made(2, 44100)], span: Span { start: 0ns, end: None } }
+      web.mp4 -> vod/a/clip_web.mp4 Media { container: Mp4, video: Made(1280, 720), coded: Coded { profile: None, level: None, depth: Some(8) }, sounds: [Made(2, 44100)], span: Span { start: 0ns, end: None }, joined: false }
       stills.2.jpg -> vod/a/clip_stills_2.jpg Image(1920, 1080)
       stills.1.jpg -> vod/a/clip_stills_1.jpg Image(1920, 1080)
       info.json -> vod/a/clip_info.json Json
@@ -373,4 +374,38 @@ fn threads_are_shared_by_the_films_that_are_encoded_at_once() {
         [1, 1, 1, 2, 3]
     );
     assert_eq!(given(vec![("info", TaskKind::Probe)]), [1, 1, 2, 4, 8]);
+}
+
+#[test]
+fn a_film_without_sound_gets_that_of_its_clips() {
+    let planned = |clips: &[&str], streams| {
+        let mut settings = transcode_settings();
+        let clip = |name: &&str| crate::rule::asset::Asset::Beside((*name).to_owned());
+        settings.clips.head = clips.iter().map(clip).collect();
+        let rule = rule(vec![("web", TaskKind::Transcode(Box::new(settings)))]);
+        let planned = planned_with(&rule, Ok(&media(streams)), &[]);
+        assert_eq!(planned.failures, []);
+        let run = planned.runs.into_iter().next().unwrap();
+        let Work::Transcode(plan) = run.plan.tasks[0].work.clone() else {
+            panic!("no transcode");
+        };
+        let Expect::Media { sounds, joined, .. } = run.outputs[0].expect.clone() else {
+            panic!("no medium");
+        };
+        (
+            plan.clips.alone,
+            plan.clips.head.len(),
+            sounds,
+            joined,
+            run.assets.len(),
+        )
+    };
+    let silent = || vec![video(film(1920, 1080))];
+    let both = || vec![video(film(1920, 1080)), audio(1, 44_100)];
+    assert_eq!(planned(&[], silent()), (None, 0, vec![], false, 0));
+    let possible = vec![Form::Possible(2, 48_000)];
+    assert_eq!(planned(&["a.mp4"], silent()), (Some((2, 48_000)), 1, possible, true, 1));
+    let made = vec![Form::Made(1, 44_100)];
+    assert_eq!(planned(&["a.mp4", "b.mp4"], both()), (None, 2, made.clone(), true, 2));
+    assert_eq!(planned(&["a.mp4"], vec![audio(1, 44_100)]), (None, 1, made, true, 1));
 }

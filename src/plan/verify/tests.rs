@@ -50,6 +50,7 @@ fn both(change: impl FnOnce(&mut TrackReport, &mut TrackReport)) -> String {
         coded: Coded::default(),
         sounds: vec![Form::Made(2, 48_000)],
         span: Span::default(),
+        joined: false,
     };
     let report = OutputReport::Media {
         tracks: vec![picture, sound],
@@ -118,6 +119,7 @@ fn each_track_is_held_to_the_length_that_its_stream_declares() {
         coded: Coded::default(),
         sounds: vec![Form::Made(2, 48_000)],
         span: Span::default(),
+        joined: false,
     };
     let lengths = |picture_end: u64, sound_end: u64| {
         let (mut picture, mut sound) = (track(true), track(false));
@@ -192,6 +194,7 @@ fn other_files_are_compared_with_what_was_planned() {
         coded: Coded::default(),
         sounds: Vec::new(),
         span: Span::default(),
+        joined: false,
     };
     let table = [
         (Expect::SourceBytes(5), 5, OutputReport::Bytes),
@@ -224,4 +227,33 @@ fn other_files_are_compared_with_what_was_planned() {
     bad_output: web.mp4 is an image, which was not planned
     bad_output: web.mp4 is a medium, which was not planned
     ");
+}
+
+#[test]
+fn a_sound_that_only_clips_may_have_may_be_missing_but_is_as_planned() {
+    let expect = || Expect::Media {
+        container: Container::Mp4,
+        video: Form::Made(640, 360),
+        coded: Coded::default(),
+        sounds: vec![Form::Possible(2, 48_000)],
+        span: Span::default(),
+        joined: true,
+    };
+    let said = |tracks: Vec<TrackReport>| {
+        let report = OutputReport::Media {
+            tracks,
+            subtitles: Vec::new(),
+            index_in_front: Some(true),
+        };
+        // What is joined is longer than the source, and says nothing about its end.
+        let mut medium = media(vec![video(film(1920, 1080))]);
+        medium.duration = Some(Duration::from_mins(1));
+        answer(&output(expect()), 9, &report, Some(&medium))
+    };
+    assert_eq!(said(vec![track(true)]), "good");
+    assert_eq!(said(vec![track(true), track(false)]), "good");
+    let mut mono = track(false);
+    mono.channels = 1;
+    assert!(said(vec![track(true), mono]).contains("has 1 channels"));
+    assert!(said(vec![track(false)]).contains("has 0 video tracks"));
 }

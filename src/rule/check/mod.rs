@@ -6,6 +6,7 @@ mod access;
 mod adaptive;
 mod allow;
 mod canonical;
+mod clips;
 mod extract;
 mod kinds;
 mod listening;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::kinds::{LATER_OF_TASKS, size};
 use super::video::{treatment, video};
-use super::{or_default, overlay, tracks};
+use super::{clips, or_default, overlay, tracks};
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::{AudioCodec, AudioSpec, Container, Loudness, Part, Point, TaskKind, Track, Transcode};
 
-const LATER_KEYS: [&str; 2] = ["head", "tail"];
 const CHANNELS: [(u32, &str); 3] = [(1, "mono"), (2, "stereo"), (6, "5.1")];
 
 /// A `transcode` task.
@@ -47,9 +46,10 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     }
     let cover = overlay::cover(&mut table);
     overlay::need_encoding(&mut table, video.as_ref());
-    let mut later = LATER_OF_TASKS.to_vec();
-    later.extend(LATER_KEYS);
-    table.finish(&later);
+    let clips = clips::clips(&mut table);
+    clips::need_encoding(&mut table, (video.as_ref(), audio.as_ref()), treatment.as_ref());
+    clips::need_one_sound(&mut table, tracks.as_ref());
+    table.finish(&LATER_OF_TASKS);
     Some(TaskKind::Transcode(Box::new(Transcode {
         container: container?,
         size: size?,
@@ -58,6 +58,7 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
         part: part?,
         treatment: treatment?,
         cover: cover?,
+        clips: clips?,
         tracks: tracks?,
     })))
 }

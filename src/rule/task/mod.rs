@@ -1,6 +1,7 @@
 //! What each kind of task is to do: its settings as a rule gives them, and what fits together.
 
 mod adaptive;
+mod clips;
 mod extract;
 mod listening;
 pub mod overlay;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::Grants;
 use super::asset::AssetUse;
 pub use adaptive::{Adaptive, Encryption, Forms, PACKAGED, Rendition, Renditions, Rung, SegmentForm};
+pub use clips::Clips;
 pub use extract::{Extract, TextForm};
 pub use listening::{Inspect, Waveform};
 pub use pictures::{Animation, AnimationFormat, ImageFormat, Moments, Snapshot, Sprite};
@@ -73,7 +75,11 @@ impl TaskKind {
     #[must_use]
     pub fn assets(&self) -> Vec<AssetUse> {
         match self {
-            Self::Transcode(settings) => settings.cover.assets(),
+            Self::Transcode(settings) => {
+                let mut assets = settings.cover.assets();
+                assets.extend(settings.clips.assets());
+                assets
+            }
             Self::Adaptive(settings) => settings.cover.assets(),
             _ => Vec::new(),
         }

@@ -29,7 +29,7 @@ impl Cover {
                 OverlayContent::Text(text) => (&text.font, true),
             };
             let asset = font.clone().unwrap_or(Asset::SystemFont);
-            found.push(AssetUse { asset, needed });
+            found.push(AssetUse::of(asset, needed));
         }
         found
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Point;
+use super::clips::Clips;
 use super::overlay::Cover;
 use super::tracks::Tracks;
 use super::video::{Treatment, VideoCodec, VideoSpec};
@@ -25,6 +26,9 @@ pub struct Transcode {
     /// What is laid over the film. Plans have it in their own form.
     #[serde(skip)]
     pub cover: Cover,
+    /// What is joined to the film. Plans have it in their own form.
+    #[serde(skip)]
+    pub clips: Clips,
     /// Which sounds and subtitles are taken.
     pub tracks: Tracks,
 }

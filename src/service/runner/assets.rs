@@ -17,9 +17,6 @@ use crate::publish::Scratch;
 use crate::rule::TaskId;
 use crate::rule::asset::{Asset, AssetUse};
 
-/// No asset is larger.
-const LARGEST: u64 = 256 << 20;
-
 /// Bytes that are fetched by one request.
 const PIECE: u64 = 8 << 20;
 
@@ -41,12 +38,13 @@ impl Attempt<'_> {
         desk: &mut Desk,
     ) -> Result<PlannedRun, Break> {
         let mut brought = Vec::new();
-        for (task, AssetUse { asset, needed }) in std::mem::take(&mut run.assets) {
+        for (task, wanted) in std::mem::take(&mut run.assets) {
+            let AssetUse { asset, needed, largest } = wanted;
             if brought.contains(&asset) || desk.failures.contains_key(&task) {
                 continue;
             }
             let to = scratch.path.join(asset.scratch_name());
-            let bringing = self.bring(&asset, to.clone());
+            let bringing = self.bring(&asset, largest, to.clone());
             let came = tokio::select! {
                 () = self.stop.cancelled() => return Err(Break::Leave(Outcome::Stopped)),
                 came = bringing => came,
@@ -69,19 +67,19 @@ impl Attempt<'_> {
         Ok(run)
     }
 
-    async fn bring(&self, asset: &Asset, to: PathBuf) -> Result<(), Failure> {
+    async fn bring(&self, asset: &Asset, largest: u64, to: PathBuf) -> Result<(), Failure> {
         match asset {
             Asset::Beside(path) => {
                 let from = self.mill.config.rules.join(path);
                 let shown = from.display().to_string();
-                blocking(move || open(&from).and_then(|file| copy(file, &to)))
+                blocking(move || open(&from).and_then(|file| copy(file, largest, &to)))
                     .await
                     .map_err(|error| missing(&error, &format!("the file {shown}, which the rule names,")))
             }
             Asset::SystemFont => {
                 let copied = blocking(move || {
                     let found = FONTS.into_iter().find_map(|font| open(Path::new(font)).ok());
-                    found.map(|font| copy(font, &to))
+                    found.map(|font| copy(font, largest, &to))
                 });
                 match copied.await {
                     Some(copied) => copied.map_err(|error| missing(&error, "a font of the system")),
@@ -98,11 +96,11 @@ impl Attempt<'_> {
                     Failure::new(ErrorKind::Plan, absent)
                 })?;
                 let opened = known.open(key).await.map_err(|error| unreadable(&error, &what))?;
-                if opened.identity.size > LARGEST {
-                    return Err(missing(&too_large(), &what));
+                if opened.identity.size > largest {
+                    return Err(missing(&too_large(largest), &what));
                 }
                 match opened.content {
-                    Content::File(file) => blocking(move || copy(File::from(file), &to))
+                    Content::File(file) => blocking(move || copy(File::from(file), largest, &to))
                         .await
                         .map_err(|error| missing(&error, &what)),
                     Content::Ranges(ranges) => fetch(ranges, to, &what).await,
@@ -124,17 +122,18 @@ fn create(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o400).open(path)
 }
 
-fn too_large() -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 256 MiB")
+fn too_large(largest: u64) -> io::Error {
+    let most = format!("it is larger than {} MiB", largest >> 20);
+    io::Error::new(io::ErrorKind::FileTooLarge, most)
 }
 
-fn copy(from: File, to: &Path) -> io::Result<()> {
+fn copy(from: File, largest: u64, to: &Path) -> io::Result<()> {
     let mut to = create(to)?;
-    let copied = io::copy(&mut from.take(LARGEST + 1), &mut to)?;
+    let copied = io::copy(&mut from.take(largest + 1), &mut to)?;
     match copied {
         0 => Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty")),
-        1..=LARGEST => Ok(()),
-        _ => Err(too_large()),
+        copied if copied <= largest => Ok(()),
+        _ => Err(too_large(largest)),
     }
 }
 
