@@ -117,7 +117,10 @@ fn subtitles(value: &Value<'_>) -> Option<Choice> {
         all
     } else {
         let message = format!("`{}` says which subtitles are taken", value.path);
-        value.error(message, "\"all\", \"none\", or a list of numbers and languages: [1, \"de\"]");
+        value.error(
+            message,
+            "\"all\", \"none\", or a list of numbers and languages: [1, \"de\"]",
+        );
         return None;
     };
     Some(if all { Choice::All } else { Choice::First(0) })
