@@ -93,8 +93,8 @@ impl Demuxer {
         }
         let pipeline = gst::Pipeline::new();
         let index = mp4::Index::read(input);
-        let correction = index.as_ref().and_then(|index| index.correction.clone());
-        let source = MediaSource::over(input.clone(), correction);
+        let corrections = index.as_ref().map_or_else(Vec::new, |index| index.corrections.clone());
+        let source = MediaSource::over(input.clone(), corrections);
         let parsebin = element("parsebin")?;
         let typefind = parsebin
             .downcast_ref::<gst::Bin>()

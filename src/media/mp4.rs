@@ -2,8 +2,9 @@
 //!
 //! Two things need it. A demuxer that is asked for the length of a stream answers with that of the whole medium. And
 //! GStreamer's demuxer compares times on the clock of a track with the length of the film: an edit list that skips
-//! the beginning of a track costs it as much of the end. [`Index::correction`] says that the film is longer, to the
-//! demuxer alone; each track still ends where its own edit list says.
+//! the beginning of a track costs it as much of the end. [`Index::corrections`] say that the film is longer, to the
+//! demuxer alone; each track still ends where its own edit list says. They also say that a sound is longer that lasts for less than
+//! a fifth of the film: GStreamer takes such a track for a preview, and leaves it out.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub struct Index {
     pub duration: Duration,
     /// In the order of the file.
     pub tracks: Vec<Track>,
-    /// Bytes to be read in place of those of the file, and where, so that no track loses its end.
-    pub correction: Option<Correction>,
+    /// Bytes to be read in place of those of the file, and where, so that no track is lost, nor its end.
+    pub corrections: Vec<Correction>,
     /// The first film is Dolby Vision of profile 5, which has colours of its own.
     pub is_dolby: bool,
 }
@@ -35,6 +36,8 @@ pub struct Track {
     pub end: Duration,
     /// Where its end lies on its own clock, which edit lists do not move.
     own_end: Duration,
+    /// How long it is declared to be on its own clock, where that is written, and whether in eight bytes.
+    length: (Clock, u64, u64, bool),
 }
 
 /// Bytes that a demuxer is to see at this place.
@@ -69,7 +72,7 @@ struct Part {
 }
 
 /// A time as a number of ticks.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Clock {
     scale: u64,
 }
@@ -127,16 +130,29 @@ impl Index {
             .collect();
         let longest = tracks.iter().map(|track| track.own_end).max()?;
         let duration = clock.time(length);
-        let correction = (longest > duration)
+        let mut corrections: Vec<Correction> = (longest > duration)
             .then(|| correction(clock, longest, at, wide))
-            .flatten();
+            .flatten()
+            .into_iter()
+            .collect();
+        let whole = longest.max(duration);
+        corrections.extend(tracks.iter().filter_map(|track| track.lengthened(whole)));
         let mut films = parts.iter().filter(|part| &part.name == b"trak");
         Some(Self {
             duration,
             tracks,
-            correction,
+            corrections,
             is_dolby: films.find_map(|track| dolby(input, *track)) == Some(DOLBY_ALONE),
         })
+    }
+}
+
+impl Track {
+    /// The place of its length, overwritten with one that no demuxer takes for that of a preview. Films may be previews.
+    fn lengthened(&self, film: Duration) -> Option<Correction> {
+        let (clock, ticks, at, wide) = self.length;
+        let short = &self.kind != b"vide" && ticks > 0 && clock.time(ticks) < film / 4;
+        short.then(|| correction(clock, film / 4, at, wide)).flatten()
     }
 }
 
@@ -210,7 +226,8 @@ fn track(input: &Input, part: Part, film: Clock) -> Option<Track> {
     let parts = children(input, part)?;
     let find = |parts: &[Part], name: &[u8; 4]| parts.iter().find(|part| &part.name == name).copied();
     let media = children(input, find(&parts, b"mdia")?)?;
-    let (clock, length, _, _) = header(input, find(&media, b"mdhd")?)?;
+    let (clock, length, length_at, wide) = header(input, find(&media, b"mdhd")?)?;
+    let declared = (clock, length, length_at, wide);
     let mut kind = [0; 4];
     read(input, find(&media, b"hdlr")?.from + 8, &mut kind)?;
     let whole = clock.time(length);
@@ -222,6 +239,7 @@ fn track(input: &Input, part: Part, film: Clock) -> Option<Track> {
             kind,
             end: whole,
             own_end: whole,
+            length: declared,
         });
     };
     let wide = number(input, list.from, 1)? == 1;
@@ -246,7 +264,12 @@ fn track(input: &Input, part: Part, film: Clock) -> Option<Track> {
             own_end = own_end.max(start.saturating_add(lasts));
         }
     }
-    Some(Track { kind, end, own_end })
+    Some(Track {
+        kind,
+        end,
+        own_end,
+        length: declared,
+    })
 }
 
 /// The profile of Dolby Vision that nothing else can show.
@@ -354,7 +377,7 @@ mod tests {
             return "none".to_owned();
         };
         let tracks: Vec<_> = index.tracks.iter().map(|track| track.end).collect();
-        let corrected = index.correction.map(|correction| correction.bytes);
+        let corrected = index.corrections.into_iter().next().map(|correction| correction.bytes);
         format!("{:?} {tracks:?} {corrected:?}", index.duration)
     }
 
@@ -379,6 +402,25 @@ mod tests {
         to its end: 4s [4s] Some([0, 0, 19, 137])
         no length: none
         ");
+    }
+
+    #[test]
+    fn a_sound_that_is_far_shorter_than_the_film_is_not_taken_for_a_preview() {
+        let corrected = |length, track| {
+            let index = Index::read(&Input::new(Bytes(film(length, track, &[])))).expect("an index");
+            (
+                index.tracks[0].end,
+                index
+                    .corrections
+                    .iter()
+                    .map(|one| one.bytes.clone())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        // One second of twenty: a quarter of them, in ticks of the track.
+        let quarter = (5 * 48_000_u32 + 1).to_be_bytes().to_vec();
+        assert_eq!(corrected(20_000, 48_000), (Duration::from_secs(1), vec![quarter]));
+        assert_eq!(corrected(20_000, 48_000 * 6), (Duration::from_secs(6), vec![]));
     }
 
     #[test]

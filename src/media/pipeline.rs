@@ -73,7 +73,7 @@ fn build(input: &Arc<Input>, plan: &PipelinePlan) -> Result<gst::Pipeline, Failu
         .parent()
         .and_then(|parent| parent.downcast::<gst::Bin>().ok())
         .ok_or_else(|| internal("an element outside of every bin"))?;
-    let source = MediaSource::over(input.clone(), None);
+    let source = MediaSource::over(input.clone(), Vec::new());
     let next = entry
         .static_pad("src")
         .and_then(|pad| pad.peer())

@@ -126,7 +126,7 @@ mod imp {
     use std::sync::LazyLock;
 
     /// What is read, and what is seen in place of some of it.
-    pub(super) type Source = (Arc<Input>, Option<Correction>);
+    pub(super) type Source = (Arc<Input>, Vec<Correction>);
 
     #[derive(Default)]
     pub struct MediaSource {
@@ -203,7 +203,7 @@ mod imp {
             length: u32,
             buffer: &mut gst::BufferRef,
         ) -> Result<gst::FlowSuccess, gst::FlowError> {
-            let Some((input, correction)) = self.source() else {
+            let Some((input, corrections)) = self.source() else {
                 return Err(gst::FlowError::NotNegotiated);
             };
             let length = length as usize;
@@ -211,8 +211,10 @@ mod imp {
                 let mut map = buffer.map_writable().map_err(|_| gst::FlowError::Error)?;
                 let into = map.get_mut(..length).ok_or(gst::FlowError::Error)?;
                 let read = input.fill(offset, into);
-                if let (Ok(count), Some(correction)) = (&read, &correction) {
-                    correction.apply(offset, &mut into[..*count]);
+                if let Ok(count) = &read {
+                    for correction in &corrections {
+                        correction.apply(offset, &mut into[..*count]);
+                    }
                 }
                 read
             };
@@ -241,9 +243,9 @@ glib::wrapper! {
 
 impl MediaSource {
     /// An element that reads this input, with some bytes of it corrected.
-    pub fn over(input: Arc<Input>, correction: Option<Correction>) -> Self {
+    pub fn over(input: Arc<Input>, corrections: Vec<Correction>) -> Self {
         let element: Self = glib::Object::new();
-        *element.imp().source.lock().unwrap_or_else(PoisonError::into_inner) = Some((input, correction));
+        *element.imp().source.lock().unwrap_or_else(PoisonError::into_inner) = Some((input, corrections));
         element
     }
 }

@@ -134,7 +134,18 @@ mod tests {
         // Too late for what was said.
         note(sweep.push(line(19_000, 61_000)));
         note(sweep.until(Duration::MAX));
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r#"
+
+        0ns-900ms ""
+
+
+        1s-3s "a", 3s-4s ""
+
+
+        4.5s-20s "a"
+
+        20s-60s "a\na", 60s-61s "a"
+        "#);
     }
 
     #[test]
