@@ -11,7 +11,7 @@ use gst::prelude::*;
 
 use super::failure::{self, element, internal};
 use super::pace::Pace;
-use super::source::{Input, MediaSource};
+use super::source::{Input, MediaSource, is_text};
 use super::{beginning, decoder, describe, guess};
 use super::{matroska, mp4};
 use crate::job::{ErrorKind, Failure};
@@ -484,19 +484,4 @@ fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
         ),
         None => Failure::new(ErrorKind::Corrupt, "this is not a media file that Reelmill knows"),
     }
-}
-
-/// Short texts have no type that GStreamer would name.
-fn is_text(input: &Input) -> bool {
-    let mut start = [0_u8; 512];
-    let Ok(count) = input.fill(0, &mut start) else {
-        return false;
-    };
-    let text = match std::str::from_utf8(&start[..count]) {
-        Ok(text) => text,
-        // The last character may be cut in two.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or(""),
-        Err(_) => return false,
-    };
-    !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace())
 }

@@ -249,3 +249,18 @@ impl MediaSource {
         element
     }
 }
+
+/// Short texts have no type that GStreamer would name.
+pub fn is_text(input: &Input) -> bool {
+    let mut start = [0_u8; 512];
+    let Ok(count) = input.fill(0, &mut start) else {
+        return false;
+    };
+    let text = match std::str::from_utf8(&start[..count]) {
+        Ok(text) => text,
+        // The last character may be cut in two.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or(""),
+        Err(_) => return false,
+    };
+    !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace())
+}
