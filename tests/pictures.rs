@@ -44,10 +44,15 @@ fn film() -> PathBuf {
 
 /// What these tasks make of the film.
 fn made(tasks: &str) -> tempfile::TempDir {
+    made_of(&film(), tasks)
+}
+
+/// What these tasks make of this film.
+fn made_of(film: &Path, tasks: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (rule, out) = (folder.path().join("rule.toml"), folder.path().join("out"));
     std::fs::write(&rule, format!("enabled = true\n[trigger]\nbucket = \"inbox\"\n{tasks}")).unwrap();
-    let [rule, film, out] = [&rule, &film(), &out].map(|path| path.to_str().unwrap().to_owned());
+    let [rule, film, out] = [&rule, film, &out].map(|path| path.to_str().unwrap().to_owned());
     tool(env!("CARGO_BIN_EXE_reelmill"), &["try", &rule, &film, "--out", &out]);
     folder
 }
@@ -91,6 +96,64 @@ fn stills_show_the_frame_of_their_time_alone_and_beside_a_transcode() {
     assert_eq!(numbers(&made(STILLS), &NAMES), wanted);
     let beside = format!("{STILLS}[task.w]\nkind = \"transcode\"\nheight = 90\n");
     assert_eq!(numbers(&made(&beside), &NAMES), wanted);
+}
+
+/// The film of numbers with a sound, in another container or coded in another way.
+fn with_sound(folder: &Path, name: &str, coded: &str) -> PathBuf {
+    let made = folder.join(name);
+    let [film, to] = [&film(), &made].map(|path| path.to_str().unwrap().to_owned());
+    let sound = ["-f", "lavfi", "-i", "sine=r=48000:d=10"];
+    let mut arguments = vec!["-nostdin", "-v", "error", "-y", "-i", &film];
+    arguments.extend(sound);
+    arguments.extend(["-map", "0:v", "-map", "1:a", "-b:a", "64k"]);
+    arguments.extend(coded.split(' '));
+    arguments.push(&to);
+    tool("ffmpeg", &arguments);
+    made
+}
+
+#[test]
+fn pictures_that_are_far_apart_are_those_of_their_points_however_the_film_is_coded() {
+    let media = tempfile::tempdir().unwrap();
+    let b_frames = "-c:v libx264 -preset veryfast -g 1000 -bf 3 -x264-params b-adapt=0";
+    let coded = [
+        ("copied.mp4", "-c:v copy"),
+        ("copied.mkv", "-c:v copy"),
+        ("one-group.mp4", b_frames),
+        ("one-group.mkv", b_frames),
+        ("one-group.ts", b_frames),
+        ("h264.avi", "-c:v libx264 -preset veryfast -bf 3 -g 50 -c:a mp3"),
+        ("all-keys.mov", "-c:v mjpeg -q:v 3"),
+    ];
+    // Late in each frame: in some containers the film begins after the silence of its sound's encoder.
+    let points = [
+        ("0s", 0),
+        ("1.23s", 30),
+        ("4.03s", 100),
+        ("4.07s", 101),
+        ("7.99s", 199),
+        ("9.51s", 237),
+    ];
+    let sheet = "[task.t]\nkind = \"sprite\"\nevery = \"2s\"\n";
+    for (name, how) in coded {
+        let source = with_sound(media.path(), name, how);
+        // The sheet reads the film to its end before.
+        for (chosen, beside) in [(&[0, 1, 2, 3, 4, 5][..], ""), (&[1, 4], sheet), (&[2], ""), (&[5], "")] {
+            let at: Vec<_> = chosen.iter().map(|point| format!("\"{}\"", points[*point].0)).collect();
+            let at = at.join(", ");
+            let tasks = format!("[task.s]\nkind = \"snapshot\"\nat = [{at}]\nformat = \"png\"\n{beside}");
+            let folder = made_of(&source, &tasks);
+            let stem = source.file_stem().unwrap().to_str().unwrap();
+            for (number, point) in (1..).zip(chosen) {
+                let file = match chosen.len() {
+                    1 => format!("{stem}_s.png"),
+                    _ => format!("{stem}_s_{number}.png"),
+                };
+                let (time, frame) = points[*point];
+                assert_eq!(numbers(&folder, &[&file]), [frame], "{name} at {time} of {at}{beside}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::decoder;
-
 /// Subtitles may stand so far behind the packets around them.
 const LATE: Duration = Duration::from_secs(5);
 /// They are told of so often.
@@ -58,12 +56,18 @@ impl Pace {
             lanes.len() - 1
         };
         let pace = self.clone();
-        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
         entry.add_probe(kinds, move |pad, info| {
             let (time, length) = match &info.data {
                 Some(gst::PadProbeData::Buffer(buffer)) => (buffer.dts_or_pts(), buffer.duration()),
                 Some(gst::PadProbeData::Event(event)) => match event.view() {
                     gst::EventView::Gap(gap) => (Some(gap.get().0), gap.get().1),
+                    // After a jump everything begins anew.
+                    gst::EventView::FlushStop(_) => {
+                        let lane = &mut pace.lock()[number];
+                        (lane.at, lane.over) = (Duration::ZERO, false);
+                        return gst::PadProbeReturn::Ok;
+                    }
                     gst::EventView::Eos(_) => {
                         let known = std::mem::replace(&mut pace.lock()[number].over, true);
                         return if known {
@@ -104,15 +108,10 @@ impl Pace {
             return gst::PadProbeReturn::Ok;
         };
         let at = time.and_then(|time| segment.to_stream_time(time)).map(Duration::from);
-        let mut lanes = self.lock();
-        if lanes[number].over {
-            // Said to be over, and going on.
-            decoder::complain("a stream goes on behind its declared end");
-            return gst::PadProbeReturn::Drop;
-        }
         let Some(at) = at else {
             return gst::PadProbeReturn::Ok;
         };
+        let mut lanes = self.lock();
         // However long a line or a pause of subtitles is: whoever waits for the next has to hear of them meanwhile.
         let lasts = if lanes[number].sparse {
             Duration::ZERO
@@ -148,8 +147,9 @@ impl Lane {
             }
             return due.then_some(Word::Nothing(from, to));
         }
+        // What is declared may be wrong: one that goes on is not over.
         let end = self.end?;
-        (self.at + ROUNDING >= end && time >= end + ENDED).then_some(Word::Over)
+        (self.at + ROUNDING >= end && time >= self.at.max(end) + ENDED).then_some(Word::Over)
     }
 }
 
@@ -199,5 +199,6 @@ mod tests {
         assert_eq!(hears(lane(false, 2, Some(30)), 60), None);
         assert_eq!(hears(lane(false, 30, Some(30)), 39), None);
         assert_eq!(hears(lane(false, 30, Some(30)), 40), Some(Word::Over));
+        assert_eq!(hears(lane(false, 39, Some(30)), 40), None);
     }
 }

@@ -53,6 +53,7 @@ pub fn run(
         ahead: None,
         rewind: false,
         jumped_for: None,
+        until: None,
         ended: false,
     };
     search.can_jump &= search.player.can_jump();
@@ -110,6 +111,8 @@ struct Search<'a> {
     /// Frames do not come from the beginning of the medium, nor from a place that is known.
     rewind: bool,
     jumped_for: Option<Duration>,
+    /// Frames come up to here and no further, since the last jump.
+    until: Option<Duration>,
     ended: bool,
 }
 
@@ -149,6 +152,8 @@ impl Search<'_> {
             let lost = self.here.is_none() && self.rewind;
             // Whoever has jumped for this point is as near to it as a jump leads.
             let far = at > here + self.reach && self.jumped_for != Some(at);
+            // Nothing comes behind the point that was jumped for.
+            let far = far || self.until.is_some_and(|until| at > until);
             if self.can_jump && (lost || far) {
                 self.rewind = false;
                 self.can_jump = self.approach(at, shoots, pulse)?;
@@ -170,8 +175,13 @@ impl Search<'_> {
             match next {
                 Next::Frame(sample) => self.give(&sample, shoots),
                 Next::Enough => {
+                    let until = self.until.take().unwrap_or(at);
                     for (_, shoot) in shoots.iter_mut() {
-                        shoot.reach(at);
+                        shoot.reach(until);
+                    }
+                    if !self.can_jump {
+                        self.end(shoots);
+                        return Ok(());
                     }
                     self.forget(shoots);
                     self.rewind = true;
@@ -179,6 +189,7 @@ impl Search<'_> {
                 Next::End if self.here.is_none() && self.can_jump => {
                     // Nothing lay behind the key frame: from the beginning, once.
                     self.can_jump = false;
+                    self.until = None;
                     if !self.player.jump(Duration::ZERO, None) {
                         self.end(shoots);
                         return Ok(());
@@ -213,7 +224,10 @@ impl Search<'_> {
         let back = [0, 5, 30].map(|back| at.saturating_sub(Duration::from_secs(back)));
         for target in self.ahead.map(|ahead| at + ahead).into_iter().chain(back) {
             self.player.aim(at);
-            if !self.player.jump(target, alone.then_some(at)) {
+            // Before the first frame there is only the first.
+            self.until = (alone && !target.is_zero()).then_some(at);
+            if !self.player.jump(target, self.until) {
+                self.until = None;
                 return Ok(false);
             }
             self.forget(shoots);
@@ -226,10 +240,11 @@ impl Search<'_> {
                     return Ok(true);
                 }
             }
-            // Key frames are dense here.
+            // Where key frames are dense, the next one was met.
             self.ahead = None;
         }
         // Jumping lands wherever it likes: decode from the beginning.
+        self.until = None;
         self.player.jump(Duration::ZERO, None);
         self.forget(shoots);
         Ok(false)
@@ -283,6 +298,7 @@ impl Search<'_> {
         points: Range<usize>,
         pulse: &mut Pulse<'_>,
     ) -> Result<(), Failure> {
+        self.until = None;
         let time = |point: usize| windows.step * u32::try_from(point).unwrap_or(u32::MAX);
         let (from, to) = (time(points.start), time(points.end));
         // The last point stands for all that is left; what is far behind its beginning will not do.

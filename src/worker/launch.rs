@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::ending::{Words, ended};
 use super::inventory::PLUGINS;
-use super::protocol::CONTROL_FD;
+use super::protocol::{CONTROL_FD, INPUT_FD};
 use super::spawn::WorkerSettings;
 use crate::config::Jail;
 use crate::job::{ErrorKind, Failure};
@@ -57,6 +57,13 @@ pub(super) fn shed(control: Option<RawFd>) -> std::io::Result<()> {
         check(unsafe { libc::dup2(control, CONTROL_FD) })?;
         // SAFETY: clears the flag, which stays where both are one.
         check(unsafe { libc::fcntl(CONTROL_FD, libc::F_SETFD, 0) })?;
+        // Kept free for the workers: no plugin gets this number for a descriptor of its own.
+        // SAFETY: the path ends with a zero.
+        let nothing = check(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
+        // SAFETY: as above; where both are one, the flag is cleared.
+        check(unsafe { libc::dup2(nothing, INPUT_FD) })?;
+        // SAFETY: clears the flag.
+        check(unsafe { libc::fcntl(INPUT_FD, libc::F_SETFD, 0) })?;
     }
     let limit = |resource, most: u64| {
         let limit = libc::rlimit {
@@ -72,10 +79,12 @@ pub(super) fn shed(control: Option<RawFd>) -> std::io::Result<()> {
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         libc::setpriority(libc::PRIO_PROCESS, 0, 5);
+        // Who started the daemon may have had no interest in the ends of processes.
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         // What a service may do besides (give results away) is not for those who read media. Without such leave
         // there is nothing to take.
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        let kept = if control.is_some() { CONTROL_FD } else { CONTROL_FD - 1 };
+        let kept = if control.is_some() { INPUT_FD } else { CONTROL_FD - 1 };
         let first = libc::c_uint::try_from(kept + 1).unwrap_or(3);
         let closed = libc::syscall(
             libc::SYS_close_range,

@@ -13,7 +13,7 @@ pub enum Pass {
     /// Everything.
     All,
     /// What is needed for frames up to this point, and then the end of the stream, so that the decoder gives them out. Media
-    /// whose packets do not say when they are decoded pass whole.
+    /// whose packets do not say both when they are decoded and when they are shown pass whole.
     Until(Duration),
     /// What is chosen.
     Chosen(Choice),
@@ -44,7 +44,7 @@ impl Gate {
         }));
         let known = state.clone();
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
-        // The end that is said to a decoder belongs to the jump before; by the next one everything gives way.
+        // No jump is taken for done before the end of the one before was said: it would be that of the new one.
         let turning = Mutex::new(());
         let probe = exit.add_probe(kinds, move |pad, info| {
             let is_start = |event: &gst::Event| event.type_() == gst::EventType::FlushStart;
@@ -83,9 +83,9 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What passes after the next jump.
-    pub fn set(&self, pass: Pass) {
-        self.state().next = Some(pass);
+    /// What passes after the next jump; none: there is none.
+    pub fn set(&self, pass: Option<Pass>) {
+        self.state().next = pass;
     }
 
     /// Whether all that is needed up to a point has passed.
@@ -106,7 +106,11 @@ impl State {
                 }
             }
             Pass::Until(point) => {
-                // What is decoded later is shown later, too.
+                // Nothing is shown before it is decoded. Who does not say when packets are shown (AVI) says nothing of that.
+                if packet.pts().is_none() {
+                    self.pass = Pass::All;
+                    return gst::PadProbeReturn::Ok;
+                }
                 let decoded = position(pad, packet.dts()).map(Duration::from);
                 if self.closed.is_none() && decoded.is_none_or(|at| at <= *point) {
                     return gst::PadProbeReturn::Ok;

@@ -216,21 +216,28 @@ impl Player {
 
     /// Goes to this place and decodes, up to another one, only packets that are chosen; answers whether that is possible.
     pub fn jump_among(&self, from: Duration, to: Duration, choice: Choice) -> bool {
-        self.gate.set(Pass::Chosen(choice));
         let flags = gst::SeekFlags::KEY_UNIT
             | gst::SeekFlags::SNAP_BEFORE
             | gst::SeekFlags::TRICKMODE
             | gst::SeekFlags::TRICKMODE_KEY_UNITS
             | gst::SeekFlags::TRICKMODE_NO_AUDIO;
-        self.medium.jump(from, Some(to), flags)
+        self.seek(Pass::Chosen(choice), from, Some(to), flags)
     }
 
     /// Goes to the last key frame that is not after this place; answers whether that is possible. Where a point is named, nothing
     /// is decoded that is not needed for frames up to it: see [`Next::Enough`].
     pub fn jump(&self, to: Duration, until: Option<Duration>) -> bool {
-        self.gate.set(until.map_or(Pass::All, Pass::Until));
         let flags = gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
-        self.medium.jump(to, None, flags)
+        self.seek(until.map_or(Pass::All, Pass::Until), to, None, flags)
+    }
+
+    fn seek(&self, pass: Pass, from: Duration, to: Option<Duration>, flags: gst::SeekFlags) -> bool {
+        self.gate.set(Some(pass));
+        let can = self.medium.jump(from, to, flags);
+        if !can {
+            self.gate.set(None);
+        }
+        can
     }
 
     /// The first frame that is whole: in media without an index a jump can land between key frames.

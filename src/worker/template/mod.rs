@@ -4,23 +4,24 @@
 //! itself, before it reads anything: see [`super::jail`].
 //!
 //! All workers of a template have their code and data at the same addresses. Whoever makes a worker crash in order to learn those
-//! must not find them again: a template whose worker crashed makes no more, and none makes more than [`MOST`].
+//! must not find them again: a template whose worker crashed makes no more. Who learns them otherwise can use them in the workers
+//! that come later, of which there are at most [`MOST`]; he is in the jail all the same.
 
 mod passing;
 mod process;
 mod serve;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 
 pub(super) use self::process::Process;
 pub(super) use self::serve::{Role, serve};
@@ -28,7 +29,7 @@ use super::ending::{Words, ended};
 use super::launch::{self, starting};
 use super::settings::WorkerSettings;
 use crate::config::{Jail, Plugins};
-use crate::job::{ErrorKind, Failure};
+use crate::job::{self, Failure};
 
 /// How many workers one makes.
 const MOST: u32 = 100;
@@ -36,9 +37,12 @@ const MOST: u32 = 100;
 /// How long loading plugins may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The template that makes workers at present.
+/// How long one may take to end.
+const PARTING: Duration = Duration::from_millis(500);
+
+/// The template that makes workers at present, and how many it has made.
 #[derive(Debug, Clone, Default)]
-pub struct Templates(Arc<Mutex<Option<Arc<Template>>>>);
+pub struct Templates(Arc<Mutex<Option<(Arc<Template>, u32)>>>);
 
 /// A process that makes workers. It ends with its value, and every worker of it.
 #[derive(Debug)]
@@ -46,8 +50,16 @@ pub(super) struct Template {
     socket: OwnedFd,
     child: Arc<Mutex<Child>>,
     words: Arc<Mutex<Words>>,
-    made: AtomicU32,
+    listener: Mutex<Option<JoinHandle<()>>>,
     made_for: Purpose,
+}
+
+/// Why there is no worker.
+enum Refusal {
+    /// This template makes no more; another will.
+    Retired,
+    /// Another would do no better.
+    Failed(Failure),
 }
 
 /// What a template is good for.
@@ -82,12 +94,8 @@ impl Templates {
         let (template, pid, handle) =
             tokio::task::spawn_blocking(move || templates.ask(&settings, &scratch, &descriptors))
                 .await
-                .map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))??;
-        Process::new(pid, handle, status, template, self.clone())
-    }
-
-    fn current(&self) -> MutexGuard<'_, Option<Arc<Template>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+                .map_err(|error| Failure::new(job::ErrorKind::Internal, error.to_string()))??;
+        Process::new(pid, handle, status, template)
     }
 
     fn ask(
@@ -98,33 +106,23 @@ impl Templates {
     ) -> Result<(Arc<Template>, i32, OwnedFd), Failure> {
         let purpose = Purpose::of(settings);
         // Held while one is asked: it answers one after the other.
-        let mut current = self.current();
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let known = current.take().filter(|template| template.made_for == purpose);
+            let known = current.take().filter(|(template, _)| template.made_for == purpose);
             let is_new = known.is_none();
-            let template = match known {
-                Some(template) => template,
-                None => Arc::new(Template::start(settings, purpose.clone())?),
+            let (template, made) = match known {
+                Some(known) => known,
+                None => (Arc::new(Template::start(settings, purpose.clone())?), 0),
             };
             match template.make(scratch, descriptors) {
                 Ok((pid, handle)) => {
-                    if template.made.fetch_add(1, Ordering::Relaxed) + 1 < MOST {
-                        *current = Some(template.clone());
-                    }
+                    *current = Some((template.clone(), made + 1)).filter(|_| made + 1 < MOST);
                     return Ok((template, pid, handle));
                 }
-                Err(failure) if is_new => return Err(failure),
-                // It had nothing to do for long, or somebody ended it.
-                Err(failure) => tracing::debug!(error = failure.message, "workers are made by a new process"),
+                Err(Refusal::Retired) if !is_new => {}
+                Err(Refusal::Retired) => return Err(template.ended()),
+                Err(Refusal::Failed(failure)) => return Err(failure),
             }
-        }
-    }
-
-    /// This template makes no more workers. It lives as long as those that it made.
-    pub(super) fn retire(&self, template: &Arc<Template>) {
-        let mut current = self.current();
-        if current.as_ref().is_some_and(|known| Arc::ptr_eq(known, template)) {
-            *current = None;
         }
     }
 }
@@ -149,8 +147,8 @@ impl Template {
         let words = Arc::new(Mutex::new(Words::default()));
         let errors = child.stderr.take();
         let child = Arc::new(Mutex::new(child));
-        if let Some(mut errors) = errors {
-            let (heard, ending) = (words.clone(), child.clone());
+        let (heard, ending) = (words.clone(), child.clone());
+        let listener = errors.map(|mut errors| {
             std::thread::spawn(move || {
                 let mut piece = [0; 4096];
                 while let Ok(count) = errors.read(&mut piece)
@@ -161,49 +159,67 @@ impl Template {
                 }
                 // One that ends by itself is gone for the kernel, too.
                 let _ = ending.lock().unwrap_or_else(PoisonError::into_inner).wait();
-            });
-        }
+            })
+        });
         Ok(Self {
             socket,
             child,
             words,
-            made: AtomicU32::new(0),
+            listener: Mutex::new(listener),
             made_for,
         })
     }
 
     /// The number of a new worker, and a hold on it.
-    fn make(&self, scratch: &Path, descriptors: &[OwnedFd; 4]) -> Result<(i32, OwnedFd), Failure> {
+    fn make(&self, scratch: &Path, descriptors: &[OwnedFd; 4]) -> Result<(i32, OwnedFd), Refusal> {
         let scratch = scratch.as_os_str().as_bytes();
-        let answer = passing::send(&self.socket, scratch, &descriptors.each_ref().map(AsFd::as_fd))
-            .and_then(|()| passing::receive(&self.socket));
-        let told = match answer {
-            Ok(Some((number, mut handles))) => number
-                .as_slice()
-                .try_into()
-                .ok()
-                .map(i32::from_ne_bytes)
-                .zip(handles.pop()),
-            Ok(None) => None,
-            Err(error) => return Err(starting(&error)),
+        let asked = passing::send(&self.socket, scratch, &descriptors.each_ref().map(AsFd::as_fd));
+        let (number, mut handles) = match asked.and_then(|()| passing::receive(&self.socket)) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Err(Refusal::Retired),
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                return Err(Refusal::Retired);
+            }
+            // Asked once more it might make two.
+            Err(error) => return Err(Refusal::Failed(starting(&error))),
         };
-        told.ok_or_else(|| match self.end() {
+        let number = number.as_slice().try_into().map_or(0, i32::from_ne_bytes);
+        match handles.pop() {
+            Some(handle) => Ok((number, handle)),
+            None if number == 0 => Err(Refusal::Retired),
+            None => {
+                let error = std::io::Error::from_raw_os_error(number);
+                Err(Refusal::Failed(starting(&error)))
+            }
+        }
+    }
+
+    /// Why there is nobody to be asked, from the beginning.
+    fn ended(&self) -> Failure {
+        let status = self.end();
+        if let Some(listener) = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Its last words may be on their way.
+            let _ = listener.join();
+        }
+        match status {
             Ok(status) => ended(
                 status,
                 &self.words.lock().unwrap_or_else(PoisonError::into_inner).last(),
             ),
             Err(error) => starting(&error),
-        })
+        }
     }
 
+    /// Waits for its end, for which it has a moment: it takes its workers along.
     fn end(&self) -> std::io::Result<ExitStatus> {
+        let _ = shutdown(&self.socket, Shutdown::Both);
+        let until = Instant::now() + PARTING;
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // Its last words may be on their way.
-        for _ in 0..50 {
+        while Instant::now() < until {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(1));
         }
         child.kill()?;
         child.wait()
@@ -212,8 +228,9 @@ impl Template {
 
 impl Drop for Template {
     fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = self.end();
+        if let Some(listener) = self.listener.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = listener.join();
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
-use super::{Template, Templates};
+use super::Template;
 use crate::job::Failure;
 use crate::worker::launch::starting;
 
@@ -21,8 +21,8 @@ pub(in crate::worker) struct Process {
     /// Where the template says how it ended.
     status: UnixStream,
     said: Vec<u8>,
-    template: Arc<Template>,
-    templates: Templates,
+    /// Which lives as long as those that it made.
+    _template: Arc<Template>,
 }
 
 impl Process {
@@ -31,7 +31,6 @@ impl Process {
         handle: OwnedFd,
         status: StdUnixStream,
         template: Arc<Template>,
-        templates: Templates,
     ) -> Result<Self, Failure> {
         let status = status
             .set_nonblocking(true)
@@ -42,8 +41,7 @@ impl Process {
             handle,
             status,
             said: Vec::new(),
-            template,
-            templates,
+            _template: template,
         })
     }
 
@@ -66,12 +64,8 @@ impl Process {
             }
         }
         let raw = self.said.first_chunk().map(|raw| i32::from_ne_bytes(*raw));
-        // Where its template is gone, the kernel has ended it.
-        let status = ExitStatus::from_raw(raw.unwrap_or(libc::SIGKILL));
-        if status.signal().is_some_and(|signal| signal != libc::SIGKILL) {
-            self.templates.retire(&self.template);
-        }
-        status
+        // Where nobody is left to say it, its template is gone, and the kernel has ended it as well.
+        ExitStatus::from_raw(raw.unwrap_or(libc::SIGKILL))
     }
 }
 

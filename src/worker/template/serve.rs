@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open};
 
 use super::passing;
 use crate::worker::launch::check;
@@ -39,18 +39,23 @@ pub(in crate::worker) fn serve(socket: OwnedFd) -> Result<Role, String> {
     // The socket says when the daemon is gone; the thread that started this process may go before.
     rustix::process::set_parent_process_death_signal(None).map_err(|error| error.to_string())?;
     let mut made: Vec<Made> = Vec::new();
+    let mut crashed = false;
     loop {
         let Some((asked, over)) = wait(&socket, &made)? else {
             return Ok(Role::Over);
         };
-        bury(&mut made, &over);
+        crashed |= bury(&mut made, &over);
         if !asked {
             continue;
         }
         let Some((scratch, descriptors)) = passing::receive(&socket).map_err(|error| error.to_string())? else {
-            // The kernel ends what this process made.
+            end(made);
             return Ok(Role::Over);
         };
+        if crashed {
+            answer(&socket, 0, None)?;
+            continue;
+        }
         let Ok([control, input, errors, status]) = <[OwnedFd; 4]>::try_from(descriptors) else {
             return Err("the daemon asks for a worker without its descriptors".to_owned());
         };
@@ -63,16 +68,48 @@ pub(in crate::worker) fn serve(socket: OwnedFd) -> Result<Role, String> {
             begin(template, &scratch, socket, [control, input, errors]).map_err(|error| error.to_string())?;
             return Ok(Role::Worker);
         }
-        let pid = check(forked).map_err(|error| format!("no process can be made: {error}"))?;
-        let pid = Pid::from_raw(pid).ok_or("a process without a number")?;
-        let handle = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| error.to_string())?;
-        let number = pid.as_raw_nonzero().get().to_ne_bytes();
-        passing::send(&socket, &number, &[handle.as_fd()]).map_err(|error| error.to_string())?;
-        made.push(Made {
-            pid,
-            handle,
-            status: File::from(status),
-        });
+        match hold(forked) {
+            Ok((pid, handle)) => {
+                answer(&socket, pid.as_raw_nonzero().get(), Some(&handle))?;
+                made.push(Made {
+                    pid,
+                    handle,
+                    status: File::from(status),
+                });
+            }
+            // The others go on.
+            Err(error) => answer(&socket, error.raw_os_error().unwrap_or(libc::EAGAIN), None)?,
+        }
+    }
+}
+
+/// What `fork` answered: a new process, which is held; or why there is none.
+fn hold(forked: i32) -> std::io::Result<(Pid, OwnedFd)> {
+    let pid = Pid::from_raw(check(forked)?).ok_or(std::io::ErrorKind::InvalidData)?;
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(handle) => Ok((pid, handle)),
+        Err(error) => {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+            Err(error.into())
+        }
+    }
+}
+
+/// Tells the daemon of a worker by its number and a hold on it; or why there is none, by the number of an error; or, by 0, that this
+/// process makes no more.
+fn answer(socket: &OwnedFd, number: i32, handle: Option<&OwnedFd>) -> Result<(), String> {
+    let handles: Vec<_> = handle.into_iter().map(AsFd::as_fd).collect();
+    passing::send(socket, &number.to_ne_bytes(), &handles).map_err(|error| error.to_string())
+}
+
+/// Takes the workers along. Who is nobody's child any more may be waited for by nobody.
+fn end(made: Vec<Made>) {
+    for worker in &made {
+        let _ = rustix::process::pidfd_send_signal(&worker.handle, Signal::KILL);
+    }
+    for worker in made {
+        let _ = rustix::process::waitpid(Some(worker.pid), WaitOptions::empty());
     }
 }
 
@@ -87,20 +124,27 @@ fn wait(socket: &OwnedFd, made: &[Made]) -> Result<Option<(bool, Vec<bool>)>, St
     Ok((count > 0).then(|| (happened.next().unwrap_or(false), happened.collect())))
 }
 
-/// Tells of those that are over, and forgets them.
-fn bury(made: &mut Vec<Made>, over: &[bool]) {
-    let mut over = over.iter();
+/// Tells of those that are over, and forgets them; answers whether any has crashed.
+fn bury(made: &mut Vec<Made>, over: &[bool]) -> bool {
+    let (mut over, mut crashed) = (over.iter(), false);
     made.retain_mut(|made| {
         if !over.next().is_some_and(|over| *over) {
             return true;
         }
-        let Ok(Some((_, status))) = rustix::process::waitpid(Some(made.pid), WaitOptions::NOHANG) else {
-            return true;
-        };
-        // Perhaps nobody wants to know.
-        let _ = made.status.write_all(&status.as_raw().to_ne_bytes());
+        match rustix::process::waitpid(Some(made.pid), WaitOptions::NOHANG) {
+            Ok(None) => return true,
+            Ok(Some((_, status))) => {
+                let signal = status.terminating_signal();
+                crashed |= signal.is_some_and(|signal| signal != libc::SIGKILL);
+                // Perhaps nobody wants to know.
+                let _ = made.status.write_all(&status.as_raw().to_ne_bytes());
+            }
+            // Somebody else has waited for it. The daemon hears nothing any more.
+            Err(_) => {}
+        }
         false
     });
+    crashed
 }
 
 /// Makes a worker of this process, which is a copy of the template.
@@ -110,11 +154,11 @@ fn begin(template: Pid, scratch: &[u8], socket: OwnedFd, birth: [OwnedFd; 3]) ->
     let aside = [aside(&birth[0])?, aside(&birth[1])?, aside(&birth[2])?];
     drop((socket, birth));
     for (fd, place) in aside.iter().zip([CONTROL_FD, INPUT_FD, libc::STDERR_FILENO]) {
-        // SAFETY: the first two numbers are nobody's here, and the third is nobody's value.
+        // SAFETY: the first was the template's socket, the second was kept free, and the third is nobody's value.
         check(unsafe { libc::dup2(fd.as_raw_fd(), place) })?;
     }
     drop(aside);
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     if rustix::process::getppid() != Some(template) {
         return Err(std::io::Error::other("the template ended"));
     }
