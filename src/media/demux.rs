@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use super::failure::{self, element, internal};
+use super::failure::{element, internal};
 use super::pace::Pace;
-use super::source::{Input, MediaSource, is_text};
+use super::refusal::{describe_error, not_media};
+use super::source::{Input, MediaSource};
 use super::{beginning, decoder, describe, guess};
 use super::{matroska, mp4};
 use crate::job::{ErrorKind, Failure};
@@ -447,41 +448,5 @@ fn discard(home: &gst::glib::WeakRef<gst::Pipeline>, pad: &gst::Pad) {
 fn note(into: &mut gst::TagList, tags: &gst::TagList) {
     if tags.scope() == gst::TagScope::Global {
         *into = into.merge(tags, gst::TagMergeMode::Keep);
-    }
-}
-
-fn describe_error(error: &gst::message::Error, container: Option<&gst::Caps>, input: &Input) -> Failure {
-    let unknown = [gst::StreamError::TypeNotFound, gst::StreamError::WrongType]
-        .into_iter()
-        .any(|kind| error.error().matches(kind));
-    let media = container.and_then(|caps| caps.structure(0)).is_some_and(|s| {
-        let name = s.name().as_str();
-        name.starts_with("video/") || name.starts_with("audio/") || name.starts_with("application/x-id3")
-    });
-    if unknown && !media {
-        not_media(container, input)
-    } else {
-        failure::from_message(error)
-    }
-}
-
-fn not_media(container: Option<&gst::Caps>, input: &Input) -> Failure {
-    match container
-        .and_then(|caps| caps.structure(0))
-        .map(gst::StructureRef::name)
-    {
-        Some(name) if name.starts_with("video/") || name.starts_with("audio/") => Failure::new(
-            ErrorKind::Corrupt,
-            format!("the medium is damaged beyond use: it looks like {name}, but no packet was found in it"),
-        ),
-        Some(name) => Failure::new(
-            ErrorKind::Unsupported,
-            format!("this is not a media file that Reelmill knows: it looks like {name}"),
-        ),
-        None if is_text(input) => Failure::new(
-            ErrorKind::Unsupported,
-            "this is not a media file that Reelmill knows: it looks like text/plain",
-        ),
-        None => Failure::new(ErrorKind::Corrupt, "this is not a media file that Reelmill knows"),
     }
 }

@@ -38,6 +38,7 @@ mod pipeline;
 mod probe;
 pub mod provenance;
 mod readback;
+mod refusal;
 mod report;
 mod run;
 pub mod scale;

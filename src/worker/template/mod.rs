@@ -40,9 +40,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one may take to end.
 const PARTING: Duration = Duration::from_millis(500);
 
-/// The template that makes workers at present, and how many it has made.
+/// The template that makes workers at present.
 #[derive(Debug, Clone, Default)]
-pub struct Templates(Arc<Mutex<Option<(Arc<Template>, u32)>>>);
+pub struct Templates(Arc<Mutex<Option<Current>>>);
+
+#[derive(Debug)]
+struct Current {
+    template: Arc<Template>,
+    /// So many workers.
+    made: u32,
+}
 
 /// A process that makes workers. It ends with its value, and every worker of it.
 #[derive(Debug)]
@@ -108,15 +115,22 @@ impl Templates {
         // Held while one is asked: it answers one after the other.
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let known = current.take().filter(|(template, _)| template.made_for == purpose);
+            let known = current.take().filter(|known| known.template.made_for == purpose);
             let is_new = known.is_none();
-            let (template, made) = match known {
+            let Current { template, made } = match known {
                 Some(known) => known,
-                None => (Arc::new(Template::start(settings, purpose.clone())?), 0),
+                None => Current {
+                    template: Arc::new(Template::start(settings, purpose.clone())?),
+                    made: 0,
+                },
             };
             match template.make(scratch, descriptors) {
                 Ok((pid, handle)) => {
-                    *current = Some((template.clone(), made + 1)).filter(|_| made + 1 < MOST);
+                    let known = Current {
+                        template: template.clone(),
+                        made: made + 1,
+                    };
+                    *current = Some(known).filter(|known| known.made < MOST);
                     return Ok((template, pid, handle));
                 }
                 Err(Refusal::Retired) if !is_new => {}
