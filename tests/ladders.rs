@@ -267,7 +267,7 @@ fn a_part_of_a_medium_is_a_package_of_its_own_with_its_words_and_its_sound() {
     fs::write(&srt, words).unwrap();
     let line = format!(
         "-f lavfi -i testsrc2=s=320x180:r=25:d=10 -f lavfi -i sine=d=10 -i {} -map 0 -map 1 -map 2 -pix_fmt yuv420p \
-         -bf 0 -c:a pcm_s16le -c:s srt",
+         -bf 0 -g 25 -c:a pcm_s16le -c:s srt",
         srt.display()
     );
     let source = made(folder.path(), "film.mkv", &line);
