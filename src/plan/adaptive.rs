@@ -140,14 +140,14 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
         findings.extend(ladder.left_out);
         (renditions, even) = (ladder.renditions, ladder.even);
         let short = |rendition: &PlannedRendition| rendition.picture.size.0.min(rendition.picture.size.1);
-        let largest = renditions.iter().map(short).max().unwrap_or(1).max(1);
-        for rendition in &mut renditions {
-            let scale = f64::from(short(rendition)) / f64::from(largest);
+        let largest = renditions.iter().max_by_key(|rendition| short(rendition)).cloned();
+        for (rendition, largest) in renditions.iter_mut().zip(largest.iter().cycle()) {
             let frame = overlay::Frame {
                 size: rendition.picture.size,
-                scale,
+                scale: f64::from(short(rendition)) / f64::from(short(largest).max(1)),
             };
-            rendition.cover = overlay::cover(wanted, task, &settings.cover, frame, length)?;
+            let form = (frame, largest.picture.size);
+            rendition.cover = overlay::cover_form(wanted, task, &settings.cover, form, length)?;
         }
     }
     let transcode = alike(settings);
