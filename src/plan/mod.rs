@@ -46,7 +46,7 @@ pub use package::MOST_FILES;
 pub use pictures::{AnimationPlan, SpritePlan};
 pub use provenance::{KeptProvenance, Provenance, without_secrets};
 pub use run::{Planned, Wanted, needs_media, plan};
-pub use size::picture;
+pub use size::{picture, same_ratio};
 pub use tracks::{Lines, SoundPlan, SubtitlePlan, TracksPlan};
 pub use truncation::{Ends, truncated};
 pub use verify::verify;
