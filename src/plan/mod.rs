@@ -14,6 +14,7 @@ mod names;
 mod overlay;
 mod package;
 mod pictures;
+mod places;
 mod provenance;
 mod run;
 mod size;
