@@ -7,6 +7,9 @@ use super::track::FIRST;
 use crate::media::colour::Numbers;
 use crate::plan::same_ratio;
 
+/// The number of the transfer that is made for screens of a high range alone (ISO/IEC 23091-2).
+const PQ: u8 = 16;
+
 /// Tracks between which a player may switch at any segment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Set<'a> {
@@ -144,6 +147,12 @@ fn rate((rate, per): (u32, u32)) -> String {
 fn film(out: &mut String, folder: &str, forms: &[Form<'_>], colours: Option<Numbers>) {
     out.push_str(" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n");
     if let Some(told) = colours {
+        // What a screen of the usual range cannot show at all is not for players that do not know of it; hybrid forms are.
+        let property = if told.transfer == PQ {
+            "EssentialProperty"
+        } else {
+            "SupplementalProperty"
+        };
         let told = [
             ("ColourPrimaries", told.primaries),
             ("TransferCharacteristics", told.transfer),
@@ -152,7 +161,7 @@ fn film(out: &mut String, folder: &str, forms: &[Form<'_>], colours: Option<Numb
         for (what, number) in told {
             let _ = writeln!(
                 out,
-                "      <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" value=\"{number}\"/>"
+                "      <{property} schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" value=\"{number}\"/>"
             );
         }
     }
