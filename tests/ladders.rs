@@ -243,6 +243,11 @@ fn a_high_dynamic_range_is_kept_in_h265_and_mapped_beside_it() {
     let master = package.text("master.m3u8");
     let line = |codec: &str| master.lines().find(|line| line.contains(codec)).unwrap();
     assert!(line("hvc1").contains("VIDEO-RANGE=PQ") && line("avc1").contains("VIDEO-RANGE=SDR"));
+    // Players that know nothing of it must not take that set; the other is for them.
+    let manifest = package.text("manifest.mpd");
+    let essential = "EssentialProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:TransferCharacteristics\" value=\"16\"";
+    assert!(manifest.contains(essential), "{manifest}");
+    assert_eq!(manifest.matches("EssentialProperty").count(), 3);
     let init = fs::read(package.path("240p-init.mp4")).unwrap();
     assert_eq!(boxed(&init, "clli").unwrap(), [3, 0xe8, 1, 0x90]);
     let screen = boxed(&init, "mdcv").unwrap();
@@ -267,7 +272,7 @@ fn a_part_of_a_medium_is_a_package_of_its_own_with_its_words_and_its_sound() {
     fs::write(&srt, words).unwrap();
     let line = format!(
         "-f lavfi -i testsrc2=s=320x180:r=25:d=10 -f lavfi -i sine=d=10 -i {} -map 0 -map 1 -map 2 -pix_fmt yuv420p \
-         -bf 0 -c:a pcm_s16le -c:s srt",
+         -bf 0 -g 25 -c:a pcm_s16le -c:s srt",
         srt.display()
     );
     let source = made(folder.path(), "film.mkv", &line);
@@ -432,4 +437,30 @@ fn each_sound_is_brought_to_its_loudness_and_words_with_styles_are_carried() {
         words.contains("00:00:00.000 --> 00:00:01.500\nStyled\ntwo &amp; three"),
         "{words}"
     );
+}
+
+#[test]
+fn what_is_hidden_is_hidden_in_every_size_or_the_task_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = made(
+        folder.path(),
+        "tall.mp4",
+        "-f lavfi -i color=c=white:s=540x960:r=25:d=1 -qp 4 -pix_fmt yuv420p",
+    );
+    let task = "packages = [\"hls\"]\nrenditions = [\"480p\", \"240p\"]\n\
+                mosaic = [{ x = 478, y = 850, width = 2, height = 4, effect = \"fill\" }]";
+    let package = Package::of(&film, task);
+    let films = package.films("master.m3u8");
+    let size = |film: &Value, side: &str| u32::try_from(film[side].as_u64().unwrap()).unwrap();
+    for (form, film) in ["480p", "240p"].iter().zip(&films) {
+        let last = (size(film, "width") - 1, size(film, "height") - 1);
+        let colour = pixel(&package.path(&format!("{form}.m3u8")), 3, last);
+        assert!(colour.iter().all(|part| *part < 60), "{colour:?} at {last:?} of {form}");
+    }
+    let square = "{ name = \"square\", width = 240, height = 240, fit = \"cover\" }";
+    let task = task.replace("\"240p\"", square);
+    let trial = Trial::beside(&film, &format!("[task.t]\nkind = \"adaptive\"\n{task}"), &[]);
+    let told = ["has no one place", "square", "(240x240)"];
+    let tells = told.iter().all(|part| trial.said.contains(part));
+    assert!(!trial.good && tells, "{}", trial.said);
 }

@@ -69,7 +69,11 @@ impl Tasks<'_> {
         let mut starts = works.iter().map(|(_, work)| work.span().start);
         let first = starts.next().filter(|start| !start.is_zero())?;
         let first = starts.all(|start| start == first).then_some(first)?;
-        let reads = |work: &Work| matches!(work, Work::Transcode(plan) if !plan.tracks.subtitles.is_empty());
+        let reads = |work: &Work| match work {
+            Work::Transcode(plan) => !plan.tracks.subtitles.is_empty(),
+            Work::Adaptive(plan) => !plan.subtitles.is_empty(),
+            _ => false,
+        };
         // A line that is still seen began before. Packets begin where it was jumped to, and must not begin earlier.
         let ahead = if works.iter().any(|(_, work)| reads(work)) && works.iter().all(|(_, work)| !work.copies()) {
             READING

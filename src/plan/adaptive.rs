@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ladder::{ROUNDING, climb};
 use super::names::{FileOf, in_url};
+use super::places::one_place;
 use super::run::{PlannedTask, Wanted, film, known};
 use super::transcode::{span, turned};
 use super::{Coded, CoverPlan, Expect, Picture, PlannedOutput, Span, Work, overlay, tracks};
@@ -87,6 +88,17 @@ pub struct PlannedRendition {
     pub cover: CoverPlan,
 }
 
+impl PlannedRendition {
+    fn short_side(&self) -> u32 {
+        self.picture.size.0.min(self.picture.size.1)
+    }
+
+    /// That whose pixels are those of the rule.
+    pub(super) fn largest(all: &[Self]) -> Option<&Self> {
+        all.iter().max_by_key(|one| one.short_side())
+    }
+}
+
 /// One sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedSound {
@@ -139,15 +151,15 @@ pub(super) fn adaptive(wanted: &Wanted<'_>, task: &TaskId, settings: &Adaptive) 
         let ladder = climb(&settings.renditions, film, settings.segment)?;
         findings.extend(ladder.left_out);
         (renditions, even) = (ladder.renditions, ladder.even);
-        let short = |rendition: &PlannedRendition| rendition.picture.size.0.min(rendition.picture.size.1);
-        let largest = renditions.iter().map(short).max().unwrap_or(1).max(1);
-        for rendition in &mut renditions {
-            let scale = f64::from(short(rendition)) / f64::from(largest);
+        one_place(task, &settings.cover, &renditions, film)?;
+        let largest = PlannedRendition::largest(&renditions).cloned();
+        for (rendition, largest) in renditions.iter_mut().zip(largest.iter().cycle()) {
             let frame = overlay::Frame {
                 size: rendition.picture.size,
-                scale,
+                scale: f64::from(rendition.short_side()) / f64::from(largest.short_side().max(1)),
             };
-            rendition.cover = overlay::cover(wanted, task, &settings.cover, frame, length)?;
+            let form = (frame, largest.picture.size);
+            rendition.cover = overlay::cover_form(wanted, task, &settings.cover, form, length)?;
         }
     }
     let transcode = alike(settings);

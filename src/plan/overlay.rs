@@ -144,6 +144,9 @@ pub enum ContentPlan {
     },
 }
 
+/// What floating numbers add to a whole one.
+const FLOATING: f64 = 1e-6;
+
 /// What something is laid over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
@@ -167,15 +170,28 @@ impl Frame {
         }
     }
 
-    /// The part of a rectangle that lies on the frame.
-    fn area(self, at: (Measure, Measure), size: (Measure, Measure)) -> Option<Area> {
-        let (wide, high) = self.size;
-        let (x, y) = (self.pixels(at.0, wide), self.pixels(at.1, high));
-        let right = x.saturating_add(self.pixels(size.0, wide).max(1)).min(wide);
-        let lower = y.saturating_add(self.pixels(size.1, high).max(1)).min(high);
-        let (width, height) = (right.saturating_sub(x), lower.saturating_sub(y));
-        let area = Area { x, y, width, height };
-        (width > 0 && height > 0).then_some(area)
+    /// The part of a rectangle that lies on the frame, which shows what a frame of size `of` does. Pixels of which it has a part
+    /// belong to it.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between zero and a side"
+    )]
+    fn area(self, of: (u32, u32), at: (Measure, Measure), size: (Measure, Measure)) -> Option<Area> {
+        let edges = |side: u32, of: u32, at: Measure, length: Measure| {
+            let exact = |measure: Measure| match measure {
+                Measure::Pixels(pixels) => f64::from(pixels) * f64::from(side) / f64::from(of.max(1)),
+                Measure::Percent(percent) => f64::from(side) * percent.clamp(0.0, 100.0) / 100.0,
+            };
+            let from = exact(at);
+            let first = (from + FLOATING).floor() as u32;
+            let end = (from + exact(length) - FLOATING).ceil() as u32;
+            // Something of it is seen, however small.
+            (first < side).then(|| (first, end.max(first + 1).min(side) - first))
+        };
+        let (x, width) = edges(self.size.0, of.0, at.0, size.0)?;
+        let (y, height) = edges(self.size.1, of.1, at.1, size.1)?;
+        Some(Area { x, y, width, height })
     }
 }
 
@@ -187,8 +203,19 @@ pub(super) fn cover(
     frame: Frame,
     length: Option<Duration>,
 ) -> Result<CoverPlan, Failure> {
+    cover_form(wanted, task, cover, (frame, frame.size), length)
+}
+
+/// The same for a form of a film of which the largest has this size: pixels are those of that.
+pub(super) fn cover_form(
+    wanted: &Wanted<'_>,
+    task: &TaskId,
+    cover: &Cover,
+    (frame, largest): (Frame, (u32, u32)),
+    length: Option<Duration>,
+) -> Result<CoverPlan, Failure> {
     let mosaics = cover.mosaics.iter().map(|mosaic| {
-        let Some(area) = frame.area(mosaic.at, mosaic.size) else {
+        let Some(area) = frame.area(largest, mosaic.at, mosaic.size) else {
             let (width, height) = frame.size;
             let outside = format!("a mosaic of task {task} lies outside of the frame of {width}x{height}");
             return Err(Failure::new(ErrorKind::Plan, outside));
@@ -317,31 +344,49 @@ mod tests {
 
     #[test]
     fn rectangles_are_cut_at_the_frame() {
-        let frame = |scale| Frame {
-            size: (640, 360),
-            scale,
+        let area = |(wide, high): (u32, u32), of, at: (Measure, Measure), size: (Measure, Measure)| {
+            let frame = Frame {
+                size: (wide, high),
+                scale: f64::from(wide.min(high)) / 360.0,
+            };
+            let area = frame.area(of, at, size)?;
+            Some((area.x, area.y, area.width, area.height))
         };
-        let part = frame(1.0).area(
-            (Measure::Percent(90.0), Measure::Pixels(10)),
-            (Measure::Percent(50.0), Measure::Pixels(20)),
+        let (pixels, percent) = (Measure::Pixels, Measure::Percent);
+        let (large, small) = ((640, 360), (320, 180));
+        let at = (percent(90.0), pixels(10));
+        let size = (percent(50.0), pixels(20));
+        assert_eq!(area(large, large, at, size), Some((576, 10, 64, 20)));
+        let size = (pixels(5), pixels(5));
+        let at = (pixels(640), pixels(0));
+        assert_eq!(area(large, large, at, size), None);
+        assert_eq!(area(small, large, at, size), None);
+        // Pixels of a smaller form that show anything of it.
+        let at = (pixels(101), pixels(51));
+        assert_eq!(area(large, large, at, size), Some((101, 51, 5, 5)));
+        assert_eq!(area(small, large, at, size), Some((50, 25, 3, 3)));
+        assert_eq!(
+            area(small, large, at, (percent(10.0), percent(10.0))),
+            Some((50, 25, 33, 19))
         );
-        let wanted = Area {
-            x: 576,
-            y: 10,
-            width: 64,
-            height: 20,
-        };
-        assert_eq!(part, Some(wanted));
-        let size = (Measure::Pixels(5), Measure::Pixels(5));
-        let at = (Measure::Pixels(640), Measure::Pixels(0));
-        assert_eq!(frame(1.0).area(at, size), None);
-        // As on a larger form of the film.
-        let wanted = Area {
-            x: 320,
-            y: 0,
-            width: 3,
-            height: 3,
-        };
-        assert_eq!(frame(0.5).area(at, size), Some(wanted));
+    }
+
+    #[test]
+    fn what_is_hidden_at_the_edge_of_a_film_is_hidden_in_every_size() {
+        let film = (1080, 1920);
+        for size in [film, (360, 640), (240, 426), (136, 240), (16, 28)] {
+            let frame = Frame {
+                size,
+                scale: f64::from(size.0) / 1080.0,
+            };
+            let two = (Measure::Pixels(2), Measure::Pixels(2));
+            let area = frame.area(film, (Measure::Pixels(1078), Measure::Pixels(1918)), two);
+            let area = area.unwrap_or_else(|| panic!("outside of {size:?}"));
+            assert_eq!((area.x + area.width, area.y + area.height), size);
+            assert!(
+                area.x * 1080 <= 1078 * size.0 && area.y * 1920 <= 1918 * size.1,
+                "{area:?}"
+            );
+        }
     }
 }

@@ -47,6 +47,15 @@ pub fn picture(wanted: &SizeSpec, video: &VideoStream) -> Picture {
     }
 }
 
+/// Whether these show the same ratio, but for what even sides take or add.
+#[must_use]
+pub fn same_ratio((wide, high): (u32, u32), (width, height): (u32, u32)) -> bool {
+    let (one, other) = (u64::from(wide) * u64::from(height), u64::from(high) * u64::from(width));
+    // Two pixels of a side of the first or of the other.
+    let most = [wide, high, width, height].into_iter().max().unwrap_or(0);
+    one.abs_diff(other) <= 2 * u64::from(most)
+}
+
 /// The frame with bars around a picture: a smaller one of the same ratio where the picture is too small for it.
 fn around((width, height): (u32, u32), (wide, high): (u32, u32)) -> (u32, u32) {
     if width >= wide || height >= high {
@@ -112,6 +121,24 @@ mod tests {
             ..SizeSpec::default()
         };
         picture(&wanted, video).size
+    }
+
+    #[test]
+    fn a_ratio_is_the_same_within_what_even_sides_take() {
+        for (one, other) in [
+            ((1920, 1080), (426, 240)),
+            ((426, 240), (854, 480)),
+            ((1080, 1920), (136, 240)),
+        ] {
+            assert!(same_ratio(one, other) && same_ratio(other, one), "{one:?} {other:?}");
+        }
+        for (one, other) in [
+            ((1920, 1080), (480, 480)),
+            ((640, 360), (640, 480)),
+            ((320, 180), (320, 200)),
+        ] {
+            assert!(!same_ratio(one, other) && !same_ratio(other, one), "{one:?} {other:?}");
+        }
     }
 
     #[test]

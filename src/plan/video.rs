@@ -78,7 +78,11 @@ pub(super) fn possible(spec: &VideoSpec, film: &VideoStream, size: (u32, u32)) -
         });
         // What comes without a rate is judged by its size alone.
         let second = frame as f64 * fps.unwrap_or(1.0);
-        let fits = |level: &&(&str, u64, u64)| level.1 >= frame && level.2 as f64 >= second;
+        // A side is at most as long as that of a frame eight times as large would be, were it a square.
+        let side = pixels(width.max(height));
+        let fits = |level: &&(&str, u64, u64)| {
+            level.1 >= frame && level.2 as f64 >= second && level.1.saturating_mul(8) >= side.saturating_mul(side)
+        };
         let levels = spec.codec.levels();
         let wanted = levels.iter().find(|one| one.0 == level);
         if wanted.is_some_and(|one| !fits(&one)) {
@@ -136,6 +140,12 @@ mod tests {
         assert!(small.contains("level 4.0 is enough"), "{small}");
         let small = told(VideoCodec::H265, Some("3.1"), (3840, 2160)).unwrap_err();
         assert!(small.contains("level 5.0 is enough"), "{small}");
+        // Few pixels, but in one long line.
+        assert_eq!(told(VideoCodec::H264, Some("3.0"), (1760, 64)), Ok(()));
+        let long = told(VideoCodec::H264, Some("3.0"), (2048, 64)).unwrap_err();
+        assert!(long.contains("level 3.1 is enough"), "{long}");
+        let long = told(VideoCodec::H265, Some("2.0"), (64, 1280)).unwrap_err();
+        assert!(long.contains("level 2.1 is enough"), "{long}");
         assert_eq!(told(VideoCodec::Dnxhd, None, (1920, 1080)), Ok(()));
         assert!(
             told(VideoCodec::Dnxhd, None, (640, 360))

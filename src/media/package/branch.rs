@@ -378,9 +378,8 @@ impl Branch for PackageBranch {
             texts: &texts,
         };
         let mut files: Vec<(String, Vec<u8>)> = made.members();
-        if let Some(lock) = &self.plan.lock {
-            files.push((KEY.to_owned(), lock.key.0.to_vec()));
-        }
+        let key = self.plan.lock.as_ref().map(|lock| lock.key.0.to_vec());
+        files.extend(key.map(|key| (KEY.to_owned(), key)));
         let mut fronts: Vec<(String, Vec<u8>)> = Vec::new();
         if self.plan.hls {
             fronts.push((MASTER.to_owned(), made.master().into_bytes()));

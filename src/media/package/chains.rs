@@ -10,7 +10,7 @@ use crate::media::tracks::text::{Source, line};
 use crate::plan::{Lines, PlannedRendition, Span};
 
 /// A cue that does not say how long it is seen.
-const USUAL_CUE: Duration = Duration::from_secs(4);
+const USUAL_CUE: Duration = Duration::from_secs(3);
 
 /// Subtitles whose lines have styles of their own.
 pub const STYLED: [&str; 2] = ["application/x-ssa", "application/x-ass"];
@@ -66,7 +66,8 @@ pub fn cue(sample: &gst::Sample, span: Span) -> Option<Cue> {
         _ => Source::Plain,
     };
     let text = line(&source, how, Lines::Vtt)?;
-    let end = place + buffer.duration().map_or(USUAL_CUE, Duration::from);
+    let told = buffer.duration().filter(|length| !length.is_zero());
+    let end = place + told.map_or(USUAL_CUE, Duration::from);
     let end = span.end.map_or(end, |last| last.min(end));
     let start = place.max(span.start);
     (start < end).then(|| Cue {
@@ -74,4 +75,32 @@ pub fn cue(sample: &gst::Sample, span: Span) -> Option<Cue> {
         end: end.saturating_sub(span.start),
         text,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_which_nobody_says_how_long_it_is_seen_is_seen_for_a_usual_time() {
+        gst::init().unwrap();
+        let caps = gst::Caps::builder("text/x-raw").field("format", "utf8").build();
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        let seen = |length: Option<u64>| {
+            let mut buffer = gst::Buffer::from_slice(b"One");
+            let told = buffer.get_mut().unwrap();
+            told.set_pts(gst::ClockTime::from_seconds(1));
+            told.set_duration(length.map(gst::ClockTime::from_mseconds));
+            let sample = gst::Sample::builder()
+                .buffer(&buffer)
+                .caps(&caps)
+                .segment(&segment)
+                .build();
+            let cue = cue(&sample, Span::default()).unwrap();
+            (cue.start.as_millis(), cue.end.as_millis())
+        };
+        assert_eq!(seen(Some(500)), (1000, 1500));
+        assert_eq!(seen(Some(0)), (1000, 4000));
+        assert_eq!(seen(None), (1000, 4000));
+    }
 }

@@ -21,6 +21,9 @@ pub enum Rule {
     Grid(Duration, u32),
 }
 
+/// A rest of sound that is shorter, in milliseconds, is no segment of its own: encoders go on for a packet or two beyond a film.
+const REST: u64 = 100;
+
 /// Gathers packets until a segment of them is complete.
 #[derive(Debug)]
 pub struct Cutter {
@@ -29,6 +32,8 @@ pub struct Cutter {
     open: Vec<Packet>,
     /// What the segment has.
     gops: Vec<Gop>,
+    /// The segment of sound before, until there is enough for another.
+    held: Vec<Gop>,
     /// When the segment began.
     start: Option<u64>,
     /// How many have been cut.
@@ -45,13 +50,14 @@ impl Cutter {
             rule,
             open: Vec::new(),
             gops: Vec::new(),
+            held: Vec::new(),
             start: None,
             count: 0,
             delay: None,
         }
     }
 
-    /// Takes the next packet, in the order of decoding; answers the segment that it proves to be complete.
+    /// Takes the next packet, in the order of decoding; answers a segment that it proves to be complete.
     ///
     /// # Errors
     /// Where packets need others across a key frame, or do not come in order.
@@ -68,7 +74,7 @@ impl Cutter {
         }
         self.open.push(packet);
         if !over {
-            return Ok(None);
+            return Ok(self.release(at - start.min(at)));
         }
         self.start = Some(at);
         self.count += 1;
@@ -76,7 +82,21 @@ impl Cutter {
         while of_sound && self.is_over(at, at) {
             self.count += 1;
         }
-        Ok(Some(std::mem::take(&mut self.gops)))
+        let complete = std::mem::take(&mut self.gops);
+        if !of_sound {
+            return Ok(Some(complete));
+        }
+        let before = std::mem::replace(&mut self.held, complete);
+        Ok(Some(before).filter(|gops| !gops.is_empty()).or_else(|| self.release(0)))
+    }
+
+    /// The segment of sound before, once this one is so long that it needs no other.
+    fn release(&mut self, length: u64) -> Option<Vec<Gop>> {
+        let enough = match self.rule {
+            Rule::Keys { .. } => true,
+            Rule::Grid(_, rate) => length >= u64::from(rate) * REST / 1000,
+        };
+        (enough && !self.held.is_empty()).then(|| std::mem::take(&mut self.held))
     }
 
     /// How far decoding runs ahead of showing, in ticks, and the last segment. What is shown or heard at `end` or after it is not part of it, where that is known.
@@ -89,7 +109,8 @@ impl Cutter {
         if let Some(own) = own {
             self.close(end.map_or(own, |end| end.min(own)))?;
         }
-        Ok((self.delay.unwrap_or(0), Some(self.gops).filter(|gops| !gops.is_empty())))
+        self.held.append(&mut self.gops);
+        Ok((self.delay.unwrap_or(0), Some(self.held).filter(|gops| !gops.is_empty())))
     }
 
     fn is_over(&self, start: u64, at: u64) -> bool {
@@ -227,6 +248,20 @@ mod tests {
             cut(grid, &gap, None).unwrap(),
             [vec![(0, 20)], vec![(20, 21)], vec![(21, 22)]]
         );
+    }
+
+    #[test]
+    fn a_packet_or_two_of_sound_are_no_segment_of_their_own() {
+        let grid = Rule::Grid(Duration::from_secs(1), 100);
+        let sound = |length: u64| (0..length).step_by(2).map(|at| (at, true)).collect::<Vec<_>>();
+        let of = |length| cut(grid, &sound(length), None).unwrap();
+        assert_eq!(of(200), [vec![(0, 100)], vec![(100, 199)]]);
+        assert_eq!(of(204), [vec![(0, 100)], vec![(100, 200), (200, 203)]]);
+        assert_eq!(of(212), [vec![(0, 100)], vec![(100, 200)], vec![(200, 211)]]);
+        // What comes alone between holes is kept, and where it is.
+        let holes = [(0, true), (100, true), (300, true), (302, true)];
+        let holes = cut(grid, &holes, None).unwrap();
+        assert_eq!(holes, [vec![(0, 100)], vec![(100, 300), (300, 303)]]);
     }
 
     #[test]

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use super::Segment;
 use super::track::FIRST;
 use crate::media::colour::Numbers;
+use crate::plan::same_ratio;
+
+/// The number of the transfer that is made for screens of a high range alone (ISO/IEC 23091-2).
+const PQ: u8 = 16;
 
 /// Tracks between which a player may switch at any segment.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,21 +113,20 @@ pub fn manifest(folder: &str, sets: &[Set<'_>], length: u128, buffer: u64) -> St
 
 /// What no form of the film is above, as players without a decoder for all of that want to know at once.
 fn most(out: &mut String, forms: &[Form<'_>]) {
-    let Some(largest) = forms.iter().max_by_key(|form| form.size) else {
+    let Some(largest) = forms.iter().map(|form| form.size).max() else {
         return;
     };
-    let (width, height) = largest.size;
-    let (mut common, mut rest) = (width, height);
-    while rest > 0 {
-        (common, rest) = (rest, common % rest);
+    let width = forms.iter().map(|form| form.size.0).max().unwrap_or(0);
+    let height = forms.iter().map(|form| form.size.1).max().unwrap_or(0);
+    let _ = write!(out, " maxWidth=\"{width}\" maxHeight=\"{height}\"");
+    if forms.iter().all(|form| same_ratio(form.size, largest)) {
+        let (mut common, mut rest) = largest;
+        while rest > 0 {
+            (common, rest) = (rest, common % rest);
+        }
+        let common = common.max(1);
+        let _ = write!(out, " par=\"{}:{}\"", largest.0 / common, largest.1 / common);
     }
-    let common = common.max(1);
-    let _ = write!(
-        out,
-        " maxWidth=\"{width}\" maxHeight=\"{height}\" par=\"{}:{}\"",
-        width / common,
-        height / common
-    );
     let faster = |one: &(u32, u32), other: &(u32, u32)| {
         let product = |rate: u32, per: u32| u64::from(rate) * u64::from(per);
         product(one.0, other.1).cmp(&product(other.0, one.1))
@@ -144,6 +147,12 @@ fn rate((rate, per): (u32, u32)) -> String {
 fn film(out: &mut String, folder: &str, forms: &[Form<'_>], colours: Option<Numbers>) {
     out.push_str(" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n");
     if let Some(told) = colours {
+        // What a screen of the usual range cannot show at all is not for players that do not know of it; hybrid forms are.
+        let property = if told.transfer == PQ {
+            "EssentialProperty"
+        } else {
+            "SupplementalProperty"
+        };
         let told = [
             ("ColourPrimaries", told.primaries),
             ("TransferCharacteristics", told.transfer),
@@ -152,7 +161,7 @@ fn film(out: &mut String, folder: &str, forms: &[Form<'_>], colours: Option<Numb
         for (what, number) in told {
             let _ = writeln!(
                 out,
-                "      <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" value=\"{number}\"/>"
+                "      <{property} schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" value=\"{number}\"/>"
             );
         }
     }
@@ -296,5 +305,27 @@ mod tests {
           </Period>
         </MPD>
         "#);
+    }
+
+    #[test]
+    fn a_set_has_the_bounds_of_all_its_forms_and_a_ratio_only_where_they_share_it() {
+        let told = |sizes: &[(u32, u32)]| {
+            let forms = sizes.iter().map(|size| Form {
+                id: "a",
+                codecs: String::new(),
+                bandwidth: 9,
+                size: *size,
+                fps: None,
+                timescale: 25,
+                segments: &[],
+            });
+            let mut out = String::new();
+            most(&mut out, &forms.collect::<Vec<_>>());
+            out
+        };
+        let rounded = told(&[(426, 240), (1920, 1080), (854, 480)]);
+        assert_eq!(rounded, " maxWidth=\"1920\" maxHeight=\"1080\" par=\"16:9\"");
+        let both = told(&[(640, 360), (480, 480)]);
+        assert_eq!(both, " maxWidth=\"640\" maxHeight=\"480\"");
     }
 }

@@ -107,6 +107,14 @@ fn packages(value: &Value<'_>) -> Option<(bool, bool)> {
         .map(|one| one.one_of(&[("hls", 'h'), ("dash", 'd')], &[]))
         .collect();
     let words = words?;
+    let mut seen = Vec::new();
+    for (one, word) in list.iter().zip(&words) {
+        if seen.contains(word) {
+            one.error(format!("`{}` names a package twice", one.path), "take one of them out");
+            return None;
+        }
+        seen.push(*word);
+    }
     Some((words.contains(&'h'), words.contains(&'d')))
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::kinds::size;
 use super::or_default;
-use super::video::video;
+use super::video::packaged;
 use crate::diagnostic::reader::{Table, Value};
-use crate::rule::{Container, Forms, PACKAGED, Rendition, Renditions, Rung, Track, VideoCodec, VideoSpec};
+use crate::rule::{Forms, PACKAGED, Rendition, Renditions, Rung, Track, VideoCodec, VideoSpec};
 
 /// What other files of a package are called, or begin or end with.
 const TAKEN: [&str; 3] = ["master", "manifest", "key"];
@@ -51,15 +51,13 @@ impl Packaging {
 pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging) -> Option<Renditions> {
     let (value, codec) = (table.get("renditions"), table.get("codec"));
     let all = value.as_ref().filter(|value| value.is_list()).and_then(Value::list);
-    if let Some(all) = &all
-        && !(1..=MOST).contains(&all.len())
-        && let Some(value) = &value
-    {
+    let counted = all.as_ref().is_none_or(|all| (1..=MOST).contains(&all.len()));
+    if let (Some(value), false) = (&value, counted) {
         let message = format!("`{}` needs 1 to {MOST} renditions", value.path);
         value.error(message, "renditions = [\"1080p\", \"720p\"], or \"auto\"");
-        return None;
     }
-    let has_words = all.as_ref().is_none_or(|all| all.iter().any(|one| !one.is_table()));
+    let is_word = |all: &Vec<Value<'_>>| all.is_empty() || all.iter().any(|one| !one.is_table());
+    let has_words = all.as_ref().is_none_or(is_word);
     if let (Some(codec), false) = (&codec, has_words) {
         codec.key_error(
             format!("`{}` has no effect: every rendition says how it is encoded", codec.path),
@@ -82,7 +80,7 @@ pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging) -> Option<
         .iter()
         .map(|one| (one, rendition(one, forms.as_ref(), packaging)))
         .collect();
-    named(value, &read)
+    named(value, &read).filter(|_| counted)
 }
 
 /// How words are encoded: in one codec, or in several.
@@ -121,6 +119,9 @@ fn named(value: &Value<'_>, read: &[(&Value<'_>, Option<Vec<Rendition>>)]) -> Op
     let mut names = HashSet::new();
     let mut sound = true;
     let mut first: Option<&VideoSpec> = None;
+    let word = read
+        .iter()
+        .find_map(|(value, _)| value.is_text().then(|| value.text())?);
     for (value, renditions) in read {
         let Some(renditions) = renditions else {
             sound = false;
@@ -136,9 +137,12 @@ fn named(value: &Value<'_>, read: &[(&Value<'_>, Option<Vec<Rendition>>)]) -> Op
             }
             let first = *first.get_or_insert(&rendition.video);
             if first.gop != rendition.video.gop || first.fps != rendition.video.fps {
+                let help = word.map_or_else(String::new, |word| {
+                    format!(": \"{word}\" says neither, so write that as a table, too")
+                });
                 value.error(
                     "renditions are cut at the same pictures",
-                    "give all of them the same `gop` and `fps`",
+                    format!("give all of them the same `gop` and `fps`{help}"),
                 );
                 sound = false;
             }
@@ -149,7 +153,8 @@ fn named(value: &Value<'_>, read: &[(&Value<'_>, Option<Vec<Rendition>>)]) -> Op
         .filter_map(|(_, renditions)| renditions.clone())
         .flatten()
         .collect();
-    if all.len() > MOST {
+    // Where the list itself is too long, that is said.
+    if all.len() > MOST && read.len() <= MOST {
         let message = format!(
             "`{}` are {} renditions, with each word in every codec",
             value.path,
@@ -179,7 +184,7 @@ fn rendition(value: &Value<'_>, forms: Option<&Forms>, packaging: Packaging) -> 
     let name = named.and_then(|value| name(&value));
     let size = size(&mut table);
     let video_value = table.get("video");
-    let video = video(video_value.as_ref(), Some(Container::Mp4), packaging.hdr);
+    let video = packaged(video_value.as_ref(), packaging.hdr);
     let video = video.and_then(|track| film(track, value, video_value.as_ref(), packaging));
     table.finish(&[]);
     Some(vec![Rendition {
@@ -217,10 +222,6 @@ fn film(
     packaging: Packaging,
 ) -> Option<VideoSpec> {
     match track {
-        Track::Encode(spec) if spec.two_pass => {
-            value.error("renditions are encoded in one pass", "take `passes` out");
-            None
-        }
         Track::Encode(spec) => {
             let table = video.filter(|video| video.is_table()).and_then(Value::table);
             let codec = table.and_then(|mut table| table.get("codec"));

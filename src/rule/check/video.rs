@@ -23,6 +23,15 @@ const PRESETS: [&str; 10] = [
 
 /// `video` of a task that puts it into this container; `hdr` where a high dynamic range is to be kept.
 pub(super) fn video(value: Option<&Value<'_>>, container: Option<Container>, hdr: bool) -> Option<Track<VideoSpec>> {
+    read(value, container, hdr, 2)
+}
+
+/// `video` of a rendition of a package.
+pub(super) fn packaged(value: Option<&Value<'_>>, hdr: bool) -> Option<Track<VideoSpec>> {
+    read(value, Some(Container::Mp4), hdr, 1)
+}
+
+fn read(value: Option<&Value<'_>>, container: Option<Container>, hdr: bool, passes: u8) -> Option<Track<VideoSpec>> {
     let Some(value) = value else {
         let codec = container?.video_codecs().first();
         return Some(codec.map_or(Track::None, |codec| Track::Encode(usual(*codec, hdr))));
@@ -41,7 +50,7 @@ pub(super) fn video(value: Option<&Value<'_>>, container: Option<Container>, hdr
             _ => Some(Track::Copy),
         };
     }
-    video_table(value.table()?, container, hdr)
+    table(value.table()?, container, hdr, passes)
 }
 
 fn usual(codec: VideoCodec, hdr: bool) -> VideoSpec {
@@ -92,7 +101,7 @@ pub(super) fn treatment(table: &mut Table<'_>, video: Option<&Track<VideoSpec>>)
 }
 
 /// `video = { ... }` of something that lies in this container.
-pub(super) fn video_table(mut table: Table<'_>, container: Option<Container>, hdr: bool) -> Option<Track<VideoSpec>> {
+fn table(mut table: Table<'_>, container: Option<Container>, hdr: bool, passes: u8) -> Option<Track<VideoSpec>> {
     let held = container.map(|container| (container, container.video_codecs()));
     let named = codec(table.get("codec").as_ref(), &VideoCodec::ALL, &[], held);
     if named == Some(None) {
@@ -103,7 +112,7 @@ pub(super) fn video_table(mut table: Table<'_>, container: Option<Container>, hd
     let of = codec.unwrap_or(VideoCodec::H264);
     // Where the codec is not understood, what depends on it is not judged.
     let known = codec.is_some();
-    let rate = rate(&mut table, of, known);
+    let rate = rate(&mut table, of, known, passes);
     let gop = or_default(
         usable(&mut table, "gop", known && of.is_for_editing(), of),
         None,
@@ -185,8 +194,8 @@ struct Rate {
     two_pass: bool,
 }
 
-/// `crf`, `bitrate`, `mode`, `max_bitrate` and `passes`.
-fn rate(table: &mut Table<'_>, of: VideoCodec, known: bool) -> Option<Rate> {
+/// `crf`, `bitrate`, `mode`, `max_bitrate` and `passes`, of which there can be so many.
+fn rate(table: &mut Table<'_>, of: VideoCodec, known: bool, most_passes: u8) -> Option<Rate> {
     let by_profile = known && of.crf().is_none();
     let mut get = |key| usable(table, key, by_profile, of);
     let (crf, bitrate) = (get("crf"), get("bitrate"));
@@ -255,6 +264,10 @@ fn rate(table: &mut Table<'_>, of: VideoCodec, known: bool) -> Option<Rate> {
     });
     let two_pass = or_default(passes, false, |value| {
         let two = value.integer(1..=2)? == 2;
+        if two && most_passes < 2 {
+            value.key_error("renditions are encoded in one pass", "take `passes` out");
+            return None;
+        }
         if two && known && !of.has_two_passes() {
             value.error(
                 format!("\"{}\" has one pass here", of.word()),
