@@ -293,6 +293,24 @@ fn sound_of_a_film_that_begins_late_or_pauses_holds_nobody_up() {
 }
 
 #[test]
+fn the_last_picture_of_a_clip_is_shown_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = folder.path().join("slow.mp4");
+    let line = "-nostdin -v error -f lavfi -i color=c=red:s=480x360:r=1/4:d=8 -c:v libx264 -pix_fmt yuv420p";
+    let line: Vec<&str> = line.split(' ').chain([slow.to_str().unwrap()]).collect();
+    tool("ffmpeg", &line);
+    let tasks = format!("[task.t]\nkind = \"transcode\"\ncontainer = \"mkv\"\nhead = \"slow.mp4\"\n{QUICK}");
+    let trial = Trial::beside(&medium("mute.mp4"), &tasks, &[&slow]);
+    let made = trial.file();
+    assert_eq!(complaints(&made), "");
+    assert_eq!(parts(&frames(&made)), [('r', 200), ('b', 50)]);
+    // Nobody waits for a sound that nobody has.
+    let said = probed(&made);
+    let start: f64 = said["format"]["start_time"].as_str().unwrap().parse().unwrap();
+    assert!(start.abs() < 0.0005, "{start}");
+}
+
+#[test]
 fn results_of_sound_alone_are_joined_too() {
     let tasks = "[task.t]\nkind = \"transcode\"\ncontainer = \"wav\"\nhead = [\"song.m4a\", \"mute-intro.mp4\"]\ntail = \"outro.mp4\"\n\
                  audio = { rate = 44100, channels = 1 }\n";
