@@ -594,7 +594,7 @@ pub enum OutputReport {
 }
 
 /// One track of a finished file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct TrackReport {
     /// Video, else audio.
     pub video: bool,
@@ -621,30 +621,4 @@ pub struct TrackReport {
     /// How its packets are coded, as far as they say so.
     #[serde(default)]
     pub coded: Coded,
-}
-
-impl TrackReport {
-    /// A sound of which nothing was there.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self {
-            video: false,
-            width: 0,
-            height: 0,
-            channels: 0,
-            rate: 0,
-            packets: 0,
-            start: Duration::ZERO,
-            end: Duration::ZERO,
-            source_start: Duration::ZERO,
-            source_end: Duration::ZERO,
-            pictures: 0,
-            coded: Coded::default(),
-        }
-    }
-
-    /// Whether it is such a sound, which may be missing where other tracks are there.
-    pub(crate) fn is_nothing(&self) -> bool {
-        !self.video && self.packets == 0 && self.source_end.is_zero()
-    }
 }

@@ -132,6 +132,11 @@ pub fn verify(
     }
 }
 
+/// Whether nothing was there of a sound.
+fn is_nothing(track: &TrackReport) -> bool {
+    !track.video && track.packets == 0 && track.source_end.is_zero()
+}
+
 fn check_tracks(
     tracks: &[TrackReport],
     (video, coded): (Form, &Coded),
@@ -151,7 +156,7 @@ fn check_tracks(
         let leaves_out = matches!(container, Container::Mkv | Container::Webm) && !span.is_whole();
         let others = leaves_out && tracks.iter().any(|track| track.packets > 0);
         for (track, form) in found.into_iter().zip(forms) {
-            if others && track.is_nothing() {
+            if others && is_nothing(track) {
                 continue;
             }
             check_track(track, *form, span, media)?;

@@ -233,7 +233,7 @@ pub fn unheard(plan: &TranscodePlan, sounds: &[Span], report: &mut OutputReport)
     let mut heard = heard.into_iter();
     for span in sounds {
         let track = if is_left_out && is_unheard(span) {
-            Some(TrackReport::nothing())
+            Some(TrackReport::default())
         } else {
             heard.next()
         };

@@ -273,7 +273,7 @@ fn a_sound_may_be_missing_from_a_part_where_the_container_needs_none() {
             joined: false,
         };
         let report = OutputReport::Media {
-            tracks: vec![track(true), TrackReport::nothing(), track(false)],
+            tracks: vec![track(true), TrackReport::default(), track(false)],
             subtitles: Vec::new(),
             index_in_front: Some(true),
         };
