@@ -248,6 +248,69 @@ fn sound_is_as_long_as_pictures_whoever_has_some() {
 }
 
 #[test]
+fn sound_of_a_film_that_begins_late_or_pauses_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let picture = "color=c=blue:s=640x360:r=25:d=14";
+    let beeps_at = "aevalsrc='0.5*sin(2*PI*1000*t)*between(mod(t,1),0.5,0.58)':s=48000:c=stereo:d=14";
+    let make = |name: &str, chosen: &str| {
+        let mut line = vec![
+            "-nostdin", "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", beeps_at,
+        ];
+        line.extend(["-af", chosen, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]);
+        let file = path(name);
+        line.push(file.to_str().unwrap());
+        tool("ffmpeg", &line);
+        file
+    };
+    // Packets that are not there at all, not packets of silence.
+    let late = "aselect='gte(t,6)'";
+    let pause = "aselect='lt(t,4)+gte(t,9)'";
+    for (name, chosen, due) in [
+        ("late.mp4", late, (6..14).collect::<Vec<_>>()),
+        ("late.mkv", late, (6..14).collect()),
+        ("pause.mkv", pause, (0..4).chain(9..14).collect()),
+    ] {
+        let film = make(name, chosen);
+        for (clips, from) in [
+            ("tail = \"outro.mp4\"", 0.0),
+            ("head = \"intro.mp4\"\ntail = \"outro.mp4\"", 1.48),
+        ] {
+            let tasks = format!("[task.t]\nkind = \"transcode\"\n{clips}\n{QUICK}");
+            let trial = Trial::beside(&film, &tasks, &[&medium("intro.mp4"), &medium("outro.mp4")]);
+            let made = trial.file();
+            assert_eq!(complaints(&made), "", "{name} {clips}");
+            let head = if from > 0.0 { vec![0.5] } else { Vec::new() };
+            let film = due.iter().map(|second| from + f64::from(*second) + 0.5);
+            let due: Vec<f64> = head.into_iter().chain(film).chain([from + 14.5]).collect();
+            let beeps = beeps(&made);
+            assert!(
+                beeps.len() == due.len() && beeps.iter().zip(&due).all(|(beep, due)| (beep - due).abs() < 0.04),
+                "{name} {clips}: {beeps:?} {due:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_last_picture_of_a_clip_is_shown_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = folder.path().join("slow.mp4");
+    let line = "-nostdin -v error -f lavfi -i color=c=red:s=480x360:r=1/4:d=8 -c:v libx264 -pix_fmt yuv420p";
+    let line: Vec<&str> = line.split(' ').chain([slow.to_str().unwrap()]).collect();
+    tool("ffmpeg", &line);
+    let tasks = format!("[task.t]\nkind = \"transcode\"\ncontainer = \"mkv\"\nhead = \"slow.mp4\"\n{QUICK}");
+    let trial = Trial::beside(&medium("mute.mp4"), &tasks, &[&slow]);
+    let made = trial.file();
+    assert_eq!(complaints(&made), "");
+    assert_eq!(parts(&frames(&made)), [('r', 200), ('b', 50)]);
+    // Nobody waits for a sound that nobody has.
+    let said = probed(&made);
+    let start: f64 = said["format"]["start_time"].as_str().unwrap().parse().unwrap();
+    assert!(start.abs() < 0.0005, "{start}");
+}
+
+#[test]
 fn results_of_sound_alone_are_joined_too() {
     let tasks = "[task.t]\nkind = \"transcode\"\ncontainer = \"wav\"\nhead = [\"song.m4a\", \"mute-intro.mp4\"]\ntail = \"outro.mp4\"\n\
                  audio = { rate = 44100, channels = 1 }\n";

@@ -354,6 +354,122 @@ fn a_part_takes_its_subtitles_and_chapters_with_it() {
 }
 
 #[test]
+fn a_line_that_is_seen_when_the_part_ends_is_there_up_to_that() {
+    let folder = folder();
+    let line = |number: u32, from: &str, to: &str| format!("{number}\n00:00:{from} --> 00:00:{to}\nline {number}\n\n");
+    let lines_of = [
+        line(1, "01,000", "02,000"),
+        line(2, "09,200", "09,900"),
+        line(3, "10,050", "11,500"),
+    ];
+    std::fs::write(folder.join("end.srt"), lines_of.concat()).unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let made = path("end.mkv");
+    let (film, text) = (path("three.mkv"), path("end.srt"));
+    let words = format!("-nostdin -v error -y -i {film} -i {text} -map 0:v -map 0:a:0 -map 1 -c copy {made}");
+    tool("ffmpeg", &words.split(' ').collect::<Vec<_>>());
+    for (container, end, last) in [
+        ("mp4", "10s", "9.2-9.9"),
+        ("mov", "9.5s", "9.2-9.5"),
+        ("mkv", "10s", "9.2-9.9"),
+    ] {
+        let made = tried(
+            &source("end.mkv"),
+            &format!("container = '{container}'; subtitles = 'all'; end = '{end}'; height = 90"),
+        );
+        let expected = ["1.0-2.0 line 1".to_owned(), format!("{last} line 2")];
+        assert_eq!(lines(&made.file(), 0), expected, "{container}");
+    }
+}
+
+#[test]
+fn a_sound_with_nothing_in_the_part_costs_no_task() {
+    for container in ["mkv", "webm"] {
+        for (part, missing, left) in [("start = '6s'", 3, [440, 880]), ("end = '4s'", 2, [440, 1320])] {
+            let made = tried(
+                &source("ragged.mkv"),
+                &format!("container = '{container}'; audio_tracks = 'all'; height = 90; {part}"),
+            );
+            let file = made.file();
+            let found: Vec<_> = streams(&file).into_iter().skip(1).collect();
+            assert!(found.len() >= 2, "{container} {part}: {found:?}");
+            let told = findings(&made);
+            let whole = format!("nothing of the sound of stream {missing} is in the wanted part");
+            let planned = format!("audio track {missing} of the source is not in the result");
+            assert!(
+                told.len() == 1 && (told[0] == whole || told[0].starts_with(&planned)),
+                "{container} {part}: {told:?}"
+            );
+            assert_eq!(complaints(&file), "", "{container} {part}");
+            if found.len() == 2 {
+                assert_eq!(pitch(&file, 0), left[0], "{container} {part}");
+            }
+        }
+    }
+}
+
+#[test]
+fn styles_that_the_muxer_would_lose_leave_the_words() {
+    let folder = folder();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let run = |words: &str| {
+        tool("ffmpeg", &words.split(' ').collect::<Vec<_>>());
+    };
+    run(&format!(
+        "-nostdin -v error -y -i {} {}",
+        path("a.srt"),
+        path("plain.ass")
+    ));
+    let plain = std::fs::read_to_string(folder.join("plain.ass")).unwrap();
+    let style = plain.lines().find(|line| line.starts_with("Style:")).unwrap();
+    let more: Vec<_> = (0..60)
+        .map(|number| style.replace("Default", &format!("Style{number}")))
+        .collect();
+    std::fs::write(
+        folder.join("large.ass"),
+        plain.replace(style, &format!("{style}\n{}", more.join("\n"))),
+    )
+    .unwrap();
+    run(&format!(
+        "-nostdin -v error -y -i {} -i {} -i {} -map 0:v -map 0:a:0 -map 1 -map 2 -c copy {}",
+        path("three.mkv"),
+        path("plain.ass"),
+        path("large.ass"),
+        path("large.mkv")
+    ));
+    let made = tried(
+        &source("large.mkv"),
+        "container = 'mkv'; subtitles = 'all'; height = 90",
+    );
+    assert_eq!(streams(&made.file())[2..], ["ass -*", "subrip -"]);
+    let expected = ["1.0-2.5 Hello & \"you\"", "5.0-7.0 Two/lines", "10.5-11.5 The end"];
+    assert_eq!(lines(&made.file(), 1), expected);
+    assert_eq!(
+        findings(&made),
+        ["1 subtitle track has more styles than could be written: the words are in the result, their looks are not"]
+    );
+}
+
+#[test]
+fn of_several_sounds_in_one_language_clips_stand_beside_the_first() {
+    let folder = folder();
+    let two = folder.join("german.mkv");
+    let line = format!(
+        "-nostdin -v error -y -i {} -map 0:v -map 0:a:0 -map 0:a:1 -c copy -metadata:s:a:1 language=deu {}",
+        folder.join("three.mkv").display(),
+        two.display()
+    );
+    tool("ffmpeg", &line.split(' ').collect::<Vec<_>>());
+    let tasks = "[task.t]\nkind = \"transcode\"\ncontainer = \"mkv\"\naudio_tracks = [\"de\"]\ntail = \"plain.mp4\"\nheight = 90\n";
+    let made = Trial::beside(&two, tasks, &[&medium("plain.mp4")]);
+    assert_eq!(streams(&made.file()).len(), 2);
+    assert_eq!(
+        findings(&made),
+        ["1 further audio track of the source is not in the result"]
+    );
+}
+
+#[test]
 fn every_sound_comes_to_its_own_loudness() {
     let folder = folder();
     let quiet = folder.join("levels.mkv");

@@ -165,6 +165,9 @@ fn fuse(
     }
     let is_twice = |work: &Work| matches!(work, Work::Transcode(plan) if plan.is_two_pass());
     let measured = measure(input, media, works, pulse)?;
+    for (task, finding) in measured.findings {
+        pulse.listener().finding(Some(&task), finding);
+    }
     let works: Vec<_> = works
         .iter()
         .copied()

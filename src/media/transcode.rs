@@ -89,8 +89,12 @@ impl Branch for TranscodeBranch {
             });
         pulse.next_part();
         match done {
-            Ok((size, report)) => {
-                if let Some(finding) = tracks::empty(&self.subtitles) {
+            Ok((size, mut report)) => {
+                for finding in tracks::unheard(&self.plan, &fed.sounds, &mut report) {
+                    pulse.listener().finding(Some(ending.task), finding);
+                }
+                let told = [tracks::empty(&self.subtitles), tracks::unstyled(&self.subtitles)];
+                for finding in told.into_iter().flatten() {
                     pulse.listener().finding(Some(ending.task), finding);
                 }
                 pulse.listener().output(ending.task, file, size, report);
@@ -154,7 +158,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
             if let Some((picture, entry)) = plan.picture.zip(entry) {
                 overlay::lay(&entry, &plan.cover, picture.size)?;
             }
-            last.set_offset(tracks::silence(plan));
+            last.set_offset(tracks::silence(plan, joining.as_ref()));
             let codec = plan.settings.video.encoded().map(|spec| spec.codec);
             let pad = muxer::film_entry(container, head, codec)?;
             if pad.has_property("trak-timescale") {
@@ -173,7 +177,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         let last = last.ok_or_else(|| internal("a chain without an exit"))?;
         last.link(&muxer::entry(container, head, false)?).map_err(internal)?;
     }
-    let subtitles = tracks::subtitles(&bin, head, plan, opened)?;
+    let subtitles = tracks::subtitles(&bin, head, plan, opened, joining.as_ref())?;
     let later = joining.as_ref().map(Joining::later);
     tracks::chapters(&bin, head, plan, later.unwrap_or_default());
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {

@@ -595,7 +595,7 @@ pub enum OutputReport {
 }
 
 /// One track of a finished file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct TrackReport {
     /// Video, else audio.
     pub video: bool,

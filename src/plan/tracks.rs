@@ -80,7 +80,15 @@ impl TracksPlan {
 /// `no_such_stream` where the medium has sound, and none of what is wanted.
 pub(super) fn chosen(media: &MediaInfo, settings: &Transcode, span: Span) -> Result<Chosen, Failure> {
     let mut findings = Vec::new();
-    let sounds = sounds(media, settings, &mut findings)?;
+    let mut sounds = sounds(media, settings, &mut findings)?;
+    let over = |sound: &SoundPlan| {
+        let stream = media.streams.get(sound.stream as usize);
+        let end = stream.and_then(|stream| stream.duration);
+        end.is_some_and(|end| !span.start.is_zero() && end <= span.start)
+    };
+    for sound in sounds.extract_if(.., |sound| over(sound)) {
+        findings.push(nothing_heard(media, &sound));
+    }
     let subtitles = subtitles(media, settings, &mut findings);
     let holds = settings.container.holds_chapters();
     let chapters = if holds { chapters(media, span) } else { Vec::new() };
@@ -101,6 +109,19 @@ pub(super) fn chosen(media: &MediaInfo, settings: &Transcode, span: Span) -> Res
         },
         findings,
     })
+}
+
+/// That a sound is over before the wanted part begins.
+fn nothing_heard(media: &MediaInfo, sound: &SoundPlan) -> Finding {
+    let is_sound = |stream: &&StreamInfo| matches!(stream.kind, StreamKind::Audio(_));
+    let until = media.streams.iter().take(sound.stream as usize + 1);
+    Finding {
+        kind: FindingKind::StreamLeftOut,
+        message: format!(
+            "audio track {} of the source is not in the result: it is over before the wanted part begins",
+            until.filter(is_sound).count()
+        ),
+    }
 }
 
 /// The chapters that are in this part, cut to it.
@@ -294,6 +315,8 @@ pub(super) fn left_out(count: usize, what: &str) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::plan::testing::{audio, media, stream};
+    use crate::rule::{Track, Tracks};
+    use std::time::Duration;
 
     fn of(language: Option<&str>) -> StreamInfo {
         let mut one = audio(2, 48_000);
@@ -330,6 +353,51 @@ mod tests {
         [1, 0, 3] []
         [3, 0, 2] []
         [1] ["in fr", "number 5"]
+        "#);
+    }
+
+    fn transcoding(sounds: Choice, languages: &[&str]) -> Transcode {
+        Transcode {
+            container: Container::Mp4,
+            size: crate::rule::SizeSpec::default(),
+            part: crate::rule::Part::default(),
+            video: Track::Copy,
+            treatment: crate::rule::Treatment::default(),
+            cover: crate::rule::overlay::Cover::default(),
+            clips: crate::rule::Clips::default(),
+            tracks: Tracks {
+                sounds,
+                languages: languages.iter().map(|code| (*code).to_owned()).collect(),
+                ..Tracks::default()
+            },
+            audio: Track::Copy,
+        }
+    }
+
+    #[test]
+    fn a_sound_that_is_over_before_the_part_begins_is_left_out() {
+        let (mut short, mut long) = (of(Some("deu")), of(Some("eng")));
+        short.duration = Some(Duration::from_secs(2));
+        long.duration = Some(Duration::from_secs(9));
+        let medium = media(vec![stream(StreamKind::Other), short, long, of(None)]);
+        let settings = transcoding(Choice::All, &["de", "en"]);
+        let told = |start: u64| {
+            let span = Span {
+                start: Duration::from_secs(start),
+                end: None,
+            };
+            let chosen = chosen(&medium, &settings, span).unwrap();
+            let sounds = chosen.plan.sounds.iter();
+            let sounds: Vec<_> = sounds
+                .map(|sound| (sound.stream, sound.language.clone().unwrap_or_default()))
+                .collect();
+            let said: Vec<_> = chosen.findings.into_iter().map(|finding| finding.message).collect();
+            format!("{sounds:?} {said:?}")
+        };
+        insta::assert_snapshot!([told(0), told(1), told(2)].join("\n"), @r#"
+        [(1, "de"), (2, "en"), (3, "")] []
+        [(1, "de"), (2, "en"), (3, "")] []
+        [(2, "en"), (3, "")] ["audio track 1 of the source is not in the result: it is over before the wanted part begins"]
         "#);
     }
 

@@ -134,6 +134,10 @@ fn usable(
             ..plan.clone()
         }));
         let mut measured = measure(&open(&clip.file)?, &found.media, &[(task, &whole)], pulse)?;
+        for (_, mut finding) in measured.findings {
+            finding.message = format!("of the clip {}, {}", clip.shown, finding.message);
+            pulse.listener().finding(Some(task), finding);
+        }
         if let Some((_, failure)) = measured.lost.pop() {
             return Err(failure);
         }

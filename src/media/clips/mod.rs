@@ -157,6 +157,11 @@ impl Joining {
         self.joined(chain, spec, form)
     }
 
+    /// Whether any clip has sound.
+    pub fn has_sound(&self) -> bool {
+        self.reel.has_sound()
+    }
+
     /// The same where the film has no sound; none where the clips have none either.
     ///
     /// # Errors
@@ -166,7 +171,7 @@ impl Joining {
         spec: &AudioSpec,
         (channels, rate): (u32, u32),
     ) -> Result<Option<(Vec<gst::Element>, gst::Pad)>, Failure> {
-        if !self.reel.has_sound() {
+        if !self.has_sound() {
             return Ok(None);
         }
         let form = Form::new(spec, channels, rate)?;

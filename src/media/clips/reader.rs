@@ -104,6 +104,8 @@ impl Reader {
         let mut chain = Vec::new();
         if let Some(rate) = frames.rate {
             let even = element("videorate")?;
+            // However long its last picture is shown: the element would stop after a second.
+            even.set_property("max-closing-segment-duplication-duration", u64::MAX);
             if let Some(entry) = even.static_pad("sink") {
                 end_at(&entry, clip.pictures, rate);
             }

@@ -121,6 +121,15 @@ impl Sounds {
         Ok(())
     }
 
+    /// The film has no sound up to here.
+    fn pause(&mut self, until: gst::ClockTime, out: &Out<'_>) -> Result<(), Halt> {
+        let until = self.segment.as_ref().and_then(|segment| running(segment, Some(until)));
+        let Some(until) = until.map(|until| self.form.sample(self.film + until)) else {
+            return Ok(());
+        };
+        self.silence(self.reel.film(), until, out).map(drop)
+    }
+
     /// The film is over: now comes what comes after it.
     fn finish(&mut self, out: &Out<'_>) -> Result<(), Halt> {
         let reel = self.reel.clone();
@@ -193,7 +202,7 @@ impl Sounds {
     fn silence(&mut self, part: usize, to: u64, out: &Out<'_>) -> Result<bool, Halt> {
         while self.at < to {
             let wanted = self.form.piece().min(to - self.at);
-            let (count, goes_on) = self.allowed(part, wanted, out)?;
+            let (count, goes_on) = self.allowed(part, (self.at, wanted), out)?;
             if count > 0 {
                 let bytes = usize::try_from(count).map_err(internal)? * self.form.bytes;
                 let silence = gst::Buffer::from_mut_slice(vec![0_u8; bytes]);
@@ -206,13 +215,21 @@ impl Sounds {
         Ok(true)
     }
 
-    /// Sound of a part, piece by piece, at its own time where it has one; answers whether the part goes on.
-    fn pieces(&mut self, part: usize, buffer: &gst::Buffer, time: Option<u64>, out: &Out<'_>) -> Result<bool, Halt> {
+    /// Sound of a part, piece by piece, at its own time and but for so many samples where that is given; answers whether the part
+    /// goes on.
+    fn pieces(
+        &mut self,
+        part: usize,
+        buffer: &gst::Buffer,
+        own: Option<(u64, u64)>,
+        out: &Out<'_>,
+    ) -> Result<bool, Halt> {
         let all = (buffer.size() / self.form.bytes) as u64;
-        let mut done = 0;
+        let (time, mut done) = own.map_or((None, 0), |(time, skipped)| (Some(time), skipped));
         while done < all {
             let wanted = self.form.piece().min(all - done);
-            let (count, goes_on) = self.allowed(part, wanted, out)?;
+            let at = time.map_or(self.at, |time| self.form.sample(time + self.form.time(done)));
+            let (count, goes_on) = self.allowed(part, (at, wanted), out)?;
             if count > 0 {
                 let bytes = |samples: u64| usize::try_from(samples).map(|samples| samples * self.form.bytes);
                 let (first, last) = (bytes(done).map_err(internal)?, bytes(done + count).map_err(internal)?);
@@ -229,11 +246,12 @@ impl Sounds {
         Ok(true)
     }
 
-    /// Waits until so many samples may follow; answers how many of them the part still has room for, and whether it goes on.
-    fn allowed(&self, part: usize, wanted: u64, out: &Out<'_>) -> Result<(u64, bool), Halt> {
-        match out.line.wait(part, self.form.time(self.at + wanted)) {
+    /// Waits until so many samples may come from one on; answers how many of them the part still has room for, and whether it goes
+    /// on.
+    fn allowed(&self, part: usize, (at, wanted): (u64, u64), out: &Out<'_>) -> Result<(u64, bool), Halt> {
+        match out.line.wait(part, self.form.time(at + wanted)) {
             Reached::Here => Ok((wanted, true)),
-            Reached::End(end) => Ok((self.form.sample(end).saturating_sub(self.at).min(wanted), false)),
+            Reached::End(end) => Ok((self.form.sample(end).saturating_sub(at).min(wanted), false)),
             Reached::Stopped => Err(gst::FlowError::Flushing.into()),
         }
     }
@@ -258,7 +276,11 @@ impl Join for Sounds {
                 self.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                 return Ok(());
             }
-            gst::EventView::Caps(_) | gst::EventView::Gap(_) | gst::EventView::Toc(_) => return Ok(()),
+            gst::EventView::Gap(gap) => {
+                let (start, length) = gap.get();
+                return self.pause(start + length.unwrap_or_default(), out);
+            }
+            gst::EventView::Caps(_) | gst::EventView::Toc(_) => return Ok(()),
             gst::EventView::Eos(_) => self.finish(out)?,
             _ => {}
         }
@@ -270,16 +292,21 @@ impl Join for Sounds {
         let Some(at) = self.segment.as_ref().and_then(|segment| running(segment, buffer.pts())) else {
             return Ok(());
         };
-        let time = self.film + at;
-        let film = self.reel.film();
-        // After something else, sound that begins late begins with silence.
-        if !std::mem::replace(&mut self.heard, true) && film > 0 && !self.silence(film, self.form.sample(time), out)? {
+        let (film, due) = (self.reel.film(), self.form.sample(self.film + at));
+        let late = due.saturating_sub(self.at);
+        let first = !std::mem::replace(&mut self.heard, true);
+        // Whoever waits for sound must not wait for more than was decoded; what is missing is silence.
+        if (first || late > self.form.rate / JITTER) && !self.silence(film, due, out)? {
             return Ok(());
         }
-        if self.reel.tail.is_empty() {
+        // Of what was filled already, nothing comes twice.
+        let early = self.at.saturating_sub(due);
+        let skipped = if early > self.form.rate / JITTER { early } else { 0 };
+        if self.reel.tail.is_empty() && skipped == 0 {
             let samples = (buffer.size() / self.form.bytes) as u64;
-            return self.pass(buffer, time, samples, out);
+            return self.pass(buffer, self.film + at, samples, out);
         }
-        self.pieces(film, &buffer, Some(time), out).map(drop)
+        self.pieces(film, &buffer, Some((self.film + at, skipped)), out)
+            .map(drop)
     }
 }

@@ -28,6 +28,8 @@ pub struct Measured {
     pub gains: Gains,
     /// Tasks whose sounds could not be listened to: what they made would be as loud as it likes.
     pub lost: Vec<(TaskId, Failure)>,
+    /// What is to be said of sounds that do not come where they should.
+    pub findings: Vec<(TaskId, Finding)>,
 }
 
 /// Measures the sounds of those tasks that want a loudness, each by itself.
@@ -97,7 +99,7 @@ pub fn measure(
                     kind: FindingKind::LoudnessMissed,
                     message,
                 };
-                pulse.listener().finding(Some(task), finding);
+                measured.findings.push((task.clone(), finding));
             }
         }
         let gains = levels

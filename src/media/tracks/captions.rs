@@ -3,7 +3,7 @@
 //! Subtitles are sparse, and a muxer waits for every stream: that nothing is said up to some time is passed on just like what
 //! is said.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::glib;
@@ -20,12 +20,18 @@ glib::wrapper! {
 #[derive(Debug, Default)]
 pub struct Told {
     lines: AtomicU64,
+    unstyled: AtomicBool,
 }
 
 impl Told {
     /// Lines that were written.
     pub fn lines(&self) -> u64 {
         self.lines.load(Ordering::SeqCst)
+    }
+
+    /// Whether only the words of styled lines were written, for the muxer would have lost the styles.
+    pub fn is_unstyled(&self) -> bool {
+        self.unstyled.load(Ordering::SeqCst)
     }
 }
 
@@ -64,6 +70,8 @@ mod imp {
     const USUAL: gst::ClockTime = gst::ClockTime::from_seconds(3);
     /// How long nothing is shown at least, where that is said.
     const BLANK: Duration = Duration::from_millis(1);
+    /// The muxer leaves out styles that take more bytes.
+    const MOST_STYLES: usize = 2048;
     /// A line is not longer, in bytes.
     const LONGEST: usize = 64 << 10;
 
@@ -160,8 +168,7 @@ mod imp {
         fn take(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
             let mut state = self.lock();
             if state.is_over(buffer.pts()) {
-                drop(state);
-                self.exit.push_event(gst::event::Eos::new());
+                self.end(state);
             } else {
                 let ready = state.take(buffer);
                 drop(state);
@@ -175,6 +182,18 @@ mod imp {
                 self.exit.push(buffer)?;
             }
             Ok(gst::FlowSuccess::Ok)
+        }
+
+        /// The part is over: what is still seen is passed on, and then nothing more, however often that is said.
+        fn end(&self, mut state: MutexGuard<'_, State>) -> bool {
+            if std::mem::replace(&mut state.over, true) {
+                return true;
+            }
+            let ready = state.sweep.until(Duration::MAX);
+            let ready = state.buffers(ready);
+            drop(state);
+            let _ = self.pass(ready);
+            self.exit.push_event(gst::event::Eos::new())
         }
 
         fn hear(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -201,8 +220,7 @@ mod imp {
                 EventView::Gap(gap) => {
                     let (start, length) = gap.get();
                     if state.is_over(Some(start)) {
-                        drop(state);
-                        return self.exit.push_event(gst::event::Eos::new());
+                        return self.end(state);
                     }
                     let end = start + length.unwrap_or(gst::ClockTime::ZERO);
                     let Some((from, to)) = state.place(start, end) else {
@@ -245,6 +263,11 @@ mod imp {
                 "text/x-raw" if format != Some("pango-markup") => Source::Plain,
                 _ => Source::Markup,
             });
+            let styles = fields.and_then(|fields| fields.get::<gst::Buffer>("codec_data").ok());
+            if self.lines == Some(Lines::Kept) && styles.is_some_and(|styles| styles.size() > MOST_STYLES) {
+                self.lines = Some(Lines::Marked);
+                self.told.unstyled.store(true, Ordering::SeqCst);
+            }
             match self.lines {
                 Some(Lines::Kept) => caps.to_owned(),
                 Some(Lines::Vtt) => super::super::webvtt::caps(),
@@ -253,11 +276,10 @@ mod imp {
         }
 
         /// Whether this time lies behind the part; once it is, it stays so.
-        fn is_over(&mut self, time: Option<gst::ClockTime>) -> bool {
+        fn is_over(&self, time: Option<gst::ClockTime>) -> bool {
             let at = time.and_then(|time| self.segment.to_stream_time(time));
             let past = at.zip(self.span.end).is_some_and(|(at, end)| Duration::from(at) >= end);
-            self.over |= past;
-            past
+            self.over || past
         }
 
         /// From when to when something is in the result; none where it is over before that begins.

@@ -37,6 +37,9 @@ pub fn mend(file: &str, flags: &Flags) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).open(file)?;
     let mut bytes = Vec::new();
     (&mut file).take(BEGINNING).read_to_end(&mut bytes)?;
+    // Codecs may say a lot, pictures among it.
+    let rest = tracks(&bytes).map_or(0, |tracks| tracks.to.saturating_sub(bytes.len()));
+    (&mut file).take(rest as u64).read_to_end(&mut bytes)?;
     for (at, mended) in mended(&bytes, flags).ok_or(io::ErrorKind::InvalidData)? {
         file.seek(SeekFrom::Start(at as u64))?;
         file.write_all(&mended)?;
@@ -46,8 +49,7 @@ pub fn mend(file: &str, flags: &Flags) -> io::Result<()> {
 
 /// New descriptions of tracks, each with its place; none where this is no such file.
 fn mended(bytes: &[u8], flags: &Flags) -> Option<Vec<(usize, Vec<u8>)>> {
-    let (segment, _) = children(bytes, 0, bytes.len()).find(|(one, _)| one.id == SEGMENT)?;
-    let (tracks, _) = children(bytes, segment.from, segment.to).find(|(one, _)| one.id == TRACKS)?;
+    let tracks = tracks(bytes)?;
     let (mut sounds, mut subtitles) = (flags.sounds.iter(), flags.subtitles.iter());
     let mut done = Vec::new();
     for (entry, content) in children(bytes, tracks.from, tracks.to).filter(|(one, _)| one.id == ENTRY) {
@@ -86,6 +88,13 @@ fn mended(bytes: &[u8], flags: &Flags) -> Option<Vec<(usize, Vec<u8>)>> {
         done.push((entry.from, written(&fields, content.len())?));
     }
     Some(done)
+}
+
+/// Where tracks are described; that may go on behind what was read.
+fn tracks(bytes: &[u8]) -> Option<Element> {
+    let (segment, _) = children(bytes, 0, usize::MAX).find(|(one, _)| one.id == SEGMENT)?;
+    let mut all = children(bytes, segment.from, segment.to);
+    all.find_map(|(one, _)| (one.id == TRACKS).then_some(one))
 }
 
 /// An element: where its content lies.
@@ -129,10 +138,7 @@ fn written(fields: &[(u32, Vec<u8>)], room: usize) -> Option<Vec<u8>> {
     for (id, value) in fields {
         let id = id.to_be_bytes();
         out.extend(&id[id.iter().position(|byte| *byte != 0)?..]);
-        match u16::try_from(value.len()).ok()? {
-            short @ ..127 => out.push(0x80 | short.to_be_bytes()[1]),
-            long => out.extend((0x4000 | long).to_be_bytes()),
-        }
+        out.extend(sized(value.len())?);
         out.extend(value);
     }
     match room.checked_sub(out.len())? {
@@ -140,21 +146,36 @@ fn written(fields: &[(u32, Vec<u8>)], room: usize) -> Option<Vec<u8>> {
         1 => {
             // No void is so small: a length may be written longer than it needs to be.
             let (_, last) = fields.last()?;
-            let at = out.len() - last.len() - 1;
-            let length = u8::try_from(last.len()).ok().filter(|length| *length < 127)?;
-            out.splice(at..=at, [0x40, length]);
+            let width = sized(last.len())?.len();
+            let at = out.len() - last.len() - width;
+            out.splice(at..at + width, sized_in(last.len(), width + 1)?);
         }
         left @ ..129 => {
             out.extend([VOID, 0x80 | u8::try_from(left - 2).ok()?]);
             out.resize(room, 0);
         }
         left => {
+            // Its length is written as long as the room says, for what fits a room of its own size may lack a byte.
+            let width = (2..=8).find(|width| ((left - 1 - width) as u64) < (1 << (7 * width)) - 1)?;
             out.push(VOID);
-            out.extend((0x4000 | u16::try_from(left - 3).ok()?).to_be_bytes());
+            out.extend(sized_in(left - 1 - width, width)?);
             out.resize(room, 0);
         }
     }
     Some(out)
+}
+
+/// A length in as few bytes as say it.
+fn sized(length: usize) -> Option<Vec<u8>> {
+    (1..=8).find_map(|width| sized_in(length, width))
+}
+
+/// A length in so many bytes; none where they are too few. That all bits are set says that nobody knows it.
+fn sized_in(length: usize, width: usize) -> Option<Vec<u8>> {
+    let length = u64::try_from(length).ok()?;
+    let most = (1_u64 << (7 * width)) - 1;
+    let marked = (length < most).then_some(1 << (7 * width) | length)?;
+    Some(marked.to_be_bytes()[8 - width..].to_vec())
 }
 
 #[cfg(test)]
@@ -215,6 +236,24 @@ mod tests {
         83=\x11 22b59c=und 86=D_WEBVTT/SUBTITLES 88=\x00
         ");
         assert_eq!(mended(b"no such file", &flags), None);
+    }
+
+    #[test]
+    fn what_a_codec_says_may_be_long() {
+        for long in [126, 127, 128, 16_382, 16_383, 16_384, 70_000, 3 << 20] {
+            let fields = [(CODEC, b"A".to_vec()), (PRIVATE, vec![7; long])];
+            let least = 3 + 2 + sized(long).unwrap().len() + long;
+            for room in (least..least + 9).chain([least + 127, least + 20_000]) {
+                let out = written(&fields, room).unwrap();
+                assert_eq!(out.len(), room);
+                let found: Vec<_> = children(&out, 0, room)
+                    .map(|(one, value)| (one.id, value.len()))
+                    .collect();
+                assert_eq!(found[..2], [(CODEC, 1), (PRIVATE, long)], "{room}");
+                assert!(found.len() <= 3, "{found:?}");
+            }
+            assert_eq!(written(&fields, least - 1), None);
+        }
     }
 
     #[test]

@@ -22,12 +22,12 @@ use super::clip::Sort;
 use super::clips::Joining;
 use super::demux::Stream;
 use super::failure::internal;
-use super::meter::Meter;
+use super::meter::{Meter, Span};
 use super::muxer;
 use super::sound::{self, Source};
 use super::transcode::{copy, lift_cover, watch};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
-use crate::plan::{Lines, OutputReport, StreamKind, TranscodePlan};
+use crate::plan::{Lines, OutputReport, SoundPlan, StreamKind, TrackReport, TranscodePlan};
 use crate::rule::Container;
 
 /// Hangs every sound of the plan into the bin, in the order of the plan; answers what measures each.
@@ -47,7 +47,7 @@ pub fn sounds(
         Sort::Sound
     };
     let container = plan.settings.container;
-    let latest = silence(plan);
+    let latest = silence(plan, joining);
     let mut meters = Vec::new();
     for sound in &plan.tracks.sounds {
         let index = sound.stream as usize;
@@ -91,9 +91,10 @@ pub fn sounds(
 
 /// By how many nanoseconds everything comes later, so that the silence that encoders put before a sound does not make that
 /// late; there are forms whose index says where sounds begin.
-pub fn silence(plan: &TranscodePlan) -> i64 {
+pub fn silence(plan: &TranscodePlan, joining: Option<&Joining>) -> i64 {
     let sounds = plan.tracks.sounds.iter().map(|sound| sound.form);
-    let all = sounds.chain([plan.clips.alone]);
+    let alone = plan.clips.alone.filter(|_| joining.is_some_and(Joining::has_sound));
+    let all = sounds.chain([alone]);
     all.map(|form| own_silence(plan, form)).max().unwrap_or(0)
 }
 
@@ -116,6 +117,7 @@ pub fn subtitles(
     head: &gst::Element,
     plan: &TranscodePlan,
     opened: Opened<'_>,
+    joining: Option<&Joining>,
 ) -> Result<Vec<Arc<Told>>, Failure> {
     let mut told = Vec::new();
     for one in &plan.tracks.subtitles {
@@ -131,7 +133,7 @@ pub fn subtitles(
         told.push(captions.told());
         let chain = [guard()?, queue(0)?, captions.upcast()];
         let last = connect(bin, &format!("packets-{index}"), &chain)?;
-        last.set_offset(silence(plan));
+        last.set_offset(silence(plan, joining));
         last.link(&muxer::subtitle_entry(head)?).map_err(internal)?;
     }
     Ok(told)
@@ -213,6 +215,59 @@ pub fn empty(told: &[Arc<Told>]) -> Option<Finding> {
     Some(Finding {
         kind: FindingKind::StreamLeftOut,
         message,
+    })
+}
+
+/// Gives sounds of which nothing is in this part of the medium their places in what was read back of a file; answers what is to be
+/// said of them. Some muxers leave such a track out.
+pub fn unheard(plan: &TranscodePlan, sounds: &[Span], report: &mut OutputReport) -> Vec<Finding> {
+    let OutputReport::Media { tracks, .. } = report else {
+        return Vec::new();
+    };
+    let is_unheard = |span: &Span| span.start.is_none();
+    if plan.span.is_whole() || !sounds.iter().any(is_unheard) || !plan.clips.is_empty() {
+        return Vec::new();
+    }
+    let heard: Vec<_> = tracks.extract_if(.., |track| !track.video).collect();
+    let is_left_out = heard.len() < sounds.len();
+    let mut heard = heard.into_iter();
+    for span in sounds {
+        let track = if is_left_out && is_unheard(span) {
+            Some(TrackReport::default())
+        } else {
+            heard.next()
+        };
+        tracks.extend(track.map(|track| TrackReport {
+            source_start: span.start.unwrap_or_default(),
+            source_end: span.end.unwrap_or_default(),
+            ..track
+        }));
+    }
+    tracks.extend(heard);
+    let told = plan
+        .tracks
+        .sounds
+        .iter()
+        .zip(sounds)
+        .filter(|(_, span)| is_unheard(span));
+    let finding = |(sound, _): (&SoundPlan, _)| Finding {
+        kind: FindingKind::StreamLeftOut,
+        message: format!("nothing of the sound of stream {} is in the wanted part", sound.stream),
+    };
+    told.map(finding).collect()
+}
+
+/// What is to be said of subtitles whose styles were lost.
+pub fn unstyled(told: &[Arc<Told>]) -> Option<Finding> {
+    let lost = told.iter().filter(|told| told.is_unstyled()).count();
+    let whose = match lost {
+        0 => return None,
+        1 => "1 subtitle track has".to_owned(),
+        count => format!("{count} subtitle tracks have"),
+    };
+    Some(Finding {
+        kind: FindingKind::StreamLeftOut,
+        message: format!("{whose} more styles than could be written: the words are in the result, their looks are not"),
     })
 }
 

@@ -23,6 +23,11 @@ pub fn line(text: &str, source: Source, lines: Lines) -> Option<String> {
         Source::Markup => (text, true),
         Source::Styled => (said(&text)?, false),
     };
+    let text = if source != Source::Styled && matches!(lines, Lines::Vtt | Lines::Plain) {
+        placed_nowhere(&text)
+    } else {
+        text
+    };
     let text = match (lines, markup) {
         (Lines::Vtt, markup) => words::text(&text, markup),
         (Lines::Marked | Lines::Kept, true) => without_gaps(&tidied(&text, false)),
@@ -30,6 +35,21 @@ pub fn line(text: &str, source: Source, lines: Lines) -> Option<String> {
         (_, false) => without_gaps(&text),
     };
     (!text.trim().is_empty()).then_some(text)
+}
+
+/// Without overrides in braces, `{\an8}`: many players of `SubRip` know them, and nobody else.
+fn placed_nowhere(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{\\") {
+        let Some((_, after)) = after.split_once('}') else {
+            break;
+        };
+        out.push_str(before);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Without tags. What stands in their place as characters is escaped, and no tag.
@@ -103,6 +123,11 @@ mod tests {
             None
         );
         assert_eq!(line("<i> </i>", Source::Markup, Lines::Plain), None);
+        for source in [Source::Plain, Source::Markup] {
+            let said = |lines| line("{\\an8}{\\c&H0&}Up {x} {\\y", source, lines).unwrap();
+            assert_eq!(said(Lines::Plain), "Up {x} {\\y");
+            assert!(said(Lines::Vtt) == "Up {x} {\\y" && said(Lines::Marked).starts_with("{\\an8}"));
+        }
         assert_eq!(line("nothing", Source::Styled, Lines::Plain), None);
     }
 }

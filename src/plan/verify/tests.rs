@@ -257,3 +257,29 @@ fn a_sound_that_only_clips_may_have_may_be_missing_but_is_as_planned() {
     assert!(said(vec![track(true), mono]).contains("has 1 channels"));
     assert!(said(vec![track(false)]).contains("has 0 video tracks"));
 }
+
+#[test]
+fn a_sound_may_be_missing_from_a_part_where_the_container_needs_none() {
+    let said = |container: Container, end: Option<u64>| {
+        let expect = Expect::Media {
+            container,
+            video: Form::Made(640, 360),
+            coded: Coded::default(),
+            sounds: vec![Form::Made(1, 44_100), Form::Made(2, 48_000)],
+            span: Span {
+                start: Duration::ZERO,
+                end: end.map(Duration::from_secs),
+            },
+            joined: false,
+        };
+        let report = OutputReport::Media {
+            tracks: vec![track(true), TrackReport::default(), track(false)],
+            subtitles: Vec::new(),
+            index_in_front: Some(true),
+        };
+        answer(&output(expect), 9, &report, None)
+    };
+    assert_eq!(said(Container::Mkv, Some(10)), "good");
+    assert!(said(Container::Mkv, None).starts_with("bad_output"));
+    assert!(said(Container::Mp4, Some(10)).starts_with("bad_output"));
+}

@@ -38,8 +38,9 @@ pub(super) fn tracks(
         ),
         _ => {}
     }
-    if let (Some(Choice::First(count)), Some(languages), Some(value)) = (&sounds, &languages, table.get("audio"))
-        && languages.len() > *count as usize
+    let most = sounds.as_ref().and_then(most);
+    if let (Some(count), Some(languages), Some(value)) = (most, &languages, table.get("audio"))
+        && languages.len() > count
     {
         fault(
             &value,
@@ -65,6 +66,18 @@ pub(super) fn tracks(
         subtitles,
         languages,
     })
+}
+
+/// How many sounds there may be; none where only the medium says that.
+fn most(choice: &Choice) -> Option<usize> {
+    match choice {
+        Choice::All => None,
+        Choice::First(count) => Some(*count as usize),
+        Choice::These(picks) => {
+            let numbers = picks.iter().all(|pick| matches!(pick, Pick::Number(_)));
+            numbers.then_some(picks.len())
+        }
+    }
 }
 
 /// `language` of a table of sound: one code, or one for each sound.
