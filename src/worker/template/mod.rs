@@ -5,7 +5,7 @@
 //!
 //! All workers of a template have their code and data at the same addresses. Whoever makes a worker crash in order to learn those
 //! must not find them again: a template whose worker crashed makes no more. Who learns them otherwise can use them in the workers
-//! that come later, of which there are at most [`MOST`]; he is in the jail all the same.
+//! that come later, of which there are less than a hundred; he is in the jail all the same.
 
 mod passing;
 mod process;
