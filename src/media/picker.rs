@@ -169,15 +169,11 @@ impl Picker {
     /// # Errors
     /// Those of `give`.
     pub fn finish(&mut self, declared: Option<Duration>, give: Give<'_>) -> Result<Duration, Failure> {
-        let Some(last) = self.last.clone() else {
+        let Some(last) = &self.last else {
             return Ok(Duration::ZERO);
         };
         let end = end_of_display(last.until, declared);
-        while let Some(point) = self.at.get(self.next)
-            && *point <= end
-        {
-            self.give(&last, give)?;
-        }
+        self.reach(end, give)?;
         self.dark.clear();
         Ok(end)
     }

@@ -54,13 +54,16 @@ fn clip(value: &Value<'_>) -> Option<Asset> {
     Some(clip)
 }
 
+/// Those of the two that name a clip.
+fn named<'a>(table: &mut Table<'a>) -> impl Iterator<Item = Value<'a>> {
+    let has_some = |value: &Value<'_>| !value.is_list() || value.list().is_some_and(|all| !all.is_empty());
+    let both = ["head", "tail"].map(|key| table.get(key).filter(has_some));
+    both.into_iter().flatten()
+}
+
 /// What is joined to a film has one sound, and no subtitles that could go on.
 pub(super) fn need_one_sound(table: &mut Table<'_>, tracks: Option<&Tracks>) {
-    let has_some = |value: &Value<'_>| !value.is_list() || value.list().is_some_and(|all| !all.is_empty());
-    let Some(value) = ["head", "tail"]
-        .into_iter()
-        .find_map(|key| table.get(key).filter(has_some))
-    else {
+    let Some(value) = named(table).next() else {
         return;
     };
     let several = tracks.is_some_and(|tracks| tracks.sounds.wants_several());
@@ -86,12 +89,7 @@ pub(super) fn need_encoding(
 ) {
     let copies = matches!(video, Some(Track::Copy)) || matches!(audio, Some(Track::Copy));
     let keeps = treatment.is_some_and(|treatment| treatment.hdr == Hdr::Keep);
-    let has_some = |value: &Value<'_>| !value.is_list() || value.list().is_some_and(|all| !all.is_empty());
-    for value in ["head", "tail"]
-        .into_iter()
-        .filter_map(|key| table.get(key))
-        .filter(has_some)
-    {
+    for value in named(table) {
         if copies {
             value.key_error(
                 format!("`{}` cannot be joined to what is copied", value.path),
