@@ -1,7 +1,7 @@
 //! Puts the pipeline of a fused run together: one source, at most one decoder for film and one for sound, and a branch
 //! for each task.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use gst::prelude::*;
 use super::album::AlbumBranch;
 use super::branch::{Branch, Feed, Opened, SoundGains};
 use super::clips::Reels;
-use super::decoder::{decode, straighten};
-use super::demux::{Demuxer, Stream, link};
+use super::coded::Coded;
+use super::demux::Demuxer;
 use super::extract::ExtractBranch;
-use super::failure::{element, from_message, internal};
+use super::failure::{from_message, internal};
 use super::inspect::InspectBranch;
 use super::meter::{Meter, running_time};
 use super::package::package;
 use super::run::Pulse;
 use super::source::Input;
+use super::steps::Steps;
 use super::transcode::transcode;
 use super::twice::analysis;
 use super::waveform::WaveformBranch;
@@ -139,6 +140,8 @@ impl Mill {
         };
         let film = media.video().and_then(|_| video_index(media, &mill.medium).ok());
         let sound = audio_index(&mill.medium).ok();
+        let coded = Coded::all(media, tasks.works.iter().copied(), tasks.gains)?;
+        let steps = Steps::of(media.video(), tasks.works.iter().map(|(_, work)| *work));
         for (number, (task, work)) in tasks.works.iter().enumerate() {
             let name = format!("{BRANCH}{number}");
             let opened = Opened {
@@ -149,6 +152,8 @@ impl Mill {
                 threads,
                 gains: tasks.gains.get(task),
                 reel: tasks.reels.get(task),
+                steps: &steps,
+                coded: &coded,
             };
             let made = make(&name, task, work, opened).and_then(|branch| has_all(branch, opened));
             match made {
@@ -162,7 +167,7 @@ impl Mill {
                 }
             }
         }
-        let wired = mill.wire(media, film, sound);
+        let wired = mill.wire(media, (film, sound), &steps, &coded);
         let bins: Vec<gst::Bin> = mill.branches.values().map(|branch| branch.bin().clone()).collect();
         for bin in bins {
             mill.start_branch(&bin)?;
@@ -174,94 +179,6 @@ impl Mill {
             }
         }
         Ok(mill)
-    }
-
-    /// Leads every stream to the branches that want it; answers which streams that are.
-    fn wire(
-        &mut self,
-        media: &MediaInfo,
-        film: Option<usize>,
-        sound: Option<usize>,
-    ) -> Result<BTreeSet<usize>, Failure> {
-        let mut wanted: BTreeMap<Feed, Vec<gst::Pad>> = BTreeMap::new();
-        for branch in self.branches.values() {
-            for pad in branch.bin().sink_pads() {
-                wanted.entry(Feed::of(&pad)?).or_default().push(pad);
-            }
-        }
-        let mut take = |feed| wanted.remove(&feed).unwrap_or_default();
-        let mut fed = BTreeSet::new();
-        let (frames, stored) = (take(Feed::Frames), take(Feed::Stored));
-        for index in 0..self.medium.streams.len() {
-            let (packets, sounds) = (take(Feed::Packets(index)), take(Feed::Sound(index)));
-            let none: &[gst::Pad] = &[];
-            let (frames, stored) = if film == Some(index) {
-                (&frames[..], &stored[..])
-            } else {
-                (none, none)
-            };
-            let pictures = frames.len() + stored.len();
-            let decoded = if pictures == 0 { &sounds } else { frames };
-            let decodes = pictures > 0 || !decoded.is_empty();
-            if packets.is_empty() && !decodes {
-                continue;
-            }
-            fed.insert(index);
-            let from = self.tap(index, &packets, decodes)?;
-            let stream = &self.medium.streams[index];
-            let meter = if let Some(from) = from {
-                let mut pad = decode(&self.medium, stream, &from, pictures > 1)?;
-                let film = media.video().filter(|_| pictures > 0);
-                if film.is_some() {
-                    only_forward(&pad);
-                }
-                let meter = Meter::on(&pad);
-                if !stored.is_empty() {
-                    let tee = self.split(&pad)?;
-                    for pad in stored {
-                        feed(&tee, pad)?;
-                    }
-                    if !decoded.is_empty() {
-                        let further = tee.request_pad_simple("src_%u");
-                        pad = further.ok_or_else(|| internal("a tee without pads"))?;
-                    }
-                }
-                if !decoded.is_empty() {
-                    if let Some(film) = film {
-                        pad = straighten(&self.medium, pad, film)?;
-                    }
-                    let tee = self.split(&pad)?;
-                    for pad in decoded {
-                        feed(&tee, pad)?;
-                    }
-                }
-                meter
-            } else {
-                Meter::on(&stream.pad)
-            };
-            if film == Some(index) {
-                self.video = Some(meter);
-            } else if sound == Some(index) {
-                self.audio = Some(meter);
-            }
-        }
-        Ok(fed)
-    }
-
-    /// Leads the packets of a stream to these pads; answers where a decoder gets them, where one is wanted.
-    fn tap(&self, index: usize, packets: &[gst::Pad], decodes: bool) -> Result<Option<gst::Pad>, Failure> {
-        let stream: &Stream = &self.medium.streams[index];
-        if packets.is_empty() && decodes {
-            return Ok(Some(stream.pad.clone()));
-        }
-        let tee = self.split(&stream.pad)?;
-        for pad in packets {
-            feed(&tee, pad)?;
-        }
-        let decoder = decodes.then(|| tee.request_pad_simple("src_%u"));
-        decoder
-            .map(|pad| pad.ok_or_else(|| internal("a tee without pads")))
-            .transpose()
     }
 
     /// A branch that cannot even start is taken out; the others go on.
@@ -292,15 +209,6 @@ impl Mill {
             self.failed.insert(task, failure);
         }
         Ok(())
-    }
-
-    fn split(&self, pad: &gst::Pad) -> Result<gst::Element, Failure> {
-        let tee = element("tee")?;
-        tee.set_property("allow-not-linked", true);
-        self.medium.pipeline.add(&tee).map_err(internal)?;
-        tee.sync_state_with_parent().map_err(internal)?;
-        link(pad, &tee)?;
-        Ok(tee)
     }
 }
 
@@ -357,13 +265,6 @@ fn jump(medium: &Demuxer, start: Duration, packets: bool) -> Result<(), Failure>
         ));
     }
     Ok(())
-}
-
-fn feed(tee: &gst::Element, pad: &gst::Pad) -> Result<(), Failure> {
-    let out = tee
-        .request_pad_simple("src_%u")
-        .ok_or_else(|| internal("a tee without pads"))?;
-    out.link(pad).map(drop).map_err(internal)
 }
 
 /// Lets only frames pass that come after the one before. Damaged media show several at once, or some at no time at

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use gst::prelude::*;
 
 use super::clips::{Beside, Reel};
+use super::coded::Coded;
 use super::demux::Demuxer;
 use super::failure::{element, internal};
 use super::run::Pulse;
+use super::steps::{Size, Steps};
 use crate::job::Failure;
 use crate::plan::MediaInfo;
 use crate::rule::TaskId;
@@ -71,6 +73,10 @@ pub struct Opened<'a> {
     pub gains: Option<&'a SoundGains>,
     /// What this task joins to the film.
     pub reel: Option<&'a Arc<Reel>>,
+    /// Sizes in which frames are to be had besides the film's own.
+    pub steps: &'a Steps,
+    /// Sounds that are encoded once for several tasks.
+    pub coded: &'a [Coded],
 }
 
 /// What brings sounds to their loudness, in dB, by the number of their stream. What is silent has none.
@@ -89,12 +95,16 @@ pub enum Feed {
     /// Decoded frames of the film, upright, progressive and of a usual range: `frames`, or `frames-2` where a branch
     /// takes them twice.
     Frames,
+    /// As [`Self::Frames`], in this size already: `step1280x720`, or `step1280x720-2`.
+    Step(Size),
     /// Decoded frames of the film as they are stored: `stored`.
     Stored,
     /// Decoded sound of the stream with this number: `sound-1`.
     Sound(usize),
     /// Packets of the stream with this number: `packets-0`.
     Packets(usize),
+    /// Packets of the sound with this number of those that are encoded once for several tasks: `coded-0`.
+    Coded(usize),
 }
 
 impl Feed {
@@ -105,14 +115,33 @@ impl Feed {
     pub fn of(pad: &gst::Pad) -> Result<Self, Failure> {
         let name = pad.name();
         let (sort, number) = name.split_once('-').unwrap_or((&name, "0"));
+        let unknown = || internal(format!("nobody knows what {name} is fed"));
         match (sort, number.parse()) {
             ("frames", Ok(_)) => Ok(Self::Frames),
             ("stored", Ok(_)) => Ok(Self::Stored),
             ("sound", Ok(index)) => Ok(Self::Sound(index)),
             ("packets", Ok(index)) => Ok(Self::Packets(index)),
-            _ => Err(internal(format!("nobody knows what {name} is fed"))),
+            ("coded", Ok(number)) => Ok(Self::Coded(number)),
+            (step, Ok(_)) if step.starts_with(STEP) => match size(&step[STEP.len()..]) {
+                Some(size) => Ok(Self::Step(size)),
+                None => Err(unknown()),
+            },
+            _ => Err(unknown()),
         }
     }
+}
+
+/// How pads are called that take frames of a step.
+const STEP: &str = "step";
+
+/// What a pad is called, but for its number, that takes frames of this step.
+pub fn of_step((wide, high): Size) -> String {
+    format!("{STEP}{wide}x{high}")
+}
+
+fn size(text: &str) -> Option<Size> {
+    let (wide, high) = text.split_once('x')?;
+    Some((wide.parse().ok()?, high.parse().ok()?))
 }
 
 /// Puts a chain into a bin, links it, and shows its beginning as a pad of the bin with this name; answers its last pad.

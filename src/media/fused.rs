@@ -144,13 +144,7 @@ impl Mill {
     /// While it still has its settings.
     fn tell_what_ran(&self, pulse: &mut Pulse<'_>) {
         for (task, branch) in &self.branches {
-            let others: Vec<&gst::Bin> = self
-                .branches
-                .values()
-                .map(|branch| branch.bin())
-                .filter(|bin| *bin != branch.bin())
-                .collect();
-            let ran = provenance::of(self.medium.pipeline.upcast_ref(), &others);
+            let ran = provenance::of_branch(self.medium.pipeline.upcast_ref(), branch.bin());
             pulse.listener().provenance(task, ran);
         }
     }

@@ -14,6 +14,7 @@ mod boxes;
 mod branch;
 mod clip;
 mod clips;
+mod coded;
 mod colour;
 mod decoder;
 mod demux;
@@ -47,6 +48,7 @@ mod snapshot;
 mod sound;
 pub mod source;
 mod sprite;
+mod steps;
 mod still;
 mod tone;
 mod tracks;
@@ -54,6 +56,7 @@ mod transcode;
 mod twice;
 mod vpx;
 mod waveform;
+mod wiring;
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ const OUTPUT: &str = "reelmill-output";
 pub fn run(input: &Arc<Input>, task: &TaskId, plan: &PipelinePlan, pulse: &mut Pulse<'_>) -> Result<(), Failure> {
     let pipeline = build(input, plan)?;
     let ended = turn(&pipeline, pulse);
-    let ran = provenance::of(pipeline.upcast_ref(), &[]);
+    let ran = provenance::of(pipeline.upcast_ref());
     pulse.listener().provenance(task, ran);
     let _ = pipeline.set_state(gst::State::Null);
     pulse.next_part();

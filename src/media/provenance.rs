@@ -55,19 +55,44 @@ pub fn look_at_libraries() {
     let _ = kept().set(names);
 }
 
-/// What a pipeline that has its elements and settings is made of, without those in the bins to leave out.
-pub fn of(pipeline: &gst::Bin, without: &[&gst::Bin]) -> Provenance {
-    let mut elements: Vec<gst::Element> = Vec::new();
-    gather(pipeline, without, &mut elements);
+/// What a pipeline that has its elements and settings is made of.
+pub fn of(pipeline: &gst::Bin) -> Provenance {
+    let mut elements = Vec::new();
+    gather(pipeline, &mut elements);
+    told(&elements)
+}
+
+/// What a branch of a pipeline is made of, and what leads to it.
+pub fn of_branch(pipeline: &gst::Bin, branch: &gst::Bin) -> Provenance {
+    let (mut elements, mut own) = (Vec::new(), Vec::new());
+    gather(pipeline, &mut elements);
+    gather(branch, &mut own);
+    let mut leads: BTreeSet<gst::Element> = own.into_iter().collect();
+    // From the sinks up, what leads on is known before what leads to it.
+    for element in elements.iter().rev() {
+        if element
+            .src_pads()
+            .iter()
+            .filter_map(led_to)
+            .any(|next| leads.contains(&next))
+        {
+            leads.insert(element.clone());
+        }
+    }
+    elements.retain(|element| leads.contains(element));
+    told(&elements)
+}
+
+fn told(elements: &[gst::Element]) -> Provenance {
     let mut plugins = BTreeMap::new();
-    for element in &elements {
+    for element in elements {
         if let Some(plugin) = element.factory().and_then(|factory| factory.plugin()) {
             plugins.insert(plugin.plugin_name().to_string(), plugin.version().to_string());
         }
     }
     plugins.insert("gstreamer".to_owned(), version());
     Provenance {
-        pipeline: chains(&elements),
+        pipeline: chains(elements),
         plugins,
         libraries: kept().get().cloned().unwrap_or_default(),
     }
@@ -80,14 +105,13 @@ fn version() -> String {
 }
 
 /// The elements in the order in which data passes them.
-fn gather(bin: &gst::Bin, without: &[&gst::Bin], into: &mut Vec<gst::Element>) {
+fn gather(bin: &gst::Bin, into: &mut Vec<gst::Element>) {
     let mut children: Vec<gst::Element> = bin.iterate_sorted().into_iter().flatten().collect();
     // It is sorted from the sinks.
     children.reverse();
     for child in children {
         match child.downcast_ref::<gst::Bin>() {
-            Some(inner) if without.contains(&inner) => {}
-            Some(inner) => gather(inner, without, into),
+            Some(inner) => gather(inner, into),
             None => into.push(child),
         }
     }
@@ -214,12 +238,12 @@ mod tests {
         let line = "videotestsrc num-buffers=3 ! tee name=t t. ! queue max-size-buffers=4 ! funnel name=f ! fakesink \
                     t. ! queue ! f.";
         let pipeline = gst::parse::launch(line).unwrap().downcast::<gst::Pipeline>().unwrap();
-        let said = of(pipeline.upcast_ref(), &[]);
+        let said = of(pipeline.upcast_ref());
         let again = gst::parse::launch(&said.pipeline.join(" "))
             .unwrap()
             .downcast::<gst::Pipeline>()
             .unwrap();
-        assert_eq!(of(again.upcast_ref(), &[]).pipeline, said.pipeline);
+        assert_eq!(of(again.upcast_ref()).pipeline, said.pipeline);
         assert_eq!(said.pipeline.len(), 4, "{:#?}", said.pipeline);
         assert!(
             said.pipeline[0].starts_with("videotestsrc num-buffers=3 ! tee name=t"),
@@ -239,16 +263,29 @@ mod tests {
         let sink = gst::ElementFactory::make("fakesink").build().unwrap();
         outer.add_many([&source, inner.upcast_ref(), &sink]).unwrap();
         gst::Element::link_many([&source, inner.upcast_ref(), &sink]).unwrap();
-        let said = of(outer.upcast_ref(), &[]);
+        let said = of(outer.upcast_ref());
         assert_eq!(
             said.pipeline,
             ["fakesrc filltype=nothing ! queue max-size-bytes=7 ! fakesink sync=false"]
         );
+    }
+
+    #[test]
+    fn a_branch_is_told_of_with_what_leads_to_it() {
+        gst::init().unwrap();
+        let outer = gst::parse::launch(
+            "fakesrc ! tee name=t t. ! identity ! queue name=q t. ! identity silent=true ! fakesink",
+        )
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+        let branch = gst::parse::bin_from_description("fakesink name=end", true).unwrap();
+        outer.add(&branch).unwrap();
+        outer.by_name("q").unwrap().link(&branch).unwrap();
+        let said = of_branch(outer.upcast_ref(), &branch).pipeline.join("\n");
         assert!(
-            of(outer.upcast_ref(), &[&inner])
-                .pipeline
-                .iter()
-                .all(|line| !line.contains("queue"))
+            said.contains("identity ! queue ! fakesink") && !said.contains("silent"),
+            "{said}"
         );
     }
 }

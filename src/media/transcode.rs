@@ -8,7 +8,7 @@ use gst::prelude::*;
 
 use super::av1;
 use super::boxes;
-use super::branch::{Branch, Ending, Opened, connect, guard, queue};
+use super::branch::{Branch, Ending, Opened, connect, guard, of_step, queue};
 use super::clip::{Sort, clip};
 use super::clips::{Beside, Joining};
 use super::decoder::{Straightening, straight};
@@ -235,7 +235,8 @@ pub fn film_chain(
     } else {
         Sort::Frames
     };
-    Ok(Some((feed.to_owned(), chain, sort)))
+    let step = opened.steps.for_transcode(shown, plan);
+    Ok(Some((step.map_or(feed.to_owned(), of_step), chain, sort)))
 }
 
 /// How frames are brought to where a task wants them.
@@ -246,6 +247,13 @@ pub struct Treated {
     pub source: VideoStream,
     /// ... and what is still to be done to it.
     pub how: Straightening,
+}
+
+impl Treated {
+    /// Whether the task wants frames as nearly all tasks do.
+    pub fn is_usual(&self) -> bool {
+        self.feed == "frames" && self.how.turn == 0
+    }
 }
 
 /// What is done for one task to the frames of this film.

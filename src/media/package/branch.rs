@@ -127,7 +127,8 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
             SegmentForm::Cmaf => muxer::timescale(Some(&rendition.video), shown),
             SegmentForm::Ts => CLOCK,
         };
-        branch.add_film(frames.of(index), rendition, timescale, opened.threads)?;
+        let step = opened.steps.for_rendition(shown, plan, rendition);
+        branch.add_film(frames.of(index, step), rendition, timescale, opened.threads)?;
     }
     if let Some(spec) = &plan.audio {
         for (index, sound) in plan.sounds.iter().enumerate() {

@@ -4,11 +4,12 @@ use gst::prelude::*;
 
 use super::chains;
 use crate::job::Failure;
-use crate::media::branch::{guard, hang, only, queue};
+use crate::media::branch::{guard, hang, of_step, only, queue};
 use crate::media::clip::Sort;
 use crate::media::decoder::straight;
 use crate::media::encoder::{self, Pass};
 use crate::media::failure::{element, internal};
+use crate::media::steps::Size;
 use crate::media::transcode::{Treated, treated, watch};
 use crate::plan::{AdaptivePlan, ClipsPlan, CoverPlan, PlannedRendition, Span, TracksPlan, TranscodePlan, VideoStream};
 use crate::rule::overlay::Cover;
@@ -64,11 +65,13 @@ impl Frames {
         })
     }
 
-    /// Where the chain of the rendition with this number begins, and what is still to be cut of what comes there.
-    pub fn of(&self, index: usize) -> (From<'_>, Span) {
-        let from = match &self.tee {
-            Some(tee) => From::Tee(tee),
-            None => From::Pad(format!("{}-{index}", self.feed)),
+    /// Where the chain of the rendition with this number begins, by this step where there is one, and what is still to be cut of
+    /// what comes there.
+    pub fn of(&self, index: usize, step: Option<Size>) -> (From<'_>, Span) {
+        let from = match (&self.tee, step) {
+            (Some(tee), _) => From::Tee(tee),
+            (None, Some(step)) => From::Pad(format!("{}-{index}", of_step(step))),
+            (None, None) => From::Pad(format!("{}-{index}", self.feed)),
         };
         (from, self.span)
     }

@@ -39,7 +39,7 @@ pub struct Player {
 impl Player {
     /// What it is made of.
     pub fn provenance(&self) -> Provenance {
-        provenance::of(self.medium.pipeline.upcast_ref(), &[])
+        provenance::of(self.medium.pipeline.upcast_ref())
     }
 }
 

@@ -149,35 +149,55 @@ pub fn shape(
     Ok(chain)
 }
 
-/// From samples as they are wanted to packets.
+/// From samples as they are wanted to packets, as the encoder gives them: [`parser`] belongs behind it.
 ///
 /// # Errors
 /// Where elements are missing or refuse a setting.
-pub fn packets(spec: &AudioSpec) -> Result<Vec<gst::Element>, Failure> {
-    let mut chain = Vec::new();
+pub fn encoder(spec: &AudioSpec) -> Result<Option<gst::Element>, Failure> {
     let bits = i32::try_from(spec.bitrate).map_err(internal)?;
-    match spec.codec {
+    let encoder = match spec.codec {
         AudioCodec::Aac => {
             let encoder = element("avenc_aac")?;
             encoder.set_property("bitrate", bits);
-            chain.extend([encoder, element("aacparse")?]);
+            encoder
         }
         AudioCodec::Opus => {
             let encoder = element("opusenc")?;
             encoder.set_property("bitrate", bits);
-            chain.push(encoder);
+            encoder
         }
         AudioCodec::Mp3 => {
             let encoder = element("lamemp3enc")?;
             encoder.set_property_from_str("target", "bitrate");
             encoder.set_property("cbr", true);
             encoder.set_property("bitrate", bits / 1000);
-            chain.extend([encoder, element("mpegaudioparse")?]);
+            encoder
         }
-        AudioCodec::Flac => chain.push(element("flacenc")?),
-        AudioCodec::Pcm => {}
+        AudioCodec::Flac => element("flacenc")?,
+        AudioCodec::Pcm => return Ok(None),
+    };
+    Ok(Some(encoder))
+}
+
+/// Wraps packets of this codec as the muxer wants them.
+///
+/// # Errors
+/// Where the element is missing.
+pub fn parser(codec: AudioCodec) -> Result<Option<gst::Element>, Failure> {
+    match codec {
+        AudioCodec::Aac => element("aacparse").map(Some),
+        AudioCodec::Mp3 => element("mpegaudioparse").map(Some),
+        AudioCodec::Opus | AudioCodec::Flac | AudioCodec::Pcm => Ok(None),
     }
-    Ok(chain)
+}
+
+/// From samples as they are wanted to packets as the muxer wants them.
+///
+/// # Errors
+/// Where elements are missing or refuse a setting.
+pub fn packets(spec: &AudioSpec) -> Result<Vec<gst::Element>, Failure> {
+    let chain = [encoder(spec)?, parser(spec.codec)?];
+    Ok(chain.into_iter().flatten().collect())
 }
 
 /// How many samples of silence this codec's encoder and decoder put before the sound, where nothing says so.

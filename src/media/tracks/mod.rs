@@ -20,6 +20,7 @@ pub use self::flags::Flags;
 use super::branch::{Opened, connect, guard, queue};
 use super::clip::Sort;
 use super::clips::Joining;
+use super::coded;
 use super::demux::Stream;
 use super::failure::internal;
 use super::meter::{Meter, Span};
@@ -53,7 +54,13 @@ pub fn sounds(
         let index = sound.stream as usize;
         let stream = stream(opened, index)?;
         let mut joined = None;
+        let shared = coded::find(opened, plan, sound);
         let (name, chain) = match (plan.settings.audio.encoded(), sound.form) {
+            (Some(spec), Some(_)) if let Some((number, _)) = shared => {
+                let mut chain = vec![guard()?, queue(0)?];
+                chain.extend(sound::parser(spec.codec)?);
+                (format!("coded-{number}"), chain)
+            }
             (Some(spec), Some((channels, rate))) => {
                 let source = Source {
                     stream: opened.media.streams.get(index).and_then(|about| match &about.kind {
@@ -76,8 +83,13 @@ pub fn sounds(
             }
             _ => (format!("packets-{index}"), copy(container, head, stream, false)?),
         };
-        let own = watch(&chain, plan.span, sort)?;
-        meters.push(joined.as_ref().map_or(own, Meter::on));
+        meters.push(match (shared, &joined) {
+            (Some((_, coded)), _) => coded.meter.clone(),
+            (None, joined) => {
+                let own = watch(&chain, plan.span, sort)?;
+                joined.as_ref().map_or(own, Meter::on)
+            }
+        });
         let last = connect(bin, &name, &chain)?;
         lift_cover(&last);
         if let Some(code) = &sound.language {
