@@ -32,6 +32,7 @@ mod mp4;
 mod muxer;
 mod mxf;
 mod overlay;
+mod own;
 mod pace;
 mod package;
 mod picker;

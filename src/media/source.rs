@@ -125,6 +125,8 @@ mod imp {
     use gst_base::prelude::*;
     use std::sync::LazyLock;
 
+    use crate::media::own;
+
     /// What is read, and what is seen in place of some of it.
     pub(super) type Source = (Arc<Input>, Vec<Correction>);
 
@@ -159,23 +161,13 @@ mod imp {
 
     impl ElementImpl for MediaSource {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-            static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-                gst::subclass::ElementMetadata::new("Reelmill input", "Source", "Reads the input of a run", "Reelmill")
-            });
+            static METADATA: LazyLock<gst::subclass::ElementMetadata> =
+                LazyLock::new(|| own::about("Reelmill input", "Source", "Reads the input of a run"));
             Some(&METADATA)
         }
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
-            static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-                gst::PadTemplate::new(
-                    "src",
-                    gst::PadDirection::Src,
-                    gst::PadPresence::Always,
-                    &gst::Caps::new_any(),
-                )
-                .into_iter()
-                .collect()
-            });
+            static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| own::exit(&gst::Caps::new_any()));
             TEMPLATES.as_ref()
         }
     }

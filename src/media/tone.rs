@@ -280,6 +280,8 @@ mod imp {
     use gst_video::prelude::*;
     use gst_video::subclass::prelude::*;
 
+    use crate::media::own;
+
     use super::{Arc, Lattice, LazyLock, Lines, Mutex, Plane, PoisonError, frame, glib};
 
     /// How frames come in, and how they go out.
@@ -304,20 +306,20 @@ mod imp {
     impl ElementImpl for Tone {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
             static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-                let what = "Maps a high dynamic range to a usual one";
-                gst::subclass::ElementMetadata::new("Reelmill tones", "Filter/Converter/Video", what, "Reelmill")
+                own::about(
+                    "Reelmill tones",
+                    "Filter/Converter/Video",
+                    "Maps a high dynamic range to a usual one",
+                )
             });
             Some(&METADATA)
         }
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-                let pads = [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)];
-                let templates = pads.into_iter().zip(FORMATS).filter_map(|((name, direction), format)| {
-                    let caps = gst::Caps::builder("video/x-raw").field("format", format).build();
-                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
-                });
-                templates.collect()
+                let [takes, gives] =
+                    FORMATS.map(|format| gst::Caps::builder("video/x-raw").field("format", format).build());
+                own::pads(&takes, &gives)
             });
             TEMPLATES.as_ref()
         }

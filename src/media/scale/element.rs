@@ -11,6 +11,7 @@ use gst_video::{VideoColorMatrix, VideoFormat, VideoInfo};
 use super::frame;
 use super::machine::Machine;
 use super::sws::MARGIN;
+use crate::media::own;
 use crate::plan::{Draw, Picture};
 
 mod imp {
@@ -44,11 +45,10 @@ mod imp {
     impl ElementImpl for Scale {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
             static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-                gst::subclass::ElementMetadata::new(
+                own::about(
                     "Reelmill scaler",
                     "Filter/Converter/Video/Scaler",
                     "Brings pictures into frames",
-                    "Reelmill",
                 )
             });
             Some(&METADATA)
@@ -56,18 +56,8 @@ mod imp {
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-                let entering: Vec<VideoFormat> = frame::entering().collect();
-                let leaving: Vec<VideoFormat> = frame::leaving().collect();
-                [
-                    ("sink", gst::PadDirection::Sink, entering),
-                    ("src", gst::PadDirection::Src, leaving),
-                ]
-                .into_iter()
-                .filter_map(|(name, direction, formats)| {
-                    let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
-                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
-                })
-                .collect()
+                let raw = |formats: Vec<VideoFormat>| gst_video::VideoCapsBuilder::new().format_list(formats).build();
+                own::pads(&raw(frame::entering().collect()), &raw(frame::leaving().collect()))
             });
             TEMPLATES.as_ref()
         }

@@ -34,6 +34,8 @@ mod imp {
 
     use gst::prelude::*;
 
+    use crate::media::own;
+
     use super::{
         ElementImpl, ElementImplExt, GstObjectImpl, Limiter, Mix, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass,
         ObjectSubclassExt, PoisonError, VecDeque, glib, mix,
@@ -99,19 +101,15 @@ mod imp {
 
     impl ElementImpl for Leveller {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-            static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-                gst::subclass::ElementMetadata::new("Reelmill leveller", "Filter/Audio", "Mixes and limits", "Reelmill")
-            });
+            static METADATA: LazyLock<gst::subclass::ElementMetadata> =
+                LazyLock::new(|| own::about("Reelmill leveller", "Filter/Audio", "Mixes and limits"));
             Some(&METADATA)
         }
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
                 let caps = super::super::samples().build();
-                [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
-                    .into_iter()
-                    .filter_map(|(name, way)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).ok())
-                    .collect()
+                own::pads(&caps, &caps)
             });
             TEMPLATES.as_ref()
         }
