@@ -10,7 +10,6 @@ use gst::prelude::*;
 use super::album::AlbumBranch;
 use super::branch::{Branch, Feed, Opened, SoundGains};
 use super::clips::Reels;
-use super::coded::Coded;
 use super::demux::Demuxer;
 use super::extract::ExtractBranch;
 use super::failure::{from_message, internal};
@@ -18,6 +17,7 @@ use super::inspect::InspectBranch;
 use super::meter::{Meter, running_time};
 use super::package::package;
 use super::run::Pulse;
+use super::shared::SharedSound;
 use super::source::Input;
 use super::steps::Steps;
 use super::transcode::transcode;
@@ -140,7 +140,7 @@ impl Mill {
         };
         let film = media.video().and_then(|_| video_index(media, &mill.medium).ok());
         let sound = audio_index(&mill.medium).ok();
-        let coded = Coded::all(media, tasks.works.iter().copied(), tasks.gains)?;
+        let shared = SharedSound::all(media, tasks.works.iter().copied(), tasks.gains)?;
         let steps = Steps::of(media.video(), tasks.works.iter().map(|(_, work)| *work));
         for (number, (task, work)) in tasks.works.iter().enumerate() {
             let name = format!("{BRANCH}{number}");
@@ -153,7 +153,7 @@ impl Mill {
                 gains: tasks.gains.get(task),
                 reel: tasks.reels.get(task),
                 steps: &steps,
-                coded: &coded,
+                shared: &shared,
             };
             let made = make(&name, task, work, opened).and_then(|branch| has_all(branch, opened));
             match made {
@@ -167,7 +167,7 @@ impl Mill {
                 }
             }
         }
-        let wired = mill.wire(media, (film, sound), &steps, &coded);
+        let wired = mill.wire(media, (film, sound), &steps, &shared);
         let bins: Vec<gst::Bin> = mill.branches.values().map(|branch| branch.bin().clone()).collect();
         for bin in bins {
             mill.start_branch(&bin)?;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use gst::prelude::*;
 
 use super::clips::{Beside, Reel};
-use super::coded::Coded;
 use super::demux::Demuxer;
 use super::failure::{element, internal};
 use super::run::Pulse;
+use super::shared::SharedSound;
 use super::steps::{Size, Steps};
 use crate::job::Failure;
 use crate::plan::MediaInfo;
@@ -76,7 +76,7 @@ pub struct Opened<'a> {
     /// Sizes in which frames are to be had besides the film's own.
     pub steps: &'a Steps,
     /// Sounds that are encoded once for several tasks.
-    pub coded: &'a [Coded],
+    pub shared: &'a [SharedSound],
 }
 
 /// What brings sounds to their loudness, in dB, by the number of their stream. What is silent has none.
@@ -103,8 +103,8 @@ pub enum Feed {
     Sound(usize),
     /// Packets of the stream with this number: `packets-0`.
     Packets(usize),
-    /// Packets of the sound with this number of those that are encoded once for several tasks: `coded-0`.
-    Coded(usize),
+    /// Packets of the sound with this number of those that are encoded once for several tasks: `shared-0`.
+    Shared(usize),
 }
 
 impl Feed {
@@ -121,7 +121,7 @@ impl Feed {
             ("stored", Ok(_)) => Ok(Self::Stored),
             ("sound", Ok(index)) => Ok(Self::Sound(index)),
             ("packets", Ok(index)) => Ok(Self::Packets(index)),
-            ("coded", Ok(number)) => Ok(Self::Coded(number)),
+            ("shared", Ok(number)) => Ok(Self::Shared(number)),
             (step, Ok(_)) if step.starts_with(STEP) => match size(&step[STEP.len()..]) {
                 Some(size) => Ok(Self::Step(size)),
                 None => Err(unknown()),

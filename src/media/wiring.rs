@@ -7,11 +7,11 @@ use gst::prelude::*;
 
 use super::assembly::{Mill, only_forward};
 use super::branch::Feed;
-use super::coded::Coded;
 use super::decoder::{decode, straighten};
 use super::demux::{Stream, link};
 use super::failure::{element, internal};
 use super::meter::Meter;
+use super::shared::SharedSound;
 use super::steps::{self, Size, Steps};
 use crate::job::Failure;
 use crate::plan::{MediaInfo, VideoStream};
@@ -69,17 +69,17 @@ impl Mill {
         media: &MediaInfo,
         (film, sound): (Option<usize>, Option<usize>),
         steps: &Steps,
-        coded: &[Coded],
+        shared: &[SharedSound],
     ) -> Result<BTreeSet<usize>, Failure> {
         let mut wanted = Wanted::of(self)?;
         let frames = Frames::take(&mut wanted, steps);
         let mut fed = BTreeSet::new();
         for index in 0..self.medium.streams.len() {
             let (packets, mut sounds) = (wanted.take(Feed::Packets(index)), wanted.take(Feed::Sound(index)));
-            for (number, coded) in coded.iter().enumerate().filter(|(_, coded)| coded.stream == index) {
-                let takers = wanted.take(Feed::Coded(number));
+            for (number, sound) in shared.iter().enumerate().filter(|(_, sound)| sound.stream == index) {
+                let takers = wanted.take(Feed::Shared(number));
                 if !takers.is_empty() {
-                    sounds.push(self.encode_once(coded, &takers)?);
+                    sounds.push(self.encode_once(sound, &takers)?);
                 }
             }
             let shown = media.video().filter(|_| film == Some(index) && frames.count() > 0);
@@ -150,8 +150,8 @@ impl Mill {
     }
 
     /// Encodes a sound for all of these; answers where it is to be fed.
-    fn encode_once(&self, coded: &Coded, takers: &[gst::Pad]) -> Result<gst::Pad, Failure> {
-        let (entry, exit) = self.add(&coded.chain)?;
+    fn encode_once(&self, sound: &SharedSound, takers: &[gst::Pad]) -> Result<gst::Pad, Failure> {
+        let (entry, exit) = self.add(&sound.chain)?;
         self.hand_out(&exit, takers)?;
         Ok(entry)
     }

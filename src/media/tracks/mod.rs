@@ -20,11 +20,11 @@ pub use self::flags::Flags;
 use super::branch::{Opened, connect, guard, queue};
 use super::clip::Sort;
 use super::clips::Joining;
-use super::coded;
 use super::demux::Stream;
 use super::failure::internal;
 use super::meter::{Meter, Span};
 use super::muxer;
+use super::shared;
 use super::sound::{self, Source};
 use super::transcode::{copy, lift_cover, watch};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
@@ -54,12 +54,12 @@ pub fn sounds(
         let index = sound.stream as usize;
         let stream = stream(opened, index)?;
         let mut joined = None;
-        let shared = coded::find(opened, plan, sound);
+        let shared = shared::find(opened, plan, sound);
         let (name, chain) = match (plan.settings.audio.encoded(), sound.form) {
             (Some(spec), Some(_)) if let Some((number, _)) = shared => {
                 let mut chain = vec![guard()?, queue(0)?];
                 chain.extend(sound::parser(spec.codec)?);
-                (format!("coded-{number}"), chain)
+                (format!("shared-{number}"), chain)
             }
             (Some(spec), Some((channels, rate))) => {
                 let source = Source {
@@ -84,7 +84,7 @@ pub fn sounds(
             _ => (format!("packets-{index}"), copy(container, head, stream, false)?),
         };
         meters.push(match (shared, &joined) {
-            (Some((_, coded)), _) => coded.meter.clone(),
+            (Some((_, shared)), _) => shared.meter.clone(),
             (None, joined) => {
                 let own = watch(&chain, plan.span, sort)?;
                 joined.as_ref().map_or(own, Meter::on)

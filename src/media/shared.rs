@@ -9,11 +9,11 @@ use super::meter::Meter;
 use super::sound::{self, Source};
 use super::transcode::watch;
 use crate::job::Failure;
-use crate::plan::{MediaInfo, SoundPlan, StreamKind, TranscodePlan, Work};
+use crate::plan::{MediaInfo, SoundPlan, Span, StreamKind, TranscodePlan, Work};
 use crate::rule::{AudioSpec, TaskId};
 
 /// A sound that is encoded once for several results.
-pub struct Coded {
+pub struct SharedSound {
     /// Of which stream.
     pub stream: usize,
     /// From decoded sound to packets.
@@ -49,7 +49,7 @@ impl Wish {
     }
 }
 
-impl Coded {
+impl SharedSound {
     /// What these tasks want alike.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Coded {
         chain.extend(sound::encoder(&wish.spec)?);
         Ok(Self {
             stream,
-            meter: watch(&chain, crate::plan::Span::default(), Sort::Sound)?,
+            meter: watch(&chain, Span::default(), Sort::Sound)?,
             chain,
             wish,
         })
@@ -98,7 +98,7 @@ impl Coded {
 }
 
 /// The shared sound that is this one of a plan, by its number.
-pub fn find<'a>(opened: Opened<'a>, plan: &TranscodePlan, sound: &SoundPlan) -> Option<(usize, &'a Coded)> {
+pub fn find<'a>(opened: Opened<'a>, plan: &TranscodePlan, sound: &SoundPlan) -> Option<(usize, &'a SharedSound)> {
     let wish = Wish::of(plan, sound, opened.gain(sound.stream as usize))?;
-    opened.coded.iter().enumerate().find(|(_, coded)| coded.wish == wish)
+    opened.shared.iter().enumerate().find(|(_, shared)| shared.wish == wish)
 }
