@@ -21,7 +21,20 @@ use usage::Usage;
 use work::Work;
 
 /// What is measured where nobody says.
-const ALL: [&str; 7] = ["ladder", "single", "remux", "poster", "sprite", "burst", "slots"];
+const ALL: [&str; 12] = [
+    "ladder",
+    "hls",
+    "single",
+    "h265",
+    "vp9",
+    "remux",
+    "poster",
+    "sprite",
+    "animation",
+    "inspect",
+    "burst",
+    "slots",
+];
 
 /// What a daemon gets many of.
 const SMALL: [&str; 4] = ["remux", "poster", "sprite", "single"];
@@ -127,17 +140,13 @@ fn burst(work: &Work, source: &sources::Source, pairs: usize) {
 /// How near both are to the source.
 fn liken(work: &Work, source: &Path, desk: &Path, theirs: &Path) {
     for (name, size) in work.films() {
-        let ours = likeness::ssim(source, &work::result(&desk.join("ours"), source, name), size);
-        let bytes = |file: &Path| std::fs::metadata(file).unwrap().len() as f64;
-        let (mine, other) = (
-            work::result(&desk.join("ours"), source, name),
-            theirs.join(format!("{name}.mp4")),
-        );
-        let yours = likeness::ssim(source, &other, size);
+        let (mine, other) = (work.result(&desk.join("ours"), source, name), work.other(theirs, name));
+        let ours = likeness::ssim(source, &mine, size, work.pictures());
+        let yours = likeness::ssim(source, &other, size, work.pictures());
         println!(
             "  {name}: ssim {ours:.4}, ffmpeg's {yours:.4} ({:+.4}), size {:.2} of ffmpeg's",
             ours - yours,
-            bytes(&mine) / bytes(&other)
+            work.bytes(&mine) / work.bytes(&other)
         );
     }
 }

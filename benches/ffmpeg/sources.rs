@@ -34,7 +34,7 @@ fn made(name: &str, seconds: u32, input: &[&str], graph: &str) -> Source {
         .unwrap()
         .join("bench-media");
     std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join(format!("{name}-{seconds}.mp4"));
+    let file = folder.join(format!("{name}-{seconds}s.mp4"));
     if !file.exists() {
         let part = folder.join(format!(".{name}-{seconds}.mp4"));
         let ran = Command::new("ffmpeg")
@@ -43,6 +43,15 @@ fn made(name: &str, seconds: u32, input: &[&str], graph: &str) -> Source {
             .args(["-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000,tremolo=f=3"])
             .args(["-t", &seconds.to_string(), "-vf", graph, "-r", "30"])
             .args(["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "60"])
+            // Programs guess differently what nobody tells them.
+            .args([
+                "-colorspace",
+                "bt709",
+                "-color_primaries",
+                "bt709",
+                "-color_trc",
+                "bt709",
+            ])
             .args(["-c:a", "aac", "-b:a", "160k", "-ac", "2", "-movflags", "+faststart"])
             .arg(&part)
             .status()

@@ -11,8 +11,16 @@ use crate::job::Failure;
 use crate::plan::Picture;
 use crate::rule::{RateMode, VideoCodec, VideoRate, VideoSpec};
 
-/// What libvpx may spend at most where quality decides; no picture needs it.
+/// What VP8 may spend at most where quality decides; no picture needs it.
 const NO_CEILING: i32 = 200_000_000;
+
+/// About how many bits a pixel has in VP9 at this quality, of a film in which much moves; half as many where it is so
+/// much worse.
+const USUAL_BITS: f64 = 0.1;
+const USUAL_QUALITY: f64 = 31.0;
+const HALF: f64 = 8.0;
+/// Frames a second.
+const USUAL_RATE: f64 = 30.0;
 
 /// How many frames it looks ahead.
 const LAG: i32 = 16;
@@ -47,8 +55,16 @@ pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32, pass: Pass<'_>)
         VideoRate::Crf(crf) => {
             encoder.set_property_from_str("end-usage", "cq");
             #[allow(clippy::cast_possible_truncation)]
-            encoder.set_property("cq-level", crf.round().clamp(0.0, 63.0) as i32);
-            encoder.set_property("target-bitrate", NO_CEILING);
+            let quantizer = crf.round().clamp(0.0, 63.0) as i32;
+            encoder.set_property("cq-level", quantizer);
+            if vp9 {
+                // The bitrate bounds nothing, since no frame may be worse than was asked for. It only says how much better
+                // those are that others are made of: with a tenth of it or less, all of them would be.
+                encoder.set_property("max-quantizer", quantizer);
+                encoder.set_property("target-bitrate", usual_bitrate(picture, crf));
+            } else {
+                encoder.set_property("target-bitrate", NO_CEILING);
+            }
         }
         VideoRate::Bitrate(bits) => {
             let usage = if spec.mode == RateMode::Cbr { "cbr" } else { "vbr" };
@@ -65,6 +81,15 @@ pub fn encoder(spec: &VideoSpec, picture: Picture, threads: u32, pass: Pass<'_>)
     encoder.set_property_from_str("multipass-mode", mode);
     encoder.set_property("multipass-cache-file", file);
     Ok(encoder)
+}
+
+/// Bits a second that a film of this size has at this quality, about.
+fn usual_bitrate(picture: Picture, crf: f64) -> i32 {
+    let pixels = f64::from(picture.size.0) * f64::from(picture.size.1) * USUAL_RATE;
+    let bits = pixels * USUAL_BITS * ((USUAL_QUALITY - crf) / HALF).exp2();
+    #[allow(clippy::cast_possible_truncation, reason = "clamped to the range")]
+    let bits = bits.clamp(1000.0, f64::from(NO_CEILING)) as i32;
+    bits
 }
 
 const REALTIME: i64 = 1;

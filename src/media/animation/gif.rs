@@ -27,8 +27,12 @@ const ORDER: [[u8; 8]; 8] = [
     [15, 47, 7, 39, 13, 45, 5, 37],
     [63, 31, 55, 23, 61, 29, 53, 21],
 ];
-/// The widest step between colours that is smoothed over.
-const WIDEST: f32 = 40.0;
+/// How much of a step between colours is smoothed over: with all of it the pattern is seen more than the step.
+const SMOOTHED: f32 = 0.4;
+/// The widest that is.
+const WIDEST: f32 = 16.0;
+/// Where a pixel is as light as this, it may change by all of the tolerance; where it is dark, a change is seen sooner.
+const LIGHT: u32 = 56;
 
 /// A picture and how long it is shown, in hundredths of a second.
 struct Picture {
@@ -126,18 +130,20 @@ impl GifWriter {
         if is_first {
             self.drawn.clone_from(&picture.data);
         }
-        let step = palette.step.min(WIDEST);
+        let step = (palette.step * SMOOTHED).min(WIDEST);
         let lighter = ORDER.map(|row| row.map(|place| ((f32::from(place) + 0.5) / 64.0 - 0.5) * step));
+        let tolerances = tolerances(self.tolerance);
         let mut pixels = vec![unchanged; width * height];
         let (mut left, mut top, mut right, mut bottom) = (width, height, 0, 0);
         for row in 0..height {
             for column in 0..width {
                 let at = row * width + column;
                 let (new, old) = (&picture.data[at * 3..at * 3 + 3], &mut self.drawn[at * 3..at * 3 + 3]);
+                let tolerance = tolerances[usize::from(new[0].max(new[1]).max(new[2]))];
                 let same = new
                     .iter()
                     .zip(old.iter())
-                    .all(|(new, old)| new.abs_diff(*old) <= self.tolerance);
+                    .all(|(new, old)| new.abs_diff(*old) <= tolerance);
                 if same && !is_first {
                     continue;
                 }
@@ -184,6 +190,14 @@ impl GifWriter {
 )]
 fn add(value: u8, by: f32) -> u8 {
     (f32::from(value) + by).round().clamp(0.0, 255.0) as u8
+}
+
+/// What counts as the same for pixels of which the lightest channel is this.
+fn tolerances(most: u8) -> [u8; 256] {
+    std::array::from_fn(|light| {
+        let light = u32::try_from(light).unwrap_or(LIGHT).min(LIGHT);
+        u8::try_from(u32::from(most) * (light + 8) / (LIGHT + 8)).unwrap_or(most)
+    })
 }
 
 /// Whole hundredths of a second, to the nearest.

@@ -7,9 +7,11 @@
 pub type Rgb = [u8; 3];
 
 /// Bits of a channel by which colours are counted.
-const COUNTED: u32 = 5;
+const COUNTED: u32 = 6;
 /// Bits of a channel by which the nearest colour is looked up.
-const LOOKED_UP: u32 = 6;
+const LOOKED_UP: u32 = 7;
+/// The most colours that there are.
+const MOST: usize = 256;
 /// How often the means are moved.
 const ROUNDS: usize = 3;
 
@@ -70,8 +72,28 @@ impl Histogram {
     }
 }
 
+/// The level of each value of a channel. They are narrow where it is dark: a few steps there are seen as soon as many where
+/// it is light.
+static LEVELS: [u8; 256] = levels();
+
+const fn levels() -> [u8; 256] {
+    let mut levels = [0; 256];
+    let mut value = 0;
+    while value < 256 {
+        #[allow(clippy::cast_possible_truncation, reason = "127 at most")]
+        let level = match value {
+            ..32 => value,
+            32..160 => 32 + (value - 32) / 2,
+            _ => 96 + (value - 160) / 3,
+        } as u8;
+        levels[value] = level;
+        value += 1;
+    }
+    levels
+}
+
 fn index(colour: Rgb, bits: u32) -> usize {
-    let part = |value: u8| usize::from(value >> (8 - bits));
+    let part = |value: u8| usize::from(LEVELS[usize::from(value)] >> (LOOKED_UP - bits));
     (part(colour[0]) << (2 * bits)) | (part(colour[1]) << bits) | part(colour[2])
 }
 
@@ -172,6 +194,8 @@ fn settle(spots: &[Spot], means: &mut [[f32; 3]]) -> f32 {
 /// Colours, and the way to the nearest of them.
 pub struct Palette {
     colours: Vec<Rgb>,
+    /// The channels of them, each by itself.
+    channels: [[i32; MOST]; 3],
     /// How far apart they are, about.
     pub step: f32,
     /// The nearest colour by the upper bits of a colour, once it was asked for.
@@ -182,8 +206,16 @@ impl Palette {
     fn new(means: &[[f32; 3]], error: f32) -> Self {
         // Steps of this width are so far off on average.
         let step = error * 12_f32.sqrt();
+        let colours: Vec<Rgb> = means.iter().map(|mean| mean.map(whole)).collect();
+        let mut channels = [[0; MOST]; 3];
+        for (channel, values) in channels.iter_mut().enumerate() {
+            for (value, colour) in values.iter_mut().zip(&colours) {
+                *value = i32::from(colour[channel]);
+            }
+        }
         Self {
-            colours: means.iter().map(|mean| mean.map(whole)).collect(),
+            colours,
+            channels,
             step,
             nearest: vec![None; 1 << (3 * LOOKED_UP)],
         }
@@ -205,14 +237,20 @@ impl Palette {
         if let Some(known) = self.nearest[at] {
             return known;
         }
-        let far = |own: &Rgb| -> i32 {
-            own.iter()
-                .zip(colour)
-                .map(|(one, other)| (i32::from(*one) - i32::from(other)).pow(2))
-                .sum()
-        };
-        let found = self.colours.iter().enumerate().min_by_key(|(_, own)| far(own));
-        let found = found.and_then(|(at, _)| u8::try_from(at).ok()).unwrap_or(0);
+        let [red, green, blue] = colour.map(i32::from);
+        let [reds, greens, blues] = &self.channels;
+        // All at once, which is faster than one by one.
+        let mut far = [0; MOST];
+        for (place, far) in far.iter_mut().enumerate() {
+            let own = [reds[place] - red, greens[place] - green, blues[place] - blue];
+            *far = own[0] * own[0] + own[1] * own[1] + own[2] * own[2];
+        }
+        let least = far
+            .iter()
+            .take(self.colours.len())
+            .enumerate()
+            .min_by_key(|(_, far)| **far);
+        let found = least.and_then(|(at, _)| u8::try_from(at).ok()).unwrap_or(0);
         self.nearest[at] = Some(found);
         found
     }
