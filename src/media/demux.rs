@@ -172,6 +172,7 @@ impl Demuxer {
             }
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
                 match message.view() {
+                    gst::MessageView::Error(error) if decoder::forgives(error) => {}
                     gst::MessageView::Error(error) => {
                         let failure = describe_error(error, kind(typefind).as_ref(), input);
                         // Streams that came before the error must not hold the end up.

@@ -22,7 +22,7 @@ use super::muxer;
 use super::overlay;
 use super::readback::{self, Fed};
 use super::sound;
-use super::tracks::{self, Flags, Told};
+use super::tracks::{self, Flags, Places, Told};
 use super::twice::notes;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, Span, TranscodePlan, VideoStream};
@@ -80,8 +80,11 @@ impl Branch for TranscodeBranch {
         let pulse = &mut *ending.pulse;
         let joined = self.joining.as_ref().map_or(Ok(()), Joining::complete);
         let done = joined
+            .and_then(|()| tracks::any(&self.plan, self.video.as_ref().map(|_| fed.video), &fed.sounds))
             .and_then(|()| complete_index(&self.plan, ending.media))
-            .and_then(|()| tracks::complete(&self.plan, &self.flags).map_err(|error| writing(file, &error)))
+            .and_then(|()| {
+                tracks::complete(&self.plan, &self.flags, &fed.sounds).map_err(|error| writing(file, &error))
+            })
             .and_then(|()| readback::media(file, &fed, &mut |buffers| pulse.beat(None, buffers)))
             .and_then(|(size, report)| {
                 tracks::all_there(&self.subtitles, &report).map_err(|what| Failure::new(ErrorKind::BadOutput, what))?;
@@ -125,6 +128,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     bin.add_many(&writer).map_err(internal)?;
     gst::Element::link_many(&writer).map_err(internal)?;
     let head = writer.first().ok_or_else(|| internal("nothing writes the file"))?;
+    let places = Places::new(container);
 
     let shows = plan.picture.is_some() && opened.film.is_some();
     let joining = opened.reel.map(|reel| Joining::new(reel, shows));
@@ -166,9 +170,10 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
                 pad.set_property("trak-timescale", timescale);
             }
             last.link(&pad).map_err(internal)?;
+            places.keep();
         }
     }
-    let mut sounds = tracks::sounds(&bin, head, plan, opened, joining.as_ref())?;
+    let mut sounds = tracks::sounds(&bin, (head, &places), plan, opened, joining.as_ref())?;
     if let Some((chain, exit)) = silent_film(plan, joining.as_ref())? {
         sounds.push(Meter::on(&exit));
         bin.add_many(&chain).map_err(internal)?;

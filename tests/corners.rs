@@ -1,0 +1,217 @@
+//! Streams of one medium that do not begin or end together, or of which one is empty: what becomes of them, by the real binary,
+//! judged by ffmpeg.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use harness::tool;
+use harness::trial::{Trial, complaints, probed};
+use serde_json::Value;
+
+/// Where media lie that are made once for all tests here.
+fn folder() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("corners-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    })
+}
+
+/// Makes a medium in there by these words for ffmpeg; `@name` is a file of the same folder.
+fn made(name: &str, words: &str) -> PathBuf {
+    let path = |name: &str| folder().join(name).to_str().unwrap().to_owned();
+    let words: Vec<String> = words
+        .split_whitespace()
+        .map(|word| word.strip_prefix('@').map_or_else(|| word.to_owned(), path))
+        .chain([path(name)])
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    tool("ffmpeg", &[&["-nostdin", "-v", "error", "-y"], &words[..]].concat());
+    folder().join(name)
+}
+
+/// So many seconds of film, 25 pictures each.
+fn film(seconds: u32) -> String {
+    format!("-f lavfi -i testsrc2=size=320x180:rate=25:duration={seconds}")
+}
+
+fn sound(seconds: u32) -> String {
+    format!("-f lavfi -i sine=frequency=440:sample_rate=48000:duration={seconds}")
+}
+
+const CODED: &str = "-c:v libx264 -preset ultrafast -g 25 -pix_fmt yuv420p -c:a aac";
+
+fn tried(source: &Path, settings: &str) -> Trial {
+    Trial::of(source, &format!("[task.t]\n{}\n", settings.replace("; ", "\n")))
+}
+
+/// The streams of a file: `h264 200` with the number of pictures, and `aac`.
+fn streams(file: &Path) -> Vec<String> {
+    let all = probed(file);
+    let told = all["streams"].as_array().unwrap().iter().map(|stream| {
+        let codec = stream["codec_name"].as_str().unwrap();
+        match (
+            stream["codec_type"].as_str().unwrap(),
+            stream["nb_read_frames"].as_str(),
+        ) {
+            ("video", Some(frames)) => format!("{codec} {frames}"),
+            _ => codec.to_owned(),
+        }
+    });
+    told.collect()
+}
+
+fn findings(trial: &Trial) -> Vec<String> {
+    let all: Value = serde_json::from_str(&trial.said).unwrap();
+    let mut found = Vec::new();
+    collect(&all, &mut found);
+    found
+}
+
+fn collect(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if let ("findings", Some(list)) = (key.as_str(), value.as_array()) {
+                    into.extend(list.iter().filter_map(|one| Some(one["message"].as_str()?.to_owned())));
+                } else {
+                    collect(value, into);
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| collect(value, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_sound_that_is_not_in_the_wanted_part_is_left_out_of_every_container() {
+    let (film, sound) = (film(6), sound(2));
+    let over = made("over.ts", &format!("{film} {sound} {CODED}"));
+    let late = made("late.mkv", &format!("{film} -itsoffset 4 {sound} {CODED}"));
+    for (container, codec, copies) in [
+        ("mp4", "h264", true),
+        ("mov", "h264", true),
+        ("ts", "h264", true),
+        ("mkv", "h264", true),
+        ("flv", "h264", true),
+        ("webm", "vp9", false),
+        ("mxf", "mpeg2video", false),
+    ] {
+        let encoded = "height = 90; video = { preset = 'ultrafast' }";
+        let encoded = if codec == "h264" { encoded } else { "height = 90" };
+        let mut trials = vec![(&over, "start = '4s'", encoded, 50), (&late, "end = '3s'", encoded, 75)];
+        if copies {
+            trials.push((&late, "end = '3s'", "video = 'copy'; audio = 'copy'", 75));
+        }
+        for (source, part, how, frames) in trials {
+            let audio = if container == "flv" && how == encoded {
+                "audio = { codec = 'aac' }"
+            } else {
+                ""
+            };
+            let trial = tried(
+                source,
+                &format!("kind = 'transcode'; container = '{container}'; {part}; {how}; {audio}"),
+            );
+            let file = trial.file();
+            assert_eq!(
+                streams(&file),
+                [format!("{codec} {frames}")],
+                "{container} {part} {how}"
+            );
+            // That reader stumbles over the room that its muxer leaves for an index.
+            if container != "flv" {
+                assert_eq!(complaints(&file), "", "{container} {part} {how}");
+            }
+            assert_eq!(
+                findings(&trial),
+                ["nothing of the sound of stream 1 is in the wanted part"]
+            );
+        }
+    }
+    for container in ["m4a", "mp3"] {
+        let trial = tried(
+            &late,
+            &format!("kind = 'transcode'; container = '{container}'; end = '3s'"),
+        );
+        assert!(!trial.good);
+        assert!(
+            trial.said.contains("no sound of the medium is in the wanted part"),
+            "{}",
+            trial.said
+        );
+    }
+}
+
+#[test]
+fn the_sounds_that_are_in_the_wanted_part_keep_their_order_and_one_of_them_is_played() {
+    let (film, sound, whole) = (film(6), sound(2), sound(6));
+    let languages = "-metadata:s:a:0 language=deu -metadata:s:a:1 language=eng -metadata:s:a:2 language=fra";
+    let three = made(
+        "three.mkv",
+        &format!("{film} -itsoffset 4 {sound} {whole} {whole} -map 0 -map 1 -map 2 -map 3 {CODED} {languages}"),
+    );
+    for container in ["mp4", "mkv"] {
+        let trial = tried(
+            &three,
+            &format!(
+                "kind = 'transcode'; container = '{container}'; end = '3s'; video = 'copy'; audio = 'copy'; audio_tracks = 'all'"
+            ),
+        );
+        let file = trial.file();
+        assert_eq!(complaints(&file), "", "{container}");
+        let all = probed(&file);
+        let told = all["streams"].as_array().unwrap().iter().skip(1);
+        let told: Vec<_> = told
+            .map(|stream| {
+                let language = stream["tags"]["language"].as_str().unwrap().to_owned();
+                (language, stream["disposition"]["default"] == 1)
+            })
+            .collect();
+        let french = if container == "mp4" { "fra" } else { "fre" };
+        assert_eq!(
+            told,
+            [("eng".to_owned(), true), (french.to_owned(), false)],
+            "{container}"
+        );
+    }
+}
+
+#[test]
+fn a_sound_that_cannot_be_decoded_does_not_keep_a_film_from_its_result() {
+    let good = made("good.mkv", &format!("{} {} {CODED}", film(4), sound(4)));
+    let damaged = made("damaged.mkv", "-i @good.mkv -map 0 -c copy -bsf:a noise=amount=1");
+    let empty = made("empty.mkv", "-i @good.mkv -map 0 -c copy -bsf:a noise=amount=0:drop=1");
+    assert!(good.exists());
+    for container in ["mp4", "mkv", "ts"] {
+        for source in [&damaged, &empty] {
+            let trial = tried(
+                source,
+                &format!("kind = 'transcode'; container = '{container}'; height = 90"),
+            );
+            let file = trial.file();
+            assert_eq!(streams(&file), ["h264 100"], "{container}");
+            assert_eq!(complaints(&file), "", "{container}");
+            let told = findings(&trial);
+            assert!(
+                told.contains(&"stream 1 is not in the result: there is no sound in it".to_owned()),
+                "{told:?}"
+            );
+        }
+    }
+    for kind in ["kind = 'transcode'; container = 'm4a'", "kind = 'waveform'"] {
+        let trial = tried(&damaged, kind);
+        assert!(!trial.good);
+        assert!(
+            trial.said.contains("no sound of the medium could be decoded"),
+            "{}",
+            trial.said
+        );
+    }
+}
