@@ -215,3 +215,72 @@ fn a_sound_that_cannot_be_decoded_does_not_keep_a_film_from_its_result() {
         );
     }
 }
+
+/// When each stream begins and how long it lasts, as ffmpeg reads the times of its packets, in halves of a second from the first
+/// packet of all: `h264 6+10`.
+fn spans(file: &Path) -> Vec<String> {
+    let told = tool(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-show_entries",
+            "packet=stream_index,pts_time:stream=index,codec_name",
+            "-of",
+            "json",
+            file.to_str().unwrap(),
+        ],
+    );
+    let all: Value = serde_json::from_str(&told).unwrap();
+    let times = |index: &Value| -> Vec<f64> {
+        let packets = all["packets"].as_array().unwrap().iter();
+        let own = packets.filter(|packet| packet["stream_index"] == *index);
+        own.filter_map(|packet| packet["pts_time"].as_str()?.parse().ok())
+            .collect()
+    };
+    let streams = all["streams"].as_array().unwrap();
+    let least = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = |times: &[f64]| times.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let zero = streams
+        .iter()
+        .map(|stream| least(&times(&stream["index"])))
+        .fold(f64::INFINITY, f64::min);
+    let told = streams.iter().map(|stream| {
+        let times = times(&stream["index"]);
+        let (from, to) = (least(&times), most(&times));
+        let halves = |time: f64| (time * 2.0).round();
+        let codec = stream["codec_name"].as_str().unwrap();
+        format!("{codec} {}+{}", halves(from - zero), halves(to - from + 0.03))
+    });
+    told.collect()
+}
+
+#[test]
+fn a_film_that_begins_late_and_a_sound_that_does_stay_where_they_are() {
+    let late_film = made(
+        "late-film.mkv",
+        &format!("{} -itsoffset 3 {} -map 1 -map 0 {CODED}", sound(8), film(5)),
+    );
+    let late_sound = made(
+        "late-sound.mkv",
+        &format!("{} -itsoffset 3 {} {CODED}", film(8), sound(5)),
+    );
+    for (how, sort) in [("height = 90", "encoded"), ("video = 'copy'; audio = 'copy'", "copied")] {
+        for container in ["ts", "mp4", "mkv"] {
+            let spans_of = |source: &Path| {
+                let trial = tried(source, &format!("kind = 'transcode'; container = '{container}'; {how}"));
+                let file = trial.file();
+                assert_eq!(complaints(&file), "", "{container} {sort}");
+                assert_eq!(streams(&file).len(), 2);
+                spans(&file)
+            };
+            assert_eq!(spans_of(&late_film), ["h264 6+10", "aac 0+16"], "{container} {sort}");
+            assert_eq!(spans_of(&late_sound), ["h264 0+16", "aac 6+10"], "{container} {sort}");
+        }
+    }
+    // Here nothing has a time of its own: what is late is filled.
+    for source in [&late_film, &late_sound] {
+        let trial = tried(source, "kind = 'transcode'; container = 'mxf'; height = 90");
+        assert_eq!(spans(&trial.file()), ["mpeg2video 0+16", "pcm_s16le 0+16"]);
+    }
+}

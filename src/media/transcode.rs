@@ -17,10 +17,12 @@ use super::describe::codec_name;
 use super::encoder::{self, Pass};
 use super::failure::{element, internal, writing};
 use super::flac;
+use super::flat::flatten;
 use super::meter::Meter;
 use super::muxer;
 use super::overlay;
 use super::readback::{self, Fed};
+use super::reference;
 use super::sound;
 use super::tracks::{self, Flags, Places, Told};
 use super::twice::notes;
@@ -183,6 +185,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         last.link(&muxer::entry(container, head, false)?).map_err(internal)?;
     }
     let subtitles = tracks::subtitles(&bin, head, plan, opened, joining.as_ref())?;
+    reference::choose(head);
     let later = joining.as_ref().map(Joining::later);
     tracks::chapters(&bin, head, plan, later.unwrap_or_default());
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
@@ -232,6 +235,12 @@ pub fn film_chain(
     }
     let mut chain = encoder::video(plan, spec, picture, opened.threads, pass)?;
     let Treated { feed, source, how } = treated(shown, plan.settings.treatment);
+    // What has no place for the time of a picture begins with the whole.
+    if plan.settings.container == Container::Mxf
+        && let Some(entry) = chain.get(1).and_then(|queue| queue.static_pad("sink"))
+    {
+        flatten(&entry);
+    }
     // After the queue, so that it is not the decoder's thread that does it.
     chain.splice(2..2, straight(&source, how)?);
     // What is encoded beside a copy begins with it.

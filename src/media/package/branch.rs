@@ -11,7 +11,6 @@ use super::boxes::Content;
 use super::chains::{STYLED, cue};
 use super::cut::Rule;
 use super::film::{self, Frames, From};
-use super::flat::flatten;
 use super::intake::{Intake, Sort};
 use super::manifests::{self, Film, Sound, Text};
 use super::track::{Order, Written};
@@ -21,7 +20,8 @@ use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::media::branch::{Branch, Ending, Opened, guard, hang, only, queue, taker};
 use crate::media::clip::Sort as Cut;
 use crate::media::encoder;
-use crate::media::failure::{element, internal, writing};
+use crate::media::failure::{internal, writing};
+use crate::media::flat::{filler, flatten};
 use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::media::overlay;
@@ -32,9 +32,6 @@ use crate::plan::{
     TrackReport,
 };
 use crate::rule::{AudioSpec, Hdr, SegmentForm};
-
-/// Sound that is off by less than this is where it should be: times are rounded on their way.
-const JITTER: Duration = Duration::from_millis(10);
 
 /// What of a track is needed until its end.
 struct Fed {
@@ -212,9 +209,7 @@ impl PackageBranch {
     ) -> Result<(), Failure> {
         let mut chain = sound::encode(spec, sound.channels, sound.rate, source)?;
         // Sound that begins late, or has holes, is filled with silence: packets are counted.
-        let filler = element("audiorate")?;
-        filler.set_property("tolerance", u64::try_from(JITTER.as_nanos()).unwrap_or(0));
-        chain.insert(2, filler);
+        chain.insert(2, filler()?);
         if let Some(entry) = chain[1].static_pad("sink") {
             flatten(&entry);
         }

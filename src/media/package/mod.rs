@@ -15,7 +15,6 @@ mod codecs;
 mod crypt;
 mod cut;
 mod film;
-mod flat;
 mod intake;
 mod labels;
 mod manifests;

@@ -24,6 +24,7 @@ use super::clip::Sort;
 use super::clips::Joining;
 use super::demux::Stream;
 use super::failure::internal;
+use super::flat::{filler, flatten};
 use super::meter::{Meter, Span};
 use super::muxer;
 use super::sound::{self, Source};
@@ -72,6 +73,15 @@ pub fn sounds(
                     }
                     None => sound::encode(spec, channels, rate, source)?,
                 };
+                // It has no place for the time of a sample: what is late would be heard at once.
+                if container == Container::Mxf && joined.is_none() {
+                    chain.insert(2, filler()?);
+                    chain
+                        .get(1)
+                        .and_then(|queue| queue.static_pad("sink"))
+                        .iter()
+                        .for_each(flatten);
+                }
                 // A muxer takes no sound before the pictures that belong to it; encoded, what waits is small.
                 chain.push(queue(0)?);
                 (format!("sound-{index}"), chain)
