@@ -284,3 +284,101 @@ fn a_film_that_begins_late_and_a_sound_that_does_stay_where_they_are() {
         assert_eq!(spans(&trial.file()), ["mpeg2video 0+16", "pcm_s16le 0+16"]);
     }
 }
+
+/// The brightness of every picture of a film, and when it is shown, in hundredths of a second.
+fn pictures(file: &Path) -> Vec<(f64, i64)> {
+    #[allow(clippy::disallowed_methods, reason = "a test runs programs")]
+    let ran = std::process::Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(file)
+        .args([
+            "-map",
+            "0:v",
+            "-fps_mode",
+            "passthrough",
+            "-vf",
+            "scale=16:16,format=gray",
+            "-f",
+            "rawvideo",
+            "-",
+        ])
+        .output()
+        .unwrap();
+    let told = tool(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            "v",
+            "-show_entries",
+            "frame=pts_time",
+            "-of",
+            "csv=p=0",
+            file.to_str().unwrap(),
+        ],
+    );
+    let times = told.lines().filter(|line| !line.is_empty()).map(|line| {
+        let time: f64 = line.trim_end_matches(',').parse().unwrap_or(0.0);
+        #[allow(clippy::cast_possible_truncation)]
+        let hundredths = (time * 100.0).round() as i64;
+        hundredths
+    });
+    let mean = |frame: &[u8]| frame.iter().map(|pixel| f64::from(*pixel)).sum::<f64>() / 256.0;
+    ran.stdout.chunks_exact(256).map(mean).zip(times).collect()
+}
+
+#[test]
+fn a_film_in_avi_whose_pictures_look_ahead_loses_none_and_shows_each_when_it_is_due() {
+    let numbers = "-f lavfi -i color=c=black:size=320x180:rate=25:duration=4,geq=lum='16+N*2':cb=128:cr=128";
+    let coded = "-q:v 1 -c:a libmp3lame";
+    let bright = |frame: i64| frame as f64 * 2.0 * 255.0 / 219.0;
+    for between in [0, 1, 2] {
+        let source = made(
+            &format!("ahead-{between}.avi"),
+            &format!("{numbers} {} -c:v mpeg4 -bf {between} {coded}", sound(4)),
+        );
+        // Without pictures that look ahead, that writer leaves the second place empty.
+        let late = |frame: i64| if between == 0 && frame > 0 { frame + 1 } else { frame };
+        let copied = "video = 'copy'; audio = { codec = 'aac' }";
+        for (how, first, count) in [
+            ("video = { crf = 1, preset = 'ultrafast' }", 0, 100),
+            ("video = { crf = 1, preset = 'ultrafast' }; start = '2s'", 50, 50),
+            (copied, 0, 100),
+        ] {
+            let trial = tried(&source, &format!("kind = 'transcode'; container = 'mp4'; {how}"));
+            if how == copied && between > 0 {
+                // What is shown before it comes cannot be told to players.
+                assert!(
+                    !trial.good && trial.said.contains("cannot be copied: encode them"),
+                    "{}",
+                    trial.said
+                );
+                continue;
+            }
+            let file = trial.file();
+            assert_eq!(complaints(&file), "", "{between} {how}");
+            let found = pictures(&file);
+            let first = if between == 0 && first > 0 { first - 1 } else { first };
+            assert!(found.len().abs_diff(count) <= 1, "{between} {how}: {}", found.len());
+            assert!(first > 0 || found.len() == count);
+            for (frame, (brightness, time)) in (first..).zip(found) {
+                let due = 4 * (late(frame) - late(first));
+                assert!(
+                    (brightness - bright(frame)).abs() < 4.0,
+                    "{between} {how}: {frame} is {brightness}"
+                );
+                assert!((time - due).abs() <= 4, "{between} {how}: {frame} comes at {time}");
+            }
+        }
+        let stills = tried(&source, "kind = 'snapshot'; at = ['1s', '2s', '3.2s']; format = 'png'");
+        let shown: Vec<_> = stills.files().iter().map(|file| pictures(file)[0].0).collect();
+        for (brightness, place) in shown.into_iter().zip([25, 50, 80]) {
+            let frame = if between == 0 { place - 1 } else { place };
+            assert!(
+                (brightness - bright(frame)).abs() < 2.0,
+                "{between}: {brightness} at {place}"
+            );
+        }
+    }
+}

@@ -54,6 +54,7 @@ mod tone;
 mod tracks;
 mod transcode;
 mod twice;
+mod vops;
 mod vpx;
 mod waveform;
 

@@ -355,7 +355,13 @@ pub fn copy(
             encoder::h265_parser(container)?,
         ]),
         ("video/x-vp9", _) => chain.push(element("vp9parse")?),
-        ("video/mpeg", Some(4)) => chain.push(element("mpeg4videoparse")?),
+        ("video/mpeg", Some(4)) => {
+            // The parser hides what is wrong with their times.
+            if let Some(exit) = chain[0].static_pad("src") {
+                only_timed(&exit, 0);
+            }
+            chain.push(element("mpeg4videoparse")?);
+        }
         ("video/mpeg", _) => chain.push(element("mpegvideoparse")?),
         ("audio/mpeg", Some(1)) => chain.push(element("mpegaudioparse")?),
         ("audio/mpeg", _) => chain.push(element("aacparse")?),
@@ -386,7 +392,8 @@ fn only_timed(pad: &gst::Pad, headers: usize) {
     let left = AtomicUsize::new(headers);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let timed = |packet: &gst::Buffer| {
-            if packet.pts().is_some() {
+            // What AVI shows before it comes would be late for whoever is told when it comes.
+            if packet.pts().is_some() && (packet.dts() <= packet.pts() || packet.dts().is_none()) {
                 left.store(0, Ordering::Relaxed);
                 return true;
             }
