@@ -23,6 +23,7 @@ mod parse;
 mod pictures;
 mod playlists;
 mod proof;
+mod silence;
 mod track;
 mod transport;
 pub mod words;
