@@ -382,3 +382,65 @@ fn a_film_in_avi_whose_pictures_look_ahead_loses_none_and_shows_each_when_it_is_
         }
     }
 }
+
+/// The length of every media playlist of a package, by name, in seconds.
+fn playlists(trial: &Trial) -> Vec<(String, f64)> {
+    let files = trial.files().into_iter();
+    let lists = files.filter(|file| file.extension().is_some_and(|ending| ending == "m3u8"));
+    let lists = lists.filter_map(|file| {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lengths = text.lines().filter_map(|line| line.strip_prefix("#EXTINF:"));
+        let length: f64 = lengths
+            .map(|one| one.trim_end_matches(',').parse::<f64>().unwrap())
+            .sum();
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        (length > 0.0 && !name.contains("iframes")).then_some((name, length))
+    });
+    lists.collect()
+}
+
+#[test]
+fn a_sound_that_ends_before_its_film_goes_on_in_silence_in_a_package() {
+    let short = made("short.mkv", &format!("{} {} {CODED}", film(8), sound(3)));
+    let late = made(
+        "late-package.mkv",
+        &format!("{} -itsoffset 5 {} {CODED}", film(8), sound(3)),
+    );
+    // A last bit of sound that is no segment of its own.
+    let longer = made(
+        "longer.mkv",
+        &format!("{} -f lavfi -i sine=duration=8.02:sample_rate=48000 {CODED}", film(8)),
+    );
+    let nothing = "nothing is heard of the sound of stream 1: it is silent here";
+    for segments in ["cmaf", "ts"] {
+        for (source, part, length, told) in [
+            (&short, "", 8.0, None),
+            (&short, "start = '4s'", 4.0, Some(nothing)),
+            (&late, "end = '3s'", 3.0, Some(nothing)),
+            (&longer, "", 8.0, None),
+        ] {
+            let what = format!("{segments} {} {part}", source.display());
+            let trial = tried(
+                source,
+                &format!("kind = 'adaptive'; packages = ['hls']; segments = '{segments}'; segment = '2s'; {part}"),
+            );
+            assert!(trial.good, "{what}: {}", trial.said);
+            let lists = playlists(&trial);
+            assert_eq!(lists.len(), 2, "{what}: {lists:?}");
+            for (name, found) in &lists {
+                assert!((found - length).abs() < 0.06, "{what}: {name} is {found} long");
+            }
+            assert!((lists[0].1 - lists[1].1).abs() < 0.05, "{what}: {lists:?}");
+            let master = trial
+                .files()
+                .into_iter()
+                .find(|file| file.ends_with("master.m3u8"))
+                .unwrap();
+            assert_eq!(complaints(&master), "", "{what}");
+            assert!(
+                told.is_none_or(|told| findings(&trial).contains(&told.to_owned())),
+                "{what}"
+            );
+        }
+    }
+}

@@ -87,6 +87,8 @@ pub struct Segment {
     pub bytes: u64,
     /// Packets of the encoder.
     pub samples: u64,
+    /// What these become in a transport stream.
+    pub units: u64,
     /// Key frames in it, where they can be read by themselves.
     pub keys: Vec<Key>,
 }
@@ -163,6 +165,7 @@ pub mod testing {
                 end: start,
                 bytes: *bytes,
                 samples: 50,
+                units: 0,
                 keys: Vec::new(),
             }
         });
