@@ -299,6 +299,24 @@ pub fn hear(warning: &gst::message::Warning) {
     }
 }
 
+/// Whether an error on the bus says only that nothing of one sound could be read: whatever else is in the medium may be whole, and
+/// whoever wants that sound finds nothing. Takes note of it.
+pub fn forgives(error: &gst::message::Error) -> bool {
+    let source = error.src().and_then(|source| source.downcast_ref::<gst::Element>());
+    let reads_sound = source.and_then(gst::Element::factory).is_some_and(|factory| {
+        let sorts = gst::ElementFactoryType::PARSER | gst::ElementFactoryType::DECODER;
+        let klass = factory.metadata("klass").unwrap_or_default();
+        factory.has_type(sorts | gst::ElementFactoryType::MEDIA_AUDIO) && klass.contains("Audio")
+    });
+    let said = error.error();
+    let is_nothing = said.message().starts_with("No valid frames");
+    let forgives = reads_sound && is_nothing;
+    if forgives {
+        complain(said.message());
+    }
+    forgives
+}
+
 /// What was heard since the last time.
 pub fn take_complaints() -> Complaints {
     std::mem::take(&mut *complaints().lock().unwrap_or_else(PoisonError::into_inner))

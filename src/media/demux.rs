@@ -13,7 +13,7 @@ use super::failure::{element, internal};
 use super::pace::Pace;
 use super::refusal::{describe_error, not_media};
 use super::source::{Input, MediaSource};
-use super::{beginning, decoder, describe, guess};
+use super::{beginning, decoder, describe, guess, vops};
 use super::{matroska, mp4};
 use crate::job::{ErrorKind, Failure};
 
@@ -172,6 +172,7 @@ impl Demuxer {
             }
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(2)) {
                 match message.view() {
+                    gst::MessageView::Error(error) if decoder::forgives(error) => {}
                     gst::MessageView::Error(error) => {
                         let failure = describe_error(error, kind(typefind).as_ref(), input);
                         // Streams that came before the error must not hold the end up.
@@ -329,6 +330,11 @@ impl Demuxer {
     /// can. Streams that are still stopped stay so.
     pub fn jump(&self, to: Duration, until: Option<Duration>, flags: gst::SeekFlags) -> bool {
         let time = |at: Duration| gst::ClockTime::try_from(at).ok();
+        let to = if vops::are_in(&self.container) {
+            to.saturating_sub(vops::AHEAD)
+        } else {
+            to
+        };
         let (Some(start), Some(stream)) = (time(to), self.streams.first()) else {
             return false;
         };
@@ -384,6 +390,7 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace)
     match container {
         "video/x-matroska" | "audio/x-matroska" | "video/webm" | "audio/webm" => beginning::level(&entry),
         "video/mpegts" | "video/mpeg" => beginning::rebase(&entry),
+        vops::CONTAINER if is_mpeg4(pad) => vops::time(&entry),
         _ => {}
     }
     let exit = multiqueue.static_pad(&entry.name().replace("sink", "src"))?;
@@ -412,6 +419,14 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace)
         tags: gst::TagList::new(),
         block,
         arrived,
+    })
+}
+
+fn is_mpeg4(pad: &gst::Pad) -> bool {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    caps.structure(0).is_some_and(|fields| match fields.name().as_str() {
+        "video/mpeg" => fields.get::<i32>("mpegversion") == Ok(4),
+        name => name == "video/x-divx" && fields.get::<i32>("divxversion").is_ok_and(|version| version > 3),
     })
 }
 

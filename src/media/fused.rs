@@ -110,6 +110,7 @@ impl Mill {
         while !self.open.is_empty() {
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
                 match message.view() {
+                    gst::MessageView::Error(error) if decoder::forgives(error) => {}
                     gst::MessageView::Error(error) => self.take_error(error)?,
                     gst::MessageView::Element(element) => {
                         if let Some(ended) = forwarded_end(element) {

@@ -197,7 +197,8 @@ fn exchange(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, Ou
         packets: found.pictures,
         start: Duration::ZERO,
         end: found.film,
-        source_start: time(fed.video.start),
+        // What begins late is filled from the beginning on.
+        source_start: Duration::ZERO,
         source_end: time(fed.video.end),
         pictures: fed.pictures,
         coded: Coded::default(),
@@ -212,7 +213,7 @@ fn exchange(file: &str, fed: &Fed, tick: &mut dyn FnMut(u64)) -> Result<(u64, Ou
         packets: sound.pieces,
         start: Duration::ZERO,
         end: sound.length,
-        source_start: time(source.start),
+        source_start: Duration::ZERO,
         source_end: time(source.end),
         pictures: 0,
         coded: Coded::default(),

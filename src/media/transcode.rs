@@ -17,12 +17,14 @@ use super::describe::codec_name;
 use super::encoder::{self, Pass};
 use super::failure::{element, internal, writing};
 use super::flac;
+use super::flat::flatten;
 use super::meter::Meter;
 use super::muxer;
 use super::overlay;
 use super::readback::{self, Fed};
+use super::reference;
 use super::sound;
-use super::tracks::{self, Flags, Told};
+use super::tracks::{self, Flags, Places, Told};
 use super::twice::notes;
 use crate::job::{ErrorKind, Failure};
 use crate::plan::{MediaInfo, Span, TranscodePlan, VideoStream};
@@ -80,8 +82,11 @@ impl Branch for TranscodeBranch {
         let pulse = &mut *ending.pulse;
         let joined = self.joining.as_ref().map_or(Ok(()), Joining::complete);
         let done = joined
+            .and_then(|()| tracks::any(&self.plan, self.video.as_ref().map(|_| fed.video), &fed.sounds))
             .and_then(|()| complete_index(&self.plan, ending.media))
-            .and_then(|()| tracks::complete(&self.plan, &self.flags).map_err(|error| writing(file, &error)))
+            .and_then(|()| {
+                tracks::complete(&self.plan, &self.flags, &fed.sounds).map_err(|error| writing(file, &error))
+            })
             .and_then(|()| readback::media(file, &fed, &mut |buffers| pulse.beat(None, buffers)))
             .and_then(|(size, report)| {
                 tracks::all_there(&self.subtitles, &report).map_err(|what| Failure::new(ErrorKind::BadOutput, what))?;
@@ -125,6 +130,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     bin.add_many(&writer).map_err(internal)?;
     gst::Element::link_many(&writer).map_err(internal)?;
     let head = writer.first().ok_or_else(|| internal("nothing writes the file"))?;
+    let places = Places::new(container);
 
     let shows = plan.picture.is_some() && opened.film.is_some();
     let joining = opened.reel.map(|reel| Joining::new(reel, shows));
@@ -166,9 +172,10 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
                 pad.set_property("trak-timescale", timescale);
             }
             last.link(&pad).map_err(internal)?;
+            places.keep();
         }
     }
-    let mut sounds = tracks::sounds(&bin, head, plan, opened, joining.as_ref())?;
+    let mut sounds = tracks::sounds(&bin, (head, &places), plan, opened, joining.as_ref())?;
     if let Some((chain, exit)) = silent_film(plan, joining.as_ref())? {
         sounds.push(Meter::on(&exit));
         bin.add_many(&chain).map_err(internal)?;
@@ -178,6 +185,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         last.link(&muxer::entry(container, head, false)?).map_err(internal)?;
     }
     let subtitles = tracks::subtitles(&bin, head, plan, opened, joining.as_ref())?;
+    reference::choose(head);
     let later = joining.as_ref().map(Joining::later);
     tracks::chapters(&bin, head, plan, later.unwrap_or_default());
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
@@ -227,6 +235,12 @@ pub fn film_chain(
     }
     let mut chain = encoder::video(plan, spec, picture, opened.threads, pass)?;
     let Treated { feed, source, how } = treated(shown, plan.settings.treatment);
+    // What has no place for the time of a picture begins with the whole.
+    if plan.settings.container == Container::Mxf
+        && let Some(entry) = chain.get(1).and_then(|queue| queue.static_pad("sink"))
+    {
+        flatten(&entry);
+    }
     // After the queue, so that it is not the decoder's thread that does it.
     chain.splice(2..2, straight(&source, how)?);
     // What is encoded beside a copy begins with it.
@@ -349,7 +363,13 @@ pub fn copy(
             encoder::h265_parser(container)?,
         ]),
         ("video/x-vp9", _) => chain.push(element("vp9parse")?),
-        ("video/mpeg", Some(4)) => chain.push(element("mpeg4videoparse")?),
+        ("video/mpeg", Some(4)) => {
+            // The parser hides what is wrong with their times.
+            if let Some(exit) = chain[0].static_pad("src") {
+                only_timed(&exit, 0);
+            }
+            chain.push(element("mpeg4videoparse")?);
+        }
         ("video/mpeg", _) => chain.push(element("mpegvideoparse")?),
         ("audio/mpeg", Some(1)) => chain.push(element("mpegaudioparse")?),
         ("audio/mpeg", _) => chain.push(element("aacparse")?),
@@ -380,7 +400,8 @@ fn only_timed(pad: &gst::Pad, headers: usize) {
     let left = AtomicUsize::new(headers);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let timed = |packet: &gst::Buffer| {
-            if packet.pts().is_some() {
+            // What AVI shows before it comes would be late for whoever is told when it comes.
+            if packet.pts().is_some() && (packet.dts() <= packet.pts() || packet.dts().is_none()) {
                 left.store(0, Ordering::Relaxed);
                 return true;
             }

@@ -10,7 +10,6 @@ use super::stills::{frame, seconds};
 use super::truncation::{Ends, truncated};
 use super::{Coded, Expect, Form, MediaInfo, OutputReport, PlannedOutput, Span, TrackReport};
 use crate::job::{ErrorKind, Failure, Finding};
-use crate::rule::Container;
 
 /// The unit of time of an animation.
 const HUNDREDTH: Duration = Duration::from_millis(10);
@@ -97,7 +96,7 @@ pub fn verify(
             if container.has_index_in_front() && *index_in_front != Some(true) {
                 return bad("has its index at the end".to_owned());
             }
-            if let Err(what) = check_tracks(tracks, (*video, coded), sounds, (*container, *span), media) {
+            if let Err(what) = check_tracks(tracks, (*video, coded), sounds, *span, media) {
                 return bad(what);
             }
             // A part of the source says nothing about its end, and what comes after it neither.
@@ -141,7 +140,7 @@ fn check_tracks(
     tracks: &[TrackReport],
     (video, coded): (Form, &Coded),
     sounds: &[Form],
-    (container, span): (Container, Span),
+    span: Span,
     media: Option<&MediaInfo>,
 ) -> Result<(), String> {
     let video = if video == Form::Absent { vec![] } else { vec![video] };
@@ -152,9 +151,8 @@ fn check_tracks(
             let sort = sort(is_video);
             return Err(format!("has {} {sort} tracks, not {}", found.len(), forms.len()));
         }
-        // A sound may pause for all of a part; other containers would describe a track that nobody can read.
-        let leaves_out = matches!(container, Container::Mkv | Container::Webm) && !span.is_whole();
-        let others = leaves_out && tracks.iter().any(|track| track.packets > 0);
+        // A sound may pause for all of a part, or be nothing but damage; its track is left out of the file.
+        let others = tracks.iter().any(|track| track.packets > 0);
         for (track, form) in found.into_iter().zip(forms) {
             if others && is_nothing(track) {
                 continue;

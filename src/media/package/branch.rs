@@ -11,9 +11,9 @@ use super::boxes::Content;
 use super::chains::{STYLED, cue};
 use super::cut::Rule;
 use super::film::{self, Frames, From};
-use super::flat::flatten;
 use super::intake::{Intake, Sort};
 use super::manifests::{self, Film, Sound, Text};
+use super::silence::Until;
 use super::track::{Order, Written};
 use super::words::Cue;
 use super::{CLOCK, labels, proof};
@@ -21,7 +21,8 @@ use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::media::branch::{Branch, Ending, Opened, guard, hang, only, queue, taker};
 use crate::media::clip::Sort as Cut;
 use crate::media::encoder;
-use crate::media::failure::{element, internal, writing};
+use crate::media::failure::{internal, writing};
+use crate::media::flat::{filler, flatten};
 use crate::media::meter::Meter;
 use crate::media::muxer;
 use crate::media::overlay;
@@ -32,9 +33,6 @@ use crate::plan::{
     TrackReport,
 };
 use crate::rule::{AudioSpec, Hdr, SegmentForm};
-
-/// Sound that is off by less than this is where it should be: times are rounded on their way.
-const JITTER: Duration = Duration::from_millis(10);
 
 /// What of a track is needed until its end.
 struct Fed {
@@ -93,6 +91,8 @@ pub struct PackageBranch {
     titles: Vec<Option<String>>,
     /// Subtitles that are no text.
     pictures: usize,
+    /// The end of the film, up to which every sound goes.
+    until: Until,
 }
 
 /// The branch of this plan.
@@ -111,6 +111,7 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
         words: Vec::new(),
         titles: streams.iter().map(|stream| title(&stream.tags)).collect(),
         pictures: 0,
+        until: Until::default(),
     };
     let has_range = opened.media.video().is_some_and(|shown| shown.colour.hdr.is_some());
     let keeps = plan.treatment.hdr == Hdr::Keep && has_range;
@@ -213,15 +214,19 @@ impl PackageBranch {
     ) -> Result<(), Failure> {
         let mut chain = sound::encode(spec, sound.channels, sound.rate, source)?;
         // Sound that begins late, or has holes, is filled with silence: packets are counted.
-        let filler = element("audiorate")?;
-        filler.set_property("tolerance", u64::try_from(JITTER.as_nanos()).unwrap_or(0));
-        chain.insert(2, filler);
+        chain.insert(2, filler()?);
         if let Some(entry) = chain[1].static_pad("sink") {
             flatten(&entry);
         }
         let caps = gst::Caps::builder("audio/mpeg")
             .field("mpegversion", 4)
             .field("stream-format", "raw");
+        if let Some(entry) = encoder::entry(&chain).filter(|_| !self.films.is_empty()) {
+            let form = gst_audio::AudioCapsBuilder::new()
+                .rate(i32::try_from(sound.rate).map_err(internal)?)
+                .channels(i32::try_from(sound.channels).map_err(internal)?);
+            self.until.fill(&entry, &form.build());
+        }
         chain.push(only(&caps.build())?);
         let rule = Rule::Grid(self.plan.even, sound.rate);
         let order = self.order(&format!("audio-{}", index + 1), rule, sound.rate);
@@ -241,6 +246,7 @@ impl PackageBranch {
         source: Arc<Meter>,
         intake: Intake,
     ) -> Result<Fed, Failure> {
+        let is_film = intake.is_film();
         let intake = Arc::new(Mutex::new(intake));
         let taking = intake.clone();
         let sink = taker(move |sample| {
@@ -249,6 +255,15 @@ impl PackageBranch {
             Ok(())
         });
         let entered = encoder::entry(&chain).map(|pad| Meter::on(&pad));
+        if let Some((exit, film)) = sink.static_pad("sink").zip(entered.clone()).filter(|_| is_film) {
+            let until = self.until.clone();
+            exit.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+                if info.event().is_some_and(|event| event.type_() == gst::EventType::Eos) {
+                    until.reach(film.span().end);
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
         chain.push(sink.upcast());
         from.lead(&self.bin, &chain)?;
         Ok(Fed {
@@ -307,10 +322,13 @@ impl PackageBranch {
             let nothing = || Failure::new(ErrorKind::Corrupt, "no sound of the medium could be decoded");
             let track = written.ok_or_else(nothing)?;
             proof::track(&track, tick)?;
+            let report = fed.report(&track);
             reports.push(TrackReport {
                 channels: sound.channels,
                 rate: sound.rate,
-                ..fed.report(&track)
+                // With the silence up to the end of the film.
+                source_end: report.source_end.max(span.end.unwrap_or_default()),
+                ..report
             });
             sounds.push(Sound {
                 track,
@@ -359,6 +377,16 @@ impl Branch for PackageBranch {
             self.complete(&mut || pulse.beat(None, 0))?
         };
         let mut taken = Vec::new();
+        for (planned, _) in self.sounds.iter().filter(|(_, fed)| fed.source.span().start.is_none()) {
+            let finding = Finding {
+                kind: FindingKind::StreamLeftOut,
+                message: format!(
+                    "nothing is heard of the sound of stream {}: it is silent here",
+                    planned.stream
+                ),
+            };
+            ending.pulse.listener().finding(Some(ending.task), finding);
+        }
         for (sound, (planned, _)) in sounds.iter_mut().zip(&self.sounds) {
             let stream = planned.stream as usize;
             let language = ending

@@ -52,6 +52,12 @@ impl Intake {
         }
     }
 
+    /// Whether it takes pictures.
+    #[must_use]
+    pub fn is_film(&self) -> bool {
+        self.sort == Sort::Film
+    }
+
     /// All that was taken so far; nothing is left here.
     #[must_use]
     pub fn take_all(&mut self) -> Self {

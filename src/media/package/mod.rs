@@ -15,7 +15,6 @@ mod codecs;
 mod crypt;
 mod cut;
 mod film;
-mod flat;
 mod intake;
 mod labels;
 mod manifests;
@@ -24,6 +23,7 @@ mod parse;
 mod pictures;
 mod playlists;
 mod proof;
+mod silence;
 mod track;
 mod transport;
 pub mod words;
@@ -87,6 +87,8 @@ pub struct Segment {
     pub bytes: u64,
     /// Packets of the encoder.
     pub samples: u64,
+    /// What these become in a transport stream.
+    pub units: u64,
     /// Key frames in it, where they can be read by themselves.
     pub keys: Vec<Key>,
 }
@@ -163,6 +165,7 @@ pub mod testing {
                 end: start,
                 bytes: *bytes,
                 samples: 50,
+                units: 0,
                 keys: Vec::new(),
             }
         });

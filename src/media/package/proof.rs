@@ -1,6 +1,5 @@
 //! Reads what was written back from its files, and holds it against what went in.
 
-use super::boxes::Content;
 use super::track::{FIRST, Written};
 use super::{CLOCK, Segment, crypt, parse, transport};
 use crate::job::{ErrorKind, Failure};
@@ -40,9 +39,7 @@ pub fn track(track: &Written, tick: &mut dyn FnMut()) -> Result<(), Failure> {
                 let read = parse::transport(&plain, transport::STREAM, before.as_ref()).map_err(bad)?;
                 let ticks = u128::from(segment.start) * u128::from(CLOCK) / u128::from(order.timescale.max(1));
                 let start = (ticks + u128::from(transport::ZERO)) % u128::from(transport::TIMES);
-                let film = matches!(track.content, Content::Film(_));
-                let units = transport::Writer::units(film, segment.samples);
-                if read.units != units || read.start.map(u128::from) != Some(start) {
+                if read.units != segment.units || read.start.map(u128::from) != Some(start) {
                     return Err(bad("its packets are not those that were written".to_owned()));
                 }
                 // Players that go by times of decoding would show the one and the other segment at odds with the sound.

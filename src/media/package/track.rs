@@ -179,6 +179,10 @@ impl Track {
             end: last.end,
             bytes: data.len() as u64,
             samples: gops.iter().map(|gop| gop.samples.len() as u64).sum(),
+            units: gops
+                .iter()
+                .map(|gop| Writer::units(film, gop.samples.len() as u64))
+                .sum(),
             keys: if film { keys } else { Vec::new() },
         });
         Ok(())

@@ -2,7 +2,9 @@
 
 use gst::prelude::*;
 
+use super::is_unheard;
 use crate::media::branch::Opened;
+use crate::media::meter::Span;
 use crate::plan::TranscodePlan;
 use crate::rule::Choice;
 
@@ -30,10 +32,19 @@ impl Flags {
             .iter()
             .map(|sound| !listed && said(sound.stream))
             .collect();
-        let first = sounds.iter().position(|said| *said).unwrap_or(0);
         Self {
-            sounds: (0..sounds.len()).map(|at| at == first).collect(),
+            sounds: one_of(&sounds),
             subtitles: plan.tracks.subtitles.iter().map(|one| said(one.stream)).collect(),
+        }
+    }
+
+    /// Those of a file without the sounds of which nothing came.
+    pub fn of_heard(&self, sounds: &[Span]) -> Self {
+        let heard = self.sounds.iter().zip(sounds).filter(|(_, span)| !is_unheard(span));
+        let heard: Vec<bool> = heard.map(|(said, _)| *said).collect();
+        Self {
+            sounds: one_of(&heard),
+            subtitles: self.subtitles.clone(),
         }
     }
 
@@ -41,4 +52,10 @@ impl Flags {
     pub fn matter(&self) -> bool {
         self.sounds.len() > 1 || !self.subtitles.is_empty()
     }
+}
+
+/// The first of which it is said; else the first.
+fn one_of(said: &[bool]) -> Vec<bool> {
+    let first = said.iter().position(|said| *said).unwrap_or(0);
+    (0..said.len()).map(|at| at == first).collect()
 }

@@ -5,6 +5,7 @@ mod flags;
 mod groups;
 mod language;
 mod matroska;
+mod places;
 mod sweep;
 pub mod text;
 mod webvtt;
@@ -17,11 +18,13 @@ use gst::prelude::*;
 use self::captions::Captions;
 pub use self::captions::Told;
 pub use self::flags::Flags;
+pub use self::places::Places;
 use super::branch::{Opened, connect, guard, queue};
 use super::clip::Sort;
 use super::clips::Joining;
 use super::demux::Stream;
 use super::failure::internal;
+use super::flat::{filler, flatten};
 use super::meter::{Meter, Span};
 use super::muxer;
 use super::shared;
@@ -37,7 +40,7 @@ use crate::rule::Container;
 /// Where elements are missing or refuse a setting, or the container cannot hold what is to be copied.
 pub fn sounds(
     bin: &gst::Bin,
-    head: &gst::Element,
+    (head, places): (&gst::Element, &Places),
     plan: &TranscodePlan,
     opened: Opened<'_>,
     joining: Option<&Joining>,
@@ -77,6 +80,15 @@ pub fn sounds(
                     }
                     None => sound::encode(spec, channels, rate, source)?,
                 };
+                // It has no place for the time of a sample: what is late would be heard at once.
+                if container == Container::Mxf && joined.is_none() {
+                    chain.insert(2, filler()?);
+                    chain
+                        .get(1)
+                        .and_then(|queue| queue.static_pad("sink"))
+                        .iter()
+                        .for_each(flatten);
+                }
                 // A muxer takes no sound before the pictures that belong to it; encoded, what waits is small.
                 chain.push(queue(0)?);
                 (format!("sound-{index}"), chain)
@@ -97,6 +109,7 @@ pub fn sounds(
         }
         last.set_offset(latest - own_silence(plan, sound.form));
         last.link(&muxer::entry(container, head, false)?).map_err(internal)?;
+        places.leave_if_empty(&last);
     }
     Ok(meters)
 }
@@ -183,19 +196,44 @@ pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later
     setter.set_toc(Some(&toc));
 }
 
-/// Says in a finished file which tracks are taken by default.
+/// Takes sounds out of a finished file of which nothing came, and says which of its tracks are taken by default.
 ///
 /// # Errors
 /// Where the file cannot be read or written, or is not what it should be.
-pub fn complete(plan: &TranscodePlan, flags: &Flags) -> std::io::Result<()> {
+pub fn complete(plan: &TranscodePlan, flags: &Flags, sounds: &[Span]) -> std::io::Result<()> {
+    if plan.settings.container.has_index_in_front() && sounds.iter().any(is_unheard) {
+        places::void(&plan.file)?;
+    }
+    let flags = flags.of_heard(sounds);
     if !flags.matter() {
         return Ok(());
     }
     match plan.settings.container {
-        Container::Mkv | Container::Webm => matroska::mend(&plan.file, flags),
-        Container::Mp4 | Container::Mov => groups::mend(&plan.file, flags),
+        Container::Mkv | Container::Webm => matroska::mend(&plan.file, &flags),
+        Container::Mp4 | Container::Mov => groups::mend(&plan.file, &flags),
         _ => Ok(()),
     }
+}
+
+/// Whether there is anything to put into a file.
+///
+/// # Errors
+/// Where nothing came of the film, or of all there is.
+pub fn any(plan: &TranscodePlan, film: Option<Span>, sounds: &[Span]) -> Result<(), Failure> {
+    let none = |span: &Span| span.start.is_none();
+    let lacks = match film {
+        Some(film) if none(&film) => "picture",
+        None if sounds.iter().all(none) => "sound",
+        _ => return Ok(()),
+    };
+    Err(if plan.span.is_whole() {
+        Failure::new(ErrorKind::Corrupt, format!("no {lacks} of the medium could be decoded"))
+    } else {
+        Failure::new(
+            ErrorKind::NoSuchStream,
+            format!("no {lacks} of the medium is in the wanted part"),
+        )
+    })
 }
 
 /// Whether all subtitles that were written are in what was read back.
@@ -230,14 +268,18 @@ pub fn empty(told: &[Arc<Told>]) -> Option<Finding> {
     })
 }
 
-/// Gives sounds of which nothing is in this part of the medium their places in what was read back of a file; answers what is to be
-/// said of them. Some muxers leave such a track out.
+/// Nothing came of this sound.
+pub fn is_unheard(sound: &Span) -> bool {
+    sound.start.is_none()
+}
+
+/// Gives sounds of which nothing came their places in what was read back of a file, which has no such tracks; answers what is to
+/// be said of them.
 pub fn unheard(plan: &TranscodePlan, sounds: &[Span], report: &mut OutputReport) -> Vec<Finding> {
     let OutputReport::Media { tracks, .. } = report else {
         return Vec::new();
     };
-    let is_unheard = |span: &Span| span.start.is_none();
-    if plan.span.is_whole() || !sounds.iter().any(is_unheard) || !plan.clips.is_empty() {
+    if !sounds.iter().any(is_unheard) || !plan.clips.is_empty() {
         return Vec::new();
     }
     let heard: Vec<_> = tracks.extract_if(.., |track| !track.video).collect();
@@ -264,7 +306,10 @@ pub fn unheard(plan: &TranscodePlan, sounds: &[Span], report: &mut OutputReport)
         .filter(|(_, span)| is_unheard(span));
     let finding = |(sound, _): (&SoundPlan, _)| Finding {
         kind: FindingKind::StreamLeftOut,
-        message: format!("nothing of the sound of stream {} is in the wanted part", sound.stream),
+        message: match (plan.span.is_whole(), sound.stream) {
+            (false, stream) => format!("nothing of the sound of stream {stream} is in the wanted part"),
+            (true, stream) => format!("stream {stream} is not in the result: there is no sound in it"),
+        },
     };
     told.map(finding).collect()
 }

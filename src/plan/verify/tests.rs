@@ -259,27 +259,34 @@ fn a_sound_that_only_clips_may_have_may_be_missing_but_is_as_planned() {
 }
 
 #[test]
-fn a_sound_may_be_missing_from_a_part_where_the_container_needs_none() {
-    let said = |container: Container, end: Option<u64>| {
+fn a_sound_may_be_missing_of_which_nothing_came_where_there_is_anything_else() {
+    let said = |tracks: Vec<TrackReport>| {
         let expect = Expect::Media {
-            container,
+            container: Container::Mkv,
             video: Form::Made(640, 360),
             coded: Coded::default(),
             sounds: vec![Form::Made(1, 44_100), Form::Made(2, 48_000)],
-            span: Span {
-                start: Duration::ZERO,
-                end: end.map(Duration::from_secs),
-            },
+            span: Span::default(),
             joined: false,
         };
         let report = OutputReport::Media {
-            tracks: vec![track(true), TrackReport::default(), track(false)],
+            tracks,
             subtitles: Vec::new(),
-            index_in_front: Some(true),
+            index_in_front: None,
         };
         answer(&output(expect), 9, &report, None)
     };
-    assert_eq!(said(Container::Mkv, Some(10)), "good");
-    assert!(said(Container::Mkv, None).starts_with("bad_output"));
-    assert!(said(Container::Mp4, Some(10)).starts_with("bad_output"));
+    let nothing = TrackReport::default;
+    assert_eq!(said(vec![track(true), nothing(), track(false)]), "good");
+    assert_eq!(said(vec![track(true), nothing(), nothing()]), "good");
+    let lost = TrackReport {
+        source_end: Duration::from_secs(5),
+        ..nothing()
+    };
+    assert!(said(vec![track(true), lost, track(false)]).starts_with("bad_output"));
+    let film = TrackReport {
+        packets: 0,
+        ..track(true)
+    };
+    assert!(said(vec![film, nothing(), track(false)]).starts_with("bad_output"));
 }

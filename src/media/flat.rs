@@ -5,6 +5,22 @@ use std::sync::{Mutex, PoisonError};
 
 use gst::prelude::*;
 
+use super::failure::element;
+use crate::job::Failure;
+
+/// Sound that is off by less than this is where it should be: times are rounded on their way.
+const JITTER: gst::ClockTime = gst::ClockTime::from_mseconds(10);
+
+/// What fills holes of sound with silence.
+///
+/// # Errors
+/// Where the element is missing.
+pub fn filler() -> Result<gst::Element, Failure> {
+    let filler = element("audiorate")?;
+    filler.set_property("tolerance", JITTER.nseconds());
+    Ok(filler)
+}
+
 /// From now on what passes this sink pad carries its running time, in a segment that begins at zero.
 pub fn flatten(pad: &gst::Pad) {
     let told = Mutex::new(None::<gst::FormattedSegment<gst::ClockTime>>);
