@@ -347,10 +347,7 @@ fn a_part_takes_its_subtitles_and_chapters_with_it() {
         "subtitles = true; start = '8s'; end = '10s'; height = 90",
     );
     let told = findings(&other).join("; ");
-    assert!(
-        told.contains("mkv and webm keep them, not mp4") && told.contains("2 subtitle tracks have nothing in them"),
-        "{told}"
-    );
+    assert!(told.contains("2 subtitle tracks have nothing in them"), "{told}");
 }
 
 #[test]

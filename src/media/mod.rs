@@ -30,6 +30,7 @@ mod meter;
 mod mp4;
 mod muxer;
 mod mxf;
+mod nero;
 mod overlay;
 mod pace;
 mod package;

@@ -179,7 +179,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     }
     let subtitles = tracks::subtitles(&bin, head, plan, opened, joining.as_ref())?;
     let later = joining.as_ref().map(Joining::later);
-    tracks::chapters(&bin, head, plan, later.unwrap_or_default());
+    tracks::chapters(&bin, head, plan, later.unwrap_or_default())?;
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
         return Err(Failure::new(
             ErrorKind::NoSuchStream,

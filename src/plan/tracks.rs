@@ -11,6 +11,9 @@ use crate::rule::{Choice, Container, Pick, Transcode};
 /// A result has so many sounds at most, and so many subtitles.
 const MOST: usize = 32;
 
+/// The index of an MP4 file has room for so many chapters.
+const MOST_NERO_CHAPTERS: usize = 255;
+
 /// The tracks of a result besides its film, in their order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TracksPlan {
@@ -91,12 +94,22 @@ pub(super) fn chosen(media: &MediaInfo, settings: &Transcode, span: Span) -> Res
     }
     let subtitles = subtitles(media, settings, &mut findings);
     let holds = settings.container.holds_chapters();
-    let chapters = if holds { chapters(media, span) } else { Vec::new() };
+    let mut chapters = if holds { chapters(media, span) } else { Vec::new() };
+    if settings.container.has_index_in_front() && chapters.len() > MOST_NERO_CHAPTERS {
+        let left = chapters.split_off(MOST_NERO_CHAPTERS).len();
+        findings.push(Finding {
+            kind: FindingKind::StreamLeftOut,
+            message: format!(
+                "the last {left} chapters of the source are not in the result: {} holds {MOST_NERO_CHAPTERS}",
+                settings.container.extension()
+            ),
+        });
+    }
     if !media.chapters.is_empty() && settings.video.is_some() && !holds {
         findings.push(Finding {
             kind: FindingKind::StreamLeftOut,
             message: format!(
-                "the chapters of the source are not in the result: of the containers, mkv and webm keep them, not {}",
+                "the chapters of the source are not in the result: of the containers, mp4, mov, mkv and webm keep them, not {}",
                 settings.container.extension()
             ),
         });

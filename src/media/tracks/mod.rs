@@ -1,8 +1,11 @@
 //! What a transcode writes beside its film: sounds and subtitles, each on a pad of the muxer of its own.
 
 mod captions;
+mod chapters;
 mod flags;
 mod groups;
+mod index;
+mod labels;
 mod language;
 mod matroska;
 mod sweep;
@@ -10,12 +13,12 @@ pub mod text;
 mod webvtt;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gst::prelude::*;
 
 use self::captions::Captions;
 pub use self::captions::Told;
+pub use self::chapters::chapters;
 pub use self::flags::Flags;
 use super::branch::{Opened, connect, guard, queue};
 use super::clip::Sort;
@@ -139,49 +142,17 @@ pub fn subtitles(
     Ok(told)
 }
 
-/// Drops what a source says of its chapters, and has the muxer write those of the plan, this much later.
-pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later: Duration) {
-    for pad in bin.sink_pads() {
-        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| match info.event() {
-            Some(event) if event.type_() == gst::EventType::Toc => gst::PadProbeReturn::Handled,
-            _ => gst::PadProbeReturn::Ok,
-        });
-    }
-    let Some(setter) = head.dynamic_cast_ref::<gst::TocSetter>() else {
-        return;
-    };
-    if plan.tracks.chapters.is_empty() {
-        return;
-    }
-    let mut toc = gst::Toc::new(gst::TocScope::Global);
-    for (number, chapter) in (1..).zip(&plan.tracks.chapters) {
-        let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("chapter-{number}"));
-        let nanos = |at: Duration| i64::try_from((at + later).as_nanos()).unwrap_or(i64::MAX);
-        let mut tags = gst::TagList::new();
-        tags.make_mut()
-            .add::<gst::tags::Title>(&chapter.title.as_str(), gst::TagMergeMode::Append);
-        if let Some(entry) = entry.get_mut() {
-            entry.set_start_stop_times(nanos(chapter.start), chapter.end.map_or(-1, nanos));
-            entry.set_tags(Some(tags));
-        }
-        if let Some(toc) = toc.get_mut() {
-            toc.append_entry(entry);
-        }
-    }
-    setter.set_toc(Some(&toc));
-}
-
-/// Says in a finished file which tracks are taken by default.
+/// Says in a finished file which tracks are taken by default, and looks whether it has its chapters.
 ///
 /// # Errors
 /// Where the file cannot be read or written, or is not what it should be.
 pub fn complete(plan: &TranscodePlan, flags: &Flags) -> std::io::Result<()> {
-    if !flags.matter() {
-        return Ok(());
+    if plan.settings.container.has_index_in_front() && !plan.tracks.chapters.is_empty() {
+        index::has_chapters(&plan.file)?;
     }
     match plan.settings.container {
         Container::Mkv | Container::Webm => matroska::mend(&plan.file, flags),
-        Container::Mp4 | Container::Mov => groups::mend(&plan.file, flags),
+        Container::Mp4 | Container::Mov if flags.matter() => groups::mend(&plan.file, flags),
         _ => Ok(()),
     }
 }
