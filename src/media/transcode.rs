@@ -93,8 +93,7 @@ impl Branch for TranscodeBranch {
                 for finding in tracks::unheard(&self.plan, &fed.sounds, &mut report) {
                     pulse.listener().finding(Some(ending.task), finding);
                 }
-                let told = [tracks::empty(&self.subtitles), tracks::unstyled(&self.subtitles)];
-                for finding in told.into_iter().flatten() {
+                if let Some(finding) = tracks::empty(&self.subtitles) {
                     pulse.listener().finding(Some(ending.task), finding);
                 }
                 pulse.listener().output(ending.task, file, size, report);

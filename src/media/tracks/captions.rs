@@ -3,7 +3,7 @@
 //! Subtitles are sparse, and a muxer waits for every stream: that nothing is said up to some time is passed on just like what
 //! is said.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::glib;
@@ -20,18 +20,12 @@ glib::wrapper! {
 #[derive(Debug, Default)]
 pub struct Told {
     lines: AtomicU64,
-    unstyled: AtomicBool,
 }
 
 impl Told {
     /// Lines that were written.
     pub fn lines(&self) -> u64 {
         self.lines.load(Ordering::SeqCst)
-    }
-
-    /// Whether only the words of styled lines were written, for the muxer would have lost the styles.
-    pub fn is_unstyled(&self) -> bool {
-        self.unstyled.load(Ordering::SeqCst)
     }
 }
 
@@ -59,6 +53,7 @@ mod imp {
 
     use gst::prelude::*;
 
+    use super::super::foreign;
     use super::super::sweep::{Line, Sweep};
     use super::super::text::{self, Source};
     use super::{
@@ -70,7 +65,7 @@ mod imp {
     const USUAL: gst::ClockTime = gst::ClockTime::from_seconds(3);
     /// How long nothing is shown at least, where that is said.
     const BLANK: Duration = Duration::from_millis(1);
-    /// The muxer leaves out styles that take more bytes.
+    /// The muxer leaves out styles that take more bytes than this.
     const MOST_STYLES: usize = 2048;
     /// A line is not longer, in bytes.
     const LONGEST: usize = 64 << 10;
@@ -263,14 +258,9 @@ mod imp {
                 "text/x-raw" if format != Some("pango-markup") => Source::Plain,
                 _ => Source::Markup,
             });
-            let styles = fields.and_then(|fields| fields.get::<gst::Buffer>("codec_data").ok());
-            if self.lines == Some(Lines::Kept) && styles.is_some_and(|styles| styles.size() > MOST_STYLES) {
-                self.lines = Some(Lines::Marked);
-                self.told.unstyled.store(true, Ordering::SeqCst);
-            }
             match self.lines {
-                Some(Lines::Kept) => caps.to_owned(),
-                Some(Lines::Vtt) => super::super::webvtt::caps(),
+                Some(Lines::Kept) => fields.and_then(kept).unwrap_or_else(|| caps.to_owned()),
+                Some(Lines::Vtt) => foreign::caps(foreign::WEBVTT, &[]),
                 _ => gst::Caps::builder("text/x-raw").field("format", "utf8").build(),
             }
         }
@@ -348,7 +338,8 @@ mod imp {
                 let says = u64::from(!line.text.is_empty());
                 self.told.lines.fetch_add(says, Ordering::SeqCst);
                 let text = if self.lines == Some(Lines::Vtt) {
-                    super::super::webvtt::packet(&line.text)
+                    // No identifier, no settings, the text.
+                    format!("\n\n{}", line.text)
                 } else {
                     line.text
                 };
@@ -356,6 +347,17 @@ mod imp {
             });
             begin.into_iter().chain(buffers).collect()
         }
+    }
+
+    /// What the muxer is told of subtitles whose styles it would leave out.
+    fn kept(fields: &gst::StructureRef) -> Option<gst::Caps> {
+        let styles = fields.get::<gst::Buffer>("codec_data").ok();
+        let styles = styles.filter(|styles| styles.size() > MOST_STYLES)?;
+        let codec = match fields.name().as_str() {
+            "application/x-ass" => "S_TEXT/ASS",
+            _ => "S_TEXT/SSA",
+        };
+        Some(foreign::caps(codec, &styles.map_readable().ok()?))
     }
 
     fn timed(mut buffer: gst::Buffer, start: Duration, end: Duration) -> gst::Buffer {

@@ -7,7 +7,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::{Flags, labels, webvtt};
+use super::{Flags, foreign, labels};
 
 /// How much of the beginning of a file is looked at.
 const BEGINNING: u64 = 4 << 20;
@@ -92,11 +92,19 @@ fn mended(bytes: &[u8], flags: &Flags) -> Option<Vec<(usize, Vec<u8>)>> {
         if default == Some(&false) {
             fields.push((DEFAULT, vec![0]));
         }
-        let marked = |(id, value): &(u32, Vec<u8>)| *id == PRIVATE && *value == webvtt::MARK;
-        if fields.iter().any(marked) {
-            fields.retain(|field| !marked(field));
+        let private = fields.iter().position(|(id, _)| *id == PRIVATE);
+        let named = private.and_then(|at| {
+            let (codec, description) = foreign::named(&fields[at].1)?;
+            Some((at, codec.to_vec(), description.to_vec()))
+        });
+        if let Some((at, name, description)) = named {
             let codec = fields.iter_mut().find(|(id, _)| *id == CODEC)?;
-            codec.1 = webvtt::CODEC.to_vec();
+            codec.1 = name;
+            if description.is_empty() {
+                fields.remove(at);
+            } else {
+                fields[at].1 = description;
+            }
         }
         done.push((entry.from, written(&fields, content.len())?));
     }
@@ -236,17 +244,29 @@ mod tests {
             track(1, b"Video\0", b"V_VP9\0", b""),
             track(2, b"Audio\0", b"A_OPUS\0", b"xy"),
             track(2, b"A title\0", b"A_OPUS\0", b"xy"),
-            track(0x11, b"Subtitle\0", b"S_TEXT/ASS\0", &webvtt::MARK),
+            track(
+                0x11,
+                b"Subtitle\0",
+                b"S_KATE\0",
+                b"\0\x80kate\0\0\0D_WEBVTT/SUBTITLES\0",
+            ),
+            track(
+                0x11,
+                b"Words\0",
+                b"S_KATE\0",
+                b"\0\x80kate\0\0\0S_TEXT/ASS\0[Script Info]",
+            ),
         ];
         let flags = Flags {
             sounds: vec![true, false],
-            subtitles: vec![false],
+            subtitles: vec![false, true],
         };
         insta::assert_snapshot!(told(&tracks, &flags).join("\n"), @r"
         83=\x01 22b59c=und 86=V_VP9 63a2=
         83=\x02 22b59c=und 86=A_OPUS 63a2=xy
         83=\x02 22b59c=und 536e=A title 86=A_OPUS 63a2=xy 88=\x00
         83=\x11 22b59c=und 86=D_WEBVTT/SUBTITLES 88=\x00
+        83=\x11 22b59c=und 536e=Words 86=S_TEXT/ASS 63a2=[Script Info]
         ");
         assert_eq!(mended(b"no such file", &flags), None);
     }

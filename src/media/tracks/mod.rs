@@ -3,6 +3,7 @@
 mod captions;
 mod chapters;
 mod flags;
+mod foreign;
 mod groups;
 mod index;
 mod labels;
@@ -10,7 +11,6 @@ mod language;
 mod matroska;
 mod sweep;
 pub mod text;
-mod webvtt;
 
 use std::sync::Arc;
 
@@ -226,20 +226,6 @@ pub fn unheard(plan: &TranscodePlan, sounds: &[Span], report: &mut OutputReport)
         message: format!("nothing of the sound of stream {} is in the wanted part", sound.stream),
     };
     told.map(finding).collect()
-}
-
-/// What is to be said of subtitles whose styles were lost.
-pub fn unstyled(told: &[Arc<Told>]) -> Option<Finding> {
-    let lost = told.iter().filter(|told| told.is_unstyled()).count();
-    let whose = match lost {
-        0 => return None,
-        1 => "1 subtitle track has".to_owned(),
-        count => format!("{count} subtitle tracks have"),
-    };
-    Some(Finding {
-        kind: FindingKind::StreamLeftOut,
-        message: format!("{whose} more styles than could be written: the words are in the result, their looks are not"),
-    })
 }
 
 fn stream(opened: Opened<'_>, index: usize) -> Result<&Stream, Failure> {
