@@ -457,25 +457,6 @@ fn styles_are_kept_however_many_there_are() {
 }
 
 #[test]
-fn of_several_sounds_in_one_language_clips_stand_beside_the_first() {
-    let folder = folder();
-    let two = folder.join("german.mkv");
-    let line = format!(
-        "-nostdin -v error -y -i {} -map 0:v -map 0:a:0 -map 0:a:1 -c copy -metadata:s:a:1 language=deu {}",
-        folder.join("three.mkv").display(),
-        two.display()
-    );
-    tool("ffmpeg", &line.split(' ').collect::<Vec<_>>());
-    let tasks = "[task.t]\nkind = \"transcode\"\ncontainer = \"mkv\"\naudio_tracks = [\"de\"]\ntail = \"plain.mp4\"\nheight = 90\n";
-    let made = Trial::beside(&two, tasks, &[&medium("plain.mp4")]);
-    assert_eq!(streams(&made.file()).len(), 2);
-    assert_eq!(
-        findings(&made),
-        ["1 further audio track of the source is not in the result"]
-    );
-}
-
-#[test]
 fn every_sound_comes_to_its_own_loudness() {
     let folder = folder();
     let quiet = folder.join("levels.mkv");

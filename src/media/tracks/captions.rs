@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -30,13 +31,14 @@ impl Told {
 }
 
 impl Captions {
-    /// Of this part of the medium, in this form. Beside streams that are copied the part begins where those do.
-    pub fn new(lines: Lines, span: Span, copies: bool) -> Self {
+    /// Of this part of the medium, in this form, so much later. Beside streams that are copied the part begins where those do.
+    pub fn new(lines: Lines, span: Span, copies: bool, later: Duration) -> Self {
         let element: Self = glib::Object::new();
         let mut state = element.imp().lock();
         state.lines = Some(lines);
         state.span = span;
         state.copies = copies;
+        state.later = later;
         drop(state);
         element
     }
@@ -49,7 +51,6 @@ impl Captions {
 
 mod imp {
     use std::sync::{LazyLock, MutexGuard};
-    use std::time::Duration;
 
     use gst::prelude::*;
 
@@ -57,8 +58,8 @@ mod imp {
     use super::super::sweep::{Line, Sweep};
     use super::super::text::{self, Source};
     use super::{
-        Arc, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass,
-        ObjectSubclassExt, Ordering, PoisonError, Span, Told, glib,
+        Arc, Duration, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt,
+        ObjectSubclass, ObjectSubclassExt, Ordering, PoisonError, Span, Told, glib,
     };
 
     /// How long a line is shown of which nobody says.
@@ -75,6 +76,7 @@ mod imp {
         pub(super) lines: Option<Lines>,
         pub(super) span: Span,
         pub(super) copies: bool,
+        pub(super) later: Duration,
         pub(super) told: Arc<Told>,
         source: Option<Source>,
         segment: gst::FormattedSegment<gst::ClockTime>,
@@ -191,6 +193,21 @@ mod imp {
             self.exit.push_event(gst::event::Eos::new())
         }
 
+        /// Nothing is said from one time of the result to another.
+        fn pause(&self, mut state: MutexGuard<'_, State>, from: Duration, to: Duration) -> bool {
+            // The muxer of MP4 takes one pause after the other before it takes anything else; so they are samples, too.
+            if state.lines == Some(Lines::Plain) {
+                let ready = state.sweep.fill(to);
+                let ready = state.buffers(ready);
+                drop(state);
+                return self.pass(ready).is_ok();
+            }
+            drop(state);
+            let length = to.saturating_sub(from);
+            let gap = gst::event::Gap::builder(clock(from)).duration(clock(length)).build();
+            self.exit.push_event(gap)
+        }
+
         fn hear(&self, pad: &gst::Pad, event: gst::Event) -> bool {
             use gst::EventView;
             let mut state = self.lock();
@@ -206,11 +223,12 @@ mod imp {
                     if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
                         state.segment = segment.clone();
                     }
+                    let later = state.later;
                     drop(state);
                     // Times are those of the result from here on.
                     let own = gst::FormattedSegment::<gst::ClockTime>::new();
-                    self.exit
-                        .push_event(gst::event::Segment::builder(&own).seqnum(event.seqnum()).build())
+                    let own = gst::event::Segment::builder(&own).seqnum(event.seqnum()).build();
+                    self.exit.push_event(own) && (later.is_zero() || self.pause(self.lock(), Duration::ZERO, later))
                 }
                 EventView::Gap(gap) => {
                     let (start, length) = gap.get();
@@ -221,17 +239,7 @@ mod imp {
                     let Some((from, to)) = state.place(start, end) else {
                         return true;
                     };
-                    // The muxer of MP4 takes one pause after the other before it takes anything else; so they are samples, too.
-                    if state.lines == Some(Lines::Plain) {
-                        let ready = state.sweep.fill(to);
-                        let ready = state.buffers(ready);
-                        drop(state);
-                        return self.pass(ready).is_ok();
-                    }
-                    drop(state);
-                    let length = to.saturating_sub(from);
-                    let gap = gst::event::Gap::builder(clock(from)).duration(clock(length)).build();
-                    self.exit.push_event(gap)
+                    self.pause(state, from, to)
                 }
                 EventView::Eos(_) => {
                     let ready = state.sweep.until(Duration::MAX);
@@ -288,7 +296,7 @@ mod imp {
             let whole = self.span.end.filter(|_| !self.copies);
             let last = whole.map_or(Duration::MAX, |end| end.saturating_sub(self.span.start));
             let (start, end) = (at(start)?.unwrap_or_default(), at(end)??);
-            Some((start, end.min(last)))
+            Some((start + self.later, end.min(last) + self.later))
         }
 
         fn take(&mut self, buffer: &gst::Buffer) -> Vec<gst::Buffer> {

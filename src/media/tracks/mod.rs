@@ -123,6 +123,7 @@ pub fn subtitles(
     joining: Option<&Joining>,
 ) -> Result<Vec<Arc<Told>>, Failure> {
     let mut told = Vec::new();
+    let later = joining.map(Joining::later).unwrap_or_default();
     for one in &plan.tracks.subtitles {
         let index = one.stream as usize;
         let stream = stream(opened, index)?;
@@ -132,7 +133,7 @@ pub fn subtitles(
                 format!("stream {index} holds subtitles that the muxer does not take"),
             ));
         }
-        let captions = Captions::new(one.lines, plan.span, plan.settings.copies());
+        let captions = Captions::new(one.lines, plan.span, plan.settings.copies(), later);
         told.push(captions.told());
         let chain = [guard()?, queue(0)?, captions.upcast()];
         let last = connect(bin, &format!("packets-{index}"), &chain)?;
