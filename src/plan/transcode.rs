@@ -43,6 +43,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     }
     if let (Track::Encode(spec), Some(film)) = (&mut settings.video, film) {
         spec.fps = video::fps(settings.container, spec, film);
+        spec.depth = video::depth(spec, film);
     }
     let encoded = settings.video.encoded().zip(film);
     let picture = encoded.map(|(_, film)| picture(&settings.size, film));
