@@ -17,6 +17,11 @@ glib::wrapper! {
     pub struct Captions(ObjectSubclass<imp::Captions>) @extends gst::Element, gst::Object;
 }
 
+/// Pictures of Blu-rays.
+pub const PGS: &str = "subpicture/x-pgs";
+/// Pictures of DVDs.
+const DVD: &str = "subpicture/x-dvd";
+
 /// What a stream of subtitles tells of itself.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -58,12 +63,14 @@ mod imp {
     use super::super::sweep::{Line, Sweep};
     use super::super::text::{self, Source};
     use super::{
-        Arc, Duration, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt,
-        ObjectSubclass, ObjectSubclassExt, Ordering, PoisonError, Span, Told, glib,
+        Arc, DVD, Duration, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt,
+        ObjectSubclass, ObjectSubclassExt, Ordering, PGS, PoisonError, Span, Told, glib,
     };
 
     /// How long a line is shown of which nobody says.
     const USUAL: gst::ClockTime = gst::ClockTime::from_seconds(3);
+    /// A line that is there for longer is so until the next.
+    const EVER: gst::ClockTime = gst::ClockTime::from_seconds(86_400);
     /// How long nothing is shown at least, where that is said.
     const BLANK: Duration = Duration::from_millis(1);
     /// The muxer leaves out styles that take more bytes than this.
@@ -241,6 +248,8 @@ mod imp {
                     };
                     self.pause(state, from, to)
                 }
+                // Colours of pictures: they are in the description, and the muxer would take these for others.
+                EventView::CustomDownstreamSticky(_) => true,
                 EventView::Eos(_) => {
                     let ready = state.sweep.until(Duration::MAX);
                     let ready = state.buffers(ready);
@@ -314,7 +323,12 @@ mod imp {
             };
             if lines == Lines::Kept {
                 self.told.lines.fetch_add(1, Ordering::SeqCst);
-                return vec![timed(buffer.copy(), start, end)];
+                let mut line = timed(buffer.copy(), start, end);
+                // Pictures may be shown until others take their place, and be said to be there for ever.
+                if buffer.duration().is_none_or(|length| length > EVER) {
+                    line.make_mut().set_duration(None);
+                }
+                return vec![line];
             }
             let Ok(map) = buffer.map_readable() else {
                 return Vec::new();
@@ -357,15 +371,19 @@ mod imp {
         }
     }
 
-    /// What the muxer is told of subtitles whose styles it would leave out.
+    /// What the muxer is told of subtitles that it does not know, or whose styles it would leave out.
     fn kept(fields: &gst::StructureRef) -> Option<gst::Caps> {
-        let styles = fields.get::<gst::Buffer>("codec_data").ok();
-        let styles = styles.filter(|styles| styles.size() > MOST_STYLES)?;
+        let told = fields.get::<gst::Buffer>("codec_data").ok();
+        let is_long = told.as_ref().is_some_and(|told| told.size() > MOST_STYLES);
         let codec = match fields.name().as_str() {
-            "application/x-ass" => "S_TEXT/ASS",
-            _ => "S_TEXT/SSA",
+            "application/x-ass" if is_long => "S_TEXT/ASS",
+            "application/x-ssa" if is_long => "S_TEXT/SSA",
+            PGS => "S_HDMV/PGS",
+            DVD => "S_VOBSUB",
+            _ => return None,
         };
-        Some(foreign::caps(codec, &styles.map_readable().ok()?))
+        let told = told.as_ref().and_then(|told| told.map_readable().ok());
+        Some(foreign::caps(codec, told.as_deref().unwrap_or_default()))
     }
 
     fn timed(mut buffer: gst::Buffer, start: Duration, end: Duration) -> gst::Buffer {

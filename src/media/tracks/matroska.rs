@@ -204,8 +204,8 @@ mod tests {
     use super::*;
 
     fn element(id: &[u8], content: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(content.len()).unwrap();
-        [id, &[0x40, length], content].concat()
+        let length = u16::try_from(content.len()).unwrap() | 0x4000;
+        [id, &length.to_be_bytes(), content].concat()
     }
 
     fn track(sort: u8, name: &[u8], codec: &[u8], private: &[u8]) -> Vec<u8> {

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 
-use self::captions::Captions;
 pub use self::captions::Told;
+use self::captions::{Captions, PGS};
 pub use self::chapters::chapters;
 pub use self::flags::Flags;
 use super::branch::{Opened, connect, guard, queue};
@@ -127,7 +127,8 @@ pub fn subtitles(
     for one in &plan.tracks.subtitles {
         let index = one.stream as usize;
         let stream = stream(opened, index)?;
-        if one.lines == Lines::Kept && !muxer::takes_subtitles(head, &stream.caps) {
+        let is_known = stream.media_type() == PGS || muxer::takes_subtitles(head, &stream.caps);
+        if one.lines == Lines::Kept && !is_known {
             return Err(Failure::new(
                 ErrorKind::Unsupported,
                 format!("stream {index} holds subtitles that the muxer does not take"),
