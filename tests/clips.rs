@@ -136,11 +136,12 @@ fn parts(frames: &[Frame]) -> Vec<(char, usize)> {
 
 /// Samples of a file, both channels as one; silence where it has none.
 #[allow(clippy::disallowed_methods, reason = "a test runs programs")]
-fn samples(file: &Path) -> Vec<i16> {
+fn samples(file: &Path, sound: usize) -> Vec<i16> {
     let decoded = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(file)
-        .args("-vn -af aresample=async=1:first_pts=0 -ac 1 -ar 48000 -f s16le -".split(' '))
+        .args(["-map", &format!("0:a:{sound}")])
+        .args("-af aresample=async=1:first_pts=0 -ac 1 -ar 48000 -f s16le -".split(' '))
         .output()
         .unwrap();
     let pairs = decoded.stdout.chunks_exact(2);
@@ -149,8 +150,13 @@ fn samples(file: &Path) -> Vec<i16> {
 
 /// When beeps begin, in seconds.
 fn beeps(file: &Path) -> Vec<f64> {
+    beeps_of(file, 0)
+}
+
+/// The same of one of several sounds.
+fn beeps_of(file: &Path, sound: usize) -> Vec<f64> {
     let (mut found, mut last) = (Vec::new(), None);
-    for (at, sample) in samples(file).iter().enumerate() {
+    for (at, sample) in samples(file, sound).iter().enumerate() {
         if sample.unsigned_abs() > 3000 {
             if last.is_none_or(|last| at > last + RATE / 4) {
                 found.push(at as f64 / RATE as f64);
@@ -324,6 +330,104 @@ fn results_of_sound_alone_are_joined_too() {
     // A sound may be longer than its pictures by a packet.
     let near = |(beep, due): (&f64, f64)| (beep - due).abs() < 0.05;
     assert!(beeps.len() == 3 && beeps.iter().zip(due).all(near), "{beeps:?}");
+}
+
+/// The film with three sounds, that beep at half a second, at a second, and at a fifth of a second, where the last ends soon after;
+/// and with subtitles.
+fn several(folder: &Path) -> PathBuf {
+    let (lines, made) = (folder.join("lines.srt"), folder.join("several.mkv"));
+    let said = "1\n00:00:00,200 --> 00:00:00,900\n<i>One</i>\n\n2\n00:00:01,200 --> 00:00:01,800\nTwo\n\n";
+    std::fs::write(&lines, said).unwrap();
+    let beep = |at: f64, rate: u32, long: f64| {
+        format!("-f lavfi -i aevalsrc='0.5*sin(2*PI*1000*t)*between(t,{at},{at}+0.08)':s={rate}:d={long}")
+    };
+    let line = format!(
+        "-nostdin -v error -i {} {} {} -i {} -i {} -map 0:v -map 0:a -map 1 -map 2 -map 3 -map 4 -c:v copy -c:a flac -c:s:0 srt \
+         -c:s:1 ass -metadata:s:a:1 language=deu -metadata:s:s:0 language=deu {}",
+        medium("film.mp4").display(),
+        beep(1.0, 44_100, 2.0),
+        beep(0.2, 48_000, 0.5),
+        lines.display(),
+        lines.display(),
+        made.display()
+    );
+    tool(
+        "ffmpeg",
+        &line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>(),
+    );
+    made
+}
+
+#[test]
+fn every_sound_of_a_film_and_its_subtitles_stand_between_its_clips() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = several(folder.path());
+    let clips = ["intro.mp4", "outro.mp4", "mute-intro.mp4"].map(medium);
+    let clips: Vec<&Path> = clips.iter().map(PathBuf::as_path).collect();
+    for container in ["mp4", "mkv", "mov", "webm"] {
+        let quick = if container == "webm" { "height = 360\n" } else { QUICK };
+        let task = format!(
+            "[task.t]\nkind = \"transcode\"\ncontainer = \"{container}\"\naudio_tracks = \"all\"\nsubtitles = \"all\"\n\
+             head = [\"intro.mp4\", \"mute-intro.mp4\"]\ntail = \"outro.mp4\"\n{quick}"
+        );
+        let trial = Trial::beside(&source, &task, &clips);
+        let made = trial.file();
+        assert_eq!(complaints(&made), "", "{container}");
+        assert_eq!(parts(&frames(&made)), [('r', 74), ('b', 50), ('g', 25)], "{container}");
+        // 37 frames of each clip before the film, and 50 of the film.
+        let (film, tail) = (74.0 / 25.0, 124.0 / 25.0);
+        for (sound, own) in [0.5, 1.0, 0.2].into_iter().enumerate() {
+            let beeps = beeps_of(&made, sound);
+            let due = [0.5, film + own, tail + 0.5];
+            let near = |(beep, due): (&f64, f64)| (beep - due).abs() < 0.03;
+            assert!(
+                beeps.len() == 3 && beeps.iter().zip(due).all(near),
+                "{container} {sound}: {beeps:?}, not {due:?}"
+            );
+        }
+        for number in 0..2 {
+            let map = format!("0:s:{number}");
+            let place = made.to_str().unwrap();
+            let text = tool(
+                "ffmpeg",
+                &["-nostdin", "-v", "warning", "-i", place, "-map", &map, "-f", "srt", "-"],
+            );
+            let times: Vec<f64> = text
+                .lines()
+                .filter_map(|line| line.split_once(" --> "))
+                .flat_map(|(from, to)| [from, to])
+                .map(|clock| clock.rsplit(':').next().unwrap().replace(',', ".").parse().unwrap())
+                .collect();
+            let due = [0.2, 0.9, 1.2, 1.8].map(|at| at + film);
+            // Each clip is as long as so many frames of the film as come nearest.
+            let near = |(time, due): (&f64, f64)| (time - due).abs() < 0.065;
+            assert!(
+                times.len() == 4 && times.iter().zip(due).all(near) && text.contains("Two"),
+                "{container} {number}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn several_sounds_without_a_film_are_joined_in_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = several(folder.path());
+    let clips = ["song.m4a", "outro.mp4"].map(medium);
+    let clips: Vec<&Path> = clips.iter().map(PathBuf::as_path).collect();
+    let task = "[task.t]\nkind = \"transcode\"\ncontainer = \"mkv\"\nvideo = \"none\"\naudio_tracks = \"all\"\n\
+                head = \"song.m4a\"\ntail = \"outro.mp4\"\n";
+    let trial = Trial::beside(&source, task, &clips);
+    let made = trial.file();
+    assert_eq!(complaints(&made), "");
+    let all: Vec<_> = (0..3).map(|sound| beeps_of(&made, sound)).collect();
+    for (beeps, own) in all.iter().zip([0.5, 1.0, 0.2]) {
+        // A sound may be longer than its pictures by a packet; the tail comes where the longest sound ends.
+        let due = [0.5, 1.5 + own, 4.0];
+        let near = |(beep, due): (&f64, f64)| (beep - due).abs() < 0.06;
+        assert!(beeps.len() == 3 && beeps.iter().zip(due).all(near), "{all:?}");
+        assert!((beeps[2] - all[0][2]).abs() < 0.001, "{all:?}");
+    }
 }
 
 #[test]

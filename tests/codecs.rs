@@ -377,6 +377,28 @@ fn a_high_range_is_mapped_to_what_screens_show_or_kept() {
 }
 
 #[test]
+fn a_film_without_a_high_range_keeps_its_depth_unless_the_rule_says_one() {
+    let pixels = |source: &Path, settings: &str| {
+        let made = tried(source, &format!("end = '400ms'; height = 90; hdr = 'keep'; {settings}"));
+        let file = made.file();
+        assert_eq!(complaints(&file), "", "{settings}");
+        let film = &probed(&file)["streams"][0];
+        format!(
+            "{} {}",
+            film["profile"].as_str().unwrap(),
+            film["pix_fmt"].as_str().unwrap()
+        )
+    };
+    let (plain, deep) = (media("plain.mp4"), media("ten-bit.mkv"));
+    let h265 = |more: &str| format!("video = {{ codec = 'h265', preset = 'ultrafast'{more} }}");
+    assert_eq!(pixels(&plain, &h265("")), "Main yuv420p");
+    assert_eq!(pixels(&plain, &h265(", depth = 10")), "Main 10 yuv420p10le");
+    assert_eq!(pixels(&plain, &h265(", profile = 'main10'")), "Main 10 yuv420p10le");
+    assert_eq!(pixels(&plain, "container = 'webm'"), "Profile 0 yuv420p");
+    assert_eq!(pixels(&deep, &h265("")), "Main 10 yuv420p10le");
+}
+
+#[test]
 fn what_a_codec_cannot_is_told_at_once_with_what_it_can() {
     let folder = tempfile::tempdir().unwrap();
     let rule = folder.path().join("rule.toml");

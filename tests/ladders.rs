@@ -257,6 +257,14 @@ fn a_high_dynamic_range_is_kept_in_h265_and_mapped_beside_it() {
         "green first"
     );
     assert_eq!(boxed(&init, "colr").unwrap(), *b"nclx\0\x09\0\x10\0\x09\0");
+    // What has no such range stays as deep as it is.
+    let usual = made(
+        folder.path(),
+        "usual.mp4",
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=2 -pix_fmt yuv420p",
+    );
+    let flat = Package::of(&usual, "hdr = \"keep\"\ncodec = \"h265\"\nrenditions = [\"240p\"]");
+    assert_eq!(flat.films("master.m3u8")[0]["pix_fmt"], "yuv420p");
     // What screens of a usual range show is not said.
     let plain = Package::of(&film, "codec = \"h265\"\nrenditions = [\"240p\"]");
     assert!(!plain.text("master.m3u8").contains("VIDEO-RANGE"));

@@ -347,10 +347,7 @@ fn a_part_takes_its_subtitles_and_chapters_with_it() {
         "subtitles = true; start = '8s'; end = '10s'; height = 90",
     );
     let told = findings(&other).join("; ");
-    assert!(
-        told.contains("mkv and webm keep them, not mp4") && told.contains("2 subtitle tracks have nothing in them"),
-        "{told}"
-    );
+    assert!(told.contains("2 subtitle tracks have nothing in them"), "{told}");
 }
 
 #[test]
@@ -409,7 +406,7 @@ fn a_sound_with_nothing_in_the_part_costs_no_task() {
 }
 
 #[test]
-fn styles_that_the_muxer_would_lose_leave_the_words() {
+fn styles_are_kept_however_many_there_are() {
     let folder = folder();
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let run = |words: &str| {
@@ -439,33 +436,118 @@ fn styles_that_the_muxer_would_lose_leave_the_words() {
     ));
     let made = tried(
         &source("large.mkv"),
-        "container = 'mkv'; subtitles = 'all'; height = 90",
+        "container = 'mkv'; subtitles = 'all'; video = 'copy'; audio = 'copy'",
     );
-    assert_eq!(streams(&made.file())[2..], ["ass -*", "subrip -"]);
-    let expected = ["1.0-2.5 Hello & \"you\"", "5.0-7.0 Two/lines", "10.5-11.5 The end"];
-    assert_eq!(lines(&made.file(), 1), expected);
-    assert_eq!(
-        findings(&made),
-        ["1 subtitle track has more styles than could be written: the words are in the result, their looks are not"]
-    );
+    let file = made.file();
+    assert_eq!(streams(&file)[2..], ["ass -*", "ass -"]);
+    for number in 0..2 {
+        let map = format!("0:s:{number}");
+        let written = |file: &str| {
+            tool(
+                "ffmpeg",
+                &["-nostdin", "-v", "warning", "-i", file, "-map", &map, "-f", "ass", "-"],
+            )
+        };
+        let kept = written(file.to_str().unwrap());
+        assert_eq!(kept, written(&path("large.mkv")));
+        assert_eq!(kept.matches("Style: ").count(), [1, 61][number]);
+    }
+    assert!(findings(&made).is_empty());
+    assert_eq!(complaints(&file), "");
+}
+
+/// Two pictures as Blu-rays have them: a bar in white from one second to three, and one in grey from five to six and a half.
+fn pictures() -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut part = |at: u32, sort: u8, content: &[u8]| {
+        out.extend(b"PG");
+        out.extend([(at * 90).to_be_bytes(), [0; 4]].concat());
+        out.push(sort);
+        out.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+        out.extend(content);
+    };
+    let both = |a: u16, b: u16| [a.to_be_bytes(), b.to_be_bytes()].concat();
+    let screen =
+        |number: u8, begins: u8, shown: u8| [&both(320, 180)[..], &[0x10, 0, number, begins, 0, 0, shown]].concat();
+    let window = [&[1, 0][..], &both(60, 140), &both(200, 20)].concat();
+    let colours = [0, 0, 1, 235, 128, 128, 255, 2, 126, 128, 128, 255];
+    for (number, from, to) in [(0, 1000, 3000), (1, 5000, 6500)] {
+        // So many pixels of a colour in a row, and the end of the row.
+        let row = [0, 0xc0, 200, number + 1, 0, 0].repeat(20);
+        let picture = [&[0, 0, 0, 0xc0, 0, 0, 124][..], &both(200, 20), &row].concat();
+        let place = [&[0, 0, 0, 0][..], &both(60, 140)].concat();
+        part(from, 0x16, &[screen(2 * number, 0x80, 1), place].concat());
+        part(from, 0x17, &window);
+        part(from, 0x14, &colours);
+        part(from, 0x15, &picture);
+        part(from, 0x80, &[]);
+        part(to, 0x16, &screen(2 * number + 1, 0, 0));
+        part(to, 0x17, &window);
+        part(to, 0x80, &[]);
+    }
+    out
 }
 
 #[test]
-fn of_several_sounds_in_one_language_clips_stand_beside_the_first() {
+fn subtitles_that_are_pictures_stay_what_they_are() {
     let folder = folder();
-    let two = folder.join("german.mkv");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::write(folder.join("a.sup"), pictures()).unwrap();
     let line = format!(
-        "-nostdin -v error -y -i {} -map 0:v -map 0:a:0 -map 0:a:1 -c copy -metadata:s:a:1 language=deu {}",
-        folder.join("three.mkv").display(),
-        two.display()
+        "-nostdin -v error -y -i {} -itsoffset 1 -i {} -map 0:v -map 0:a:0 -map 1 -map 1 -c copy -c:s:1 dvdsub \
+         -metadata:s:s:0 language=ger -t 12 {}",
+        path("three.mkv"),
+        path("a.sup"),
+        path("pictures.mkv")
     );
-    tool("ffmpeg", &line.split(' ').collect::<Vec<_>>());
-    let tasks = "[task.t]\nkind = \"transcode\"\ncontainer = \"mkv\"\naudio_tracks = [\"de\"]\ntail = \"plain.mp4\"\nheight = 90\n";
-    let made = Trial::beside(&two, tasks, &[&medium("plain.mp4")]);
-    assert_eq!(streams(&made.file()).len(), 2);
+    tool("ffmpeg", &line.split_whitespace().collect::<Vec<_>>());
+    // How bright the bar is, by the pictures of one track.
+    let bright = |file: &Path, number: usize, at: &str| {
+        let film = format!(
+            "[0:v]drawbox=c=black:t=fill,scale=320:180[f];[f][0:s:{number}]overlay,crop=100:10:100:145,format=gray"
+        );
+        let line = [
+            "-nostdin",
+            "-v",
+            "error",
+            "-i",
+            file.to_str().unwrap(),
+            "-filter_complex",
+            &film,
+            "-ss",
+            at,
+        ];
+        let line = [&line[..], &["-frames:v", "1", "-f", "rawvideo", "-"]].concat();
+        #[allow(clippy::disallowed_methods, reason = "a test runs programs")]
+        let ran = Command::new("ffmpeg").args(line).output().unwrap();
+        assert!(!ran.stdout.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
+        ran.stdout.iter().map(|value| u32::from(*value)).sum::<u32>() / u32::try_from(ran.stdout.len()).unwrap()
+    };
+    let source = source("pictures.mkv");
+    for settings in ["height = 180", "video = 'copy'; audio = 'copy'"] {
+        let made = tried(&source, &format!("container = 'mkv'; subtitles = 'all'; {settings}"));
+        let file = made.file();
+        assert_eq!(
+            streams(&file)[2..],
+            ["hdmv_pgs_subtitle ger*", "dvd_subtitle -"],
+            "{settings}"
+        );
+        assert!(findings(&made).is_empty(), "{}", made.said);
+        assert_eq!(complaints(&file), "", "{settings}");
+        let length: f64 = probed(&file)["format"]["duration"].as_str().unwrap().parse().unwrap();
+        assert!((length - 12.0).abs() < 0.1, "{length}");
+        for number in 0..2 {
+            for at in ["2", "4"] {
+                let (was, is) = (bright(&source, number, at), bright(&file, number, at));
+                assert!(was.abs_diff(is) < 4, "{settings} {number} at {at}: {was} {is}");
+            }
+        }
+    }
+    assert!(bright(&source, 0, "2") > 200 && bright(&source, 0, "4") < 20);
+    let other = tried(&source, "subtitles = 'all'; height = 90");
     assert_eq!(
-        findings(&made),
-        ["1 further audio track of the source is not in the result"]
+        findings(&other)[0],
+        "subtitle track 1 (PGS subtitles) of the source is not in the result: it is nothing that mp4 could hold"
     );
 }
 

@@ -188,7 +188,7 @@ pub fn whole_index(file: &mut (impl Read + Seek)) -> io::Result<(u64, Vec<u8>)> 
 }
 
 /// The sample table of a track's media.
-fn table(index: &[u8], media: Option<Range<usize>>) -> Option<Range<usize>> {
+pub fn table(index: &[u8], media: Option<Range<usize>>) -> Option<Range<usize>> {
     find(index, find(index, media?, *b"minf")?, *b"stbl")
 }
 
@@ -240,7 +240,7 @@ fn number(index: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Changes a number of so many bytes.
-fn change(index: &mut [u8], at: usize, width: usize, to: impl FnOnce(u64) -> u64) {
+pub fn change(index: &mut [u8], at: usize, width: usize, to: impl FnOnce(u64) -> u64) {
     if let Some(bytes) = index.get_mut(at..at + width) {
         let changed = to(value(bytes)).to_be_bytes();
         bytes.copy_from_slice(&changed[8 - width..]);
@@ -248,7 +248,7 @@ fn change(index: &mut [u8], at: usize, width: usize, to: impl FnOnce(u64) -> u64
 }
 
 /// The boxes directly within this part of an index: their names and contents.
-fn inner(index: &[u8], within: Range<usize>) -> Vec<([u8; 4], Range<usize>)> {
+pub fn inner(index: &[u8], within: Range<usize>) -> Vec<([u8; 4], Range<usize>)> {
     let mut found = Vec::new();
     let mut at = within.start;
     while at + 8 <= within.end {

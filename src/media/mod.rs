@@ -31,6 +31,7 @@ mod meter;
 mod mp4;
 mod muxer;
 mod mxf;
+mod nero;
 mod overlay;
 mod own;
 mod pace;

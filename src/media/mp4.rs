@@ -65,10 +65,13 @@ impl Correction {
 
 /// A box: where its payload lies.
 #[derive(Clone, Copy)]
-struct Part {
-    name: [u8; 4],
-    from: u64,
-    to: u64,
+pub struct Part {
+    /// Its four letters.
+    pub name: [u8; 4],
+    /// Where its payload begins in the file ...
+    pub from: u64,
+    /// ... and ends.
+    pub to: u64,
 }
 
 /// A time as a number of ticks.
@@ -178,7 +181,7 @@ fn correction(clock: Clock, longest: Duration, at: u64, wide: bool) -> Option<Co
 }
 
 /// The boxes within a box; none where one of them is longer than there is room.
-fn children(input: &Input, within: Part) -> Option<Vec<Part>> {
+pub fn children(input: &Input, within: Part) -> Option<Vec<Part>> {
     let mut found = Vec::new();
     let mut at = within.from;
     while at + 8 <= within.to && found.len() < MOST_BOXES {
@@ -304,14 +307,16 @@ fn dolby(input: &Input, track: Part) -> Option<u64> {
     Some(told().unwrap_or(0))
 }
 
-fn number(input: &Input, at: u64, bytes: u64) -> Option<u64> {
+/// A number of so many bytes, eight at most; none where the file ends before it.
+pub fn number(input: &Input, at: u64, bytes: u64) -> Option<u64> {
     let mut buffer = [0_u8; 8];
     let from = 8 - usize::try_from(bytes).ok()?;
     read(input, at, &mut buffer[from..])?;
     Some(u64::from_be_bytes(buffer))
 }
 
-fn read(input: &Input, at: u64, into: &mut [u8]) -> Option<()> {
+/// Bytes of a file; none where it ends before them.
+pub fn read(input: &Input, at: u64, into: &mut [u8]) -> Option<()> {
     let count = input.fill(at, into).ok()?;
     (count == into.len()).then_some(())
 }

@@ -9,6 +9,7 @@ use super::decoder;
 use super::demux::{Demuxer, drain, link};
 use super::describe;
 use super::failure::internal;
+use super::nero;
 use super::source::Input;
 use crate::job::Failure;
 use crate::plan::{MediaInfo, StreamKind};
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn probe(input: &Arc<Input>, tick: &mut dyn FnMut()) -> Result<MediaInfo, Failure> {
     let mut medium = Demuxer::open(input, tick)?;
     let mut media = describe_medium(&medium, input.size());
+    if media.chapters.is_empty() {
+        media.chapters = nero::chapters(input);
+    }
     fill_gaps(&mut medium, &mut media, tick)?;
     Ok(media)
 }

@@ -98,8 +98,7 @@ impl Branch for TranscodeBranch {
                 for finding in tracks::unheard(&self.plan, &fed.sounds, &mut report) {
                     pulse.listener().finding(Some(ending.task), finding);
                 }
-                let told = [tracks::empty(&self.subtitles), tracks::unstyled(&self.subtitles)];
-                for finding in told.into_iter().flatten() {
+                if let Some(finding) = tracks::empty(&self.subtitles) {
                     pulse.listener().finding(Some(ending.task), finding);
                 }
                 pulse.listener().output(ending.task, file, size, report);
@@ -187,7 +186,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     let subtitles = tracks::subtitles(&bin, head, plan, opened, joining.as_ref())?;
     reference::choose(head);
     let later = joining.as_ref().map(Joining::later);
-    tracks::chapters(&bin, head, plan, later.unwrap_or_default());
+    tracks::chapters(&bin, head, plan, later.unwrap_or_default())?;
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
         return Err(Failure::new(
             ErrorKind::NoSuchStream,

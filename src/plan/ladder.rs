@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::video::possible;
+use super::video::{depth, possible};
 use super::{CoverPlan, Picture, PlannedRendition, VideoStream, picture};
 use crate::job::{Failure, Finding, FindingKind};
 use crate::rule::{Gop, Rendition, Renditions, Rung};
@@ -100,6 +100,7 @@ fn planned(
     segment: Duration,
 ) -> (PlannedRendition, Duration) {
     let mut video = rendition.video;
+    video.depth = depth(&video, film);
     let fps = match video.fps {
         Some(fps) => Some(fraction(fps)),
         None => Some(film.fps).filter(|(num, den)| *num > 0 && *den > 0),

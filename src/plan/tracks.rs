@@ -11,6 +11,9 @@ use crate::rule::{Choice, Container, Pick, Transcode};
 /// A result has so many sounds at most, and so many subtitles.
 const MOST: usize = 32;
 
+/// The index of an MP4 file has room for so many chapters.
+const MOST_NERO_CHAPTERS: usize = 255;
+
 /// The tracks of a result besides its film, in their order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TracksPlan {
@@ -91,12 +94,22 @@ pub(super) fn chosen(media: &MediaInfo, settings: &Transcode, span: Span) -> Res
     }
     let subtitles = subtitles(media, settings, &mut findings);
     let holds = settings.container.holds_chapters();
-    let chapters = if holds { chapters(media, span) } else { Vec::new() };
+    let mut chapters = if holds { chapters(media, span) } else { Vec::new() };
+    if settings.container.has_index_in_front() && chapters.len() > MOST_NERO_CHAPTERS {
+        let left = chapters.split_off(MOST_NERO_CHAPTERS).len();
+        findings.push(Finding {
+            kind: FindingKind::StreamLeftOut,
+            message: format!(
+                "the last {left} chapters of the source are not in the result: {} holds {MOST_NERO_CHAPTERS}",
+                settings.container.extension()
+            ),
+        });
+    }
     if !media.chapters.is_empty() && settings.video.is_some() && !holds {
         findings.push(Finding {
             kind: FindingKind::StreamLeftOut,
             message: format!(
-                "the chapters of the source are not in the result: of the containers, mkv and webm keep them, not {}",
+                "the chapters of the source are not in the result: of the containers, mp4, mov, mkv and webm keep them, not {}",
                 settings.container.extension()
             ),
         });
@@ -212,12 +225,12 @@ pub(super) fn subtitles(media: &MediaInfo, settings: &Transcode, findings: &mut 
     let mut plans = Vec::new();
     for at in taken {
         let (index, stream) = all[at];
-        match Lines::of(&stream.format, settings.container) {
+        match Lines::of(&stream.format, &media.container, settings.container) {
             Some(lines) => plans.push(SubtitlePlan { stream: index, lines }),
             None => findings.push(Finding {
                 kind: FindingKind::StreamLeftOut,
                 message: format!(
-                    "subtitle track {} ({}) of the source is not in the result: it is no text that {} could hold",
+                    "subtitle track {} ({}) of the source is not in the result: it is nothing that {} could hold",
                     at + 1,
                     stream.codec,
                     settings.container.extension()
@@ -229,10 +242,12 @@ pub(super) fn subtitles(media: &MediaInfo, settings: &Transcode, findings: &mut 
 }
 
 impl Lines {
-    /// What lines of this format become in a container; none where it cannot hold them.
-    fn of(format: &str, container: Container) -> Option<Self> {
+    /// What lines of this format, out of such a container, become in another; none where that cannot hold them.
+    fn of(format: &str, from: &str, container: Container) -> Option<Self> {
         match (format, container) {
             ("ass" | "ssa", Container::Mkv) => Some(Self::Kept),
+            // Elsewhere they come in pieces, or without their colours.
+            ("pgs" | "dvd", Container::Mkv) if from == "Matroska" => Some(Self::Kept),
             ("text" | "vtt", Container::Mkv) => Some(Self::Marked),
             ("text" | "vtt" | "ass" | "ssa", Container::Webm) => Some(Self::Vtt),
             ("text" | "vtt" | "ass" | "ssa", Container::Mp4 | Container::Mov) => Some(Self::Plain),
@@ -413,14 +428,24 @@ mod tests {
                     Container::Webm,
                     Container::Ts,
                 ];
-                format!("{format}: {:?}", each.map(|container| Lines::of(format, container)))
+                let of = |from| {
+                    format!(
+                        "{format}: {:?}",
+                        each.map(|container| Lines::of(format, from, container))
+                    )
+                };
+                let told = [of("Matroska"), of("MPEG-TS")];
+                // Only of pictures it matters where they come from.
+                told[..if told[0] == told[1] { 1 } else { 2 }].join("\n")
             })
             .collect();
         insta::assert_snapshot!(table.join("\n"), @r"
         text: [Some(Marked), Some(Plain), Some(Plain), Some(Vtt), None]
         vtt: [Some(Marked), Some(Plain), Some(Plain), Some(Vtt), None]
         ass: [Some(Kept), Some(Plain), Some(Plain), Some(Vtt), None]
+        dvd: [Some(Kept), None, None, None, None]
         dvd: [None, None, None, None, None]
+        pgs: [Some(Kept), None, None, None, None]
         pgs: [None, None, None, None, None]
         ");
         let _ = media(vec![stream(StreamKind::Subtitle)]);

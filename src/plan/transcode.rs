@@ -34,14 +34,8 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     let span = span(&settings.part, media)?;
     let chosen = tracks::chosen(media, &settings, span)?;
     findings.extend(chosen.findings);
-    let mut tracks = chosen.plan;
+    let tracks = chosen.plan;
     let mut clips = clips(&settings.clips);
-    if !clips.is_empty() {
-        // A language may be that of several sounds, which only the medium says.
-        let further = tracks.sounds.len().saturating_sub(1);
-        tracks.sounds.truncate(1);
-        findings.extend(tracks::left_out(further, "further audio track"));
-    }
     // Clips may have a sound where the film has none.
     let silent = tracks.sounds.is_empty() && film.is_some() && !clips.is_empty();
     if tracks.sounds.is_empty() && !silent {
@@ -49,6 +43,7 @@ pub(super) fn transcode(wanted: &Wanted<'_>, task: &TaskId, settings: &Transcode
     }
     if let (Track::Encode(spec), Some(film)) = (&mut settings.video, film) {
         spec.fps = video::fps(settings.container, spec, film);
+        spec.depth = video::depth(spec, film);
     }
     let encoded = settings.video.encoded().zip(film);
     let picture = encoded.map(|(_, film)| picture(&settings.size, film));

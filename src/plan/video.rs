@@ -28,6 +28,15 @@ pub(super) fn fps(container: Container, spec: &VideoSpec, film: &VideoStream) ->
     spec.fps
 }
 
+/// Bits a sample of the result. What is kept of a high dynamic range needs more than other films have.
+pub(super) fn depth(spec: &VideoSpec, film: &VideoStream) -> u32 {
+    if spec.deepened && film.colour.hdr.is_none() && film.depth <= 8 {
+        8
+    } else {
+        spec.depth
+    }
+}
+
 /// What every encoder and every container takes, in pixels.
 const LEAST_SIDE: u32 = 16;
 
@@ -124,6 +133,22 @@ mod tests {
         assert_eq!(rate(Container::Ts, VideoCodec::Mpeg2, None, &source), Some(23.976));
         source.fps = (0, 1);
         assert_eq!(rate(Container::Ts, VideoCodec::Mpeg2, None, &source), Some(25.0));
+    }
+
+    #[test]
+    fn a_film_is_deep_where_it_was_or_its_range_is_high_or_somebody_asked_for_it() {
+        let mut spec = VideoSpec::usual(VideoCodec::H265);
+        let (plain, mut deep, mut high) = (film(64, 64), film(64, 64), film(64, 64));
+        (deep.depth, high.colour.hdr) = (10, Some(HdrForm::Hlg));
+        let depths = |spec: &VideoSpec| [&plain, &deep, &high].map(|film| depth(spec, film));
+        assert_eq!(depths(&spec), [8, 8, 8]);
+        spec.deepen();
+        assert_eq!(depths(&spec), [8, 10, 10]);
+        spec.deepened = false;
+        assert_eq!(depths(&spec), [10, 10, 10]);
+        let mut other = VideoSpec::usual(VideoCodec::H264);
+        other.deepen();
+        assert_eq!(depths(&other), [8, 8, 8]);
     }
 
     #[test]

@@ -30,6 +30,10 @@ struct State {
     at: u64,
     /// The ends of parts that are over.
     ends: Vec<u64>,
+    /// How many sounds there are ...
+    sounds: u32,
+    /// ... and for each part how many have come to its end, and where the longest did.
+    ended: Vec<(u32, u64)>,
     stopped: bool,
     /// What was shown of clips.
     shown: u64,
@@ -70,6 +74,36 @@ impl Line {
         state.ends.push(at);
         drop(state);
         self.moved.notify_all();
+    }
+
+    /// Another sound is to be heard.
+    pub fn add_sound(&self) {
+        self.lock().sounds += 1;
+    }
+
+    /// A sound has come to the end of a part, here. Where there are no pictures to say it, waits until all have; answers where the
+    /// longest did.
+    pub fn agree(&self, part: usize, at: u64) -> Option<u64> {
+        let mut state = self.lock();
+        if state.ended.len() <= part {
+            state.ended.resize(part + 1, (0, 0));
+        }
+        let ended = &mut state.ended[part];
+        *ended = (ended.0 + 1, at.max(ended.1));
+        let (count, end) = *ended;
+        if count >= state.sounds {
+            state.ends.push(end);
+            self.moved.notify_all();
+        }
+        loop {
+            if state.stopped {
+                return None;
+            }
+            if let Some(end) = state.ends.get(part) {
+                return Some(*end);
+            }
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Nobody may wait any more.
@@ -123,7 +157,9 @@ impl Line {
     /// What was shown of clips, and by how many buffers.
     pub fn shown(&self) -> (Duration, u64) {
         let state = self.lock();
-        (Duration::from_nanos(state.shown), state.buffers)
+        // Each of several sounds says it, where there are no pictures to do so.
+        let told = if self.pictures { 1 } else { state.sounds.max(1) };
+        (Duration::from_nanos(state.shown / u64::from(told)), state.buffers)
     }
 }
 
@@ -148,6 +184,21 @@ mod tests {
         assert_eq!(line.wait(1, 35), Reached::Here);
         line.stop();
         assert_eq!(line.wait(1, 50), Reached::Stopped);
+    }
+
+    #[test]
+    fn sounds_without_pictures_wait_at_the_end_of_a_part_for_the_longest() {
+        let line = Arc::new(Line::new(false));
+        line.add_sound();
+        line.add_sound();
+        let other = line.clone();
+        let short = std::thread::spawn(move || (other.agree(0, 10), other.agree(1, 40)));
+        assert_eq!(line.wait(0, 15), Reached::Here);
+        assert_eq!((line.agree(0, 20), line.agree(1, 30)), (Some(20), Some(40)));
+        assert_eq!(short.join().unwrap(), (Some(20), Some(40)));
+        assert_eq!((line.parts(), line.wait(1, 50)), (2, Reached::End(40)));
+        line.stop();
+        assert_eq!(line.agree(2, 60), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! shown the film waits.
 //!
 //! Pictures lead: what a part of the result lasts is what its pictures last. Sound never gets ahead of them, is cut where they end,
-//! and silence fills what it lacks. So that it may wait for pictures without an end, what encodes them must be able to run a few seconds
+//! and silence fills what it lacks. Each of several sounds does so. Without pictures the longest sound says how long a part is. So that it may wait for pictures without an end, what encodes them must be able to run a few seconds
 //! ahead of the muxer: see [`Joining::pictures`].
 
 mod joiner;
@@ -36,6 +36,9 @@ pub use look::{Reels, look};
 
 /// Encoded pictures may wait for the sound that belongs to them for so long ...
 const AHEAD: u64 = 3_000_000_000;
+
+/// ... so much longer where subtitles are written, of which a pause is told late ...
+const PAUSE: u64 = 8_000_000_000;
 
 /// ... and take so much memory.
 const MOST_AHEAD: u32 = 256 << 20;
@@ -136,7 +139,8 @@ impl Joining {
         let exit = joiner.exit();
         chain.insert(place, joiner.upcast());
         let ahead = queue(0)?;
-        ahead.set_property("max-size-time", AHEAD);
+        let subtitled = !plan.tracks.subtitles.is_empty();
+        ahead.set_property("max-size-time", AHEAD + if subtitled { PAUSE } else { 0 });
         ahead.set_property("max-size-bytes", MOST_AHEAD);
         chain.push(ahead);
         Ok(exit)
@@ -185,6 +189,7 @@ impl Joining {
         form: Form,
     ) -> Result<(Vec<gst::Element>, gst::Pad), Failure> {
         let sounds = Sounds::new(self.reel.clone(), form, spec.clone());
+        self.line.add_sound();
         let joiner = Joiner::new(Box::new(sounds), self.line.clone());
         let exit = joiner.exit();
         chain.extend([joiner.upcast(), element("audioconvert")?]);

@@ -189,8 +189,12 @@ impl Sounds {
     /// Silence up to the end of a part; answers that, in nanoseconds.
     fn fill(&mut self, part: usize, out: &Out<'_>) -> Result<u64, Halt> {
         if !out.line.has_pictures() {
-            let end = self.form.time(self.at);
-            out.line.end(end);
+            let end = out.line.agree(part, self.form.time(self.at));
+            let end = end.ok_or(gst::FlowError::Flushing)?;
+            // What comes next begins in all sounds at the same time.
+            if part < self.reel.all().count() {
+                self.silence(part, self.form.sample(end), out)?;
+            }
             return Ok(end);
         }
         while self.silence(part, self.at + self.form.piece(), out)? {}

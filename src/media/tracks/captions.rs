@@ -3,8 +3,9 @@
 //! Subtitles are sparse, and a muxer waits for every stream: that nothing is said up to some time is passed on just like what
 //! is said.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -16,11 +17,15 @@ glib::wrapper! {
     pub struct Captions(ObjectSubclass<imp::Captions>) @extends gst::Element, gst::Object;
 }
 
+/// Pictures of Blu-rays.
+pub const PGS: &str = "subpicture/x-pgs";
+/// Pictures of DVDs.
+const DVD: &str = "subpicture/x-dvd";
+
 /// What a stream of subtitles tells of itself.
 #[derive(Debug, Default)]
 pub struct Told {
     lines: AtomicU64,
-    unstyled: AtomicBool,
 }
 
 impl Told {
@@ -28,21 +33,17 @@ impl Told {
     pub fn lines(&self) -> u64 {
         self.lines.load(Ordering::SeqCst)
     }
-
-    /// Whether only the words of styled lines were written, for the muxer would have lost the styles.
-    pub fn is_unstyled(&self) -> bool {
-        self.unstyled.load(Ordering::SeqCst)
-    }
 }
 
 impl Captions {
-    /// Of this part of the medium, in this form. Beside streams that are copied the part begins where those do.
-    pub fn new(lines: Lines, span: Span, copies: bool) -> Self {
+    /// Of this part of the medium, in this form, so much later. Beside streams that are copied the part begins where those do.
+    pub fn new(lines: Lines, span: Span, copies: bool, later: Duration) -> Self {
         let element: Self = glib::Object::new();
         let mut state = element.imp().lock();
         state.lines = Some(lines);
         state.span = span;
         state.copies = copies;
+        state.later = later;
         drop(state);
         element
     }
@@ -55,22 +56,24 @@ impl Captions {
 
 mod imp {
     use std::sync::{LazyLock, MutexGuard};
-    use std::time::Duration;
 
     use gst::prelude::*;
 
+    use super::super::foreign;
     use super::super::sweep::{Line, Sweep};
     use super::super::text::{self, Source};
     use super::{
-        Arc, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt, ObjectSubclass,
-        ObjectSubclassExt, Ordering, PoisonError, Span, Told, glib,
+        Arc, DVD, Duration, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt,
+        ObjectSubclass, ObjectSubclassExt, Ordering, PGS, PoisonError, Span, Told, glib,
     };
 
     /// How long a line is shown of which nobody says.
     const USUAL: gst::ClockTime = gst::ClockTime::from_seconds(3);
+    /// A line that is there for longer is so until the next.
+    const EVER: gst::ClockTime = gst::ClockTime::from_seconds(86_400);
     /// How long nothing is shown at least, where that is said.
     const BLANK: Duration = Duration::from_millis(1);
-    /// The muxer leaves out styles that take more bytes.
+    /// The muxer leaves out styles that take more bytes than this.
     const MOST_STYLES: usize = 2048;
     /// A line is not longer, in bytes.
     const LONGEST: usize = 64 << 10;
@@ -80,6 +83,7 @@ mod imp {
         pub(super) lines: Option<Lines>,
         pub(super) span: Span,
         pub(super) copies: bool,
+        pub(super) later: Duration,
         pub(super) told: Arc<Told>,
         source: Option<Source>,
         segment: gst::FormattedSegment<gst::ClockTime>,
@@ -196,6 +200,21 @@ mod imp {
             self.exit.push_event(gst::event::Eos::new())
         }
 
+        /// Nothing is said from one time of the result to another.
+        fn pause(&self, mut state: MutexGuard<'_, State>, from: Duration, to: Duration) -> bool {
+            // The muxer of MP4 takes one pause after the other before it takes anything else; so they are samples, too.
+            if state.lines == Some(Lines::Plain) {
+                let ready = state.sweep.fill(to);
+                let ready = state.buffers(ready);
+                drop(state);
+                return self.pass(ready).is_ok();
+            }
+            drop(state);
+            let length = to.saturating_sub(from);
+            let gap = gst::event::Gap::builder(clock(from)).duration(clock(length)).build();
+            self.exit.push_event(gap)
+        }
+
         fn hear(&self, pad: &gst::Pad, event: gst::Event) -> bool {
             use gst::EventView;
             let mut state = self.lock();
@@ -211,11 +230,12 @@ mod imp {
                     if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
                         state.segment = segment.clone();
                     }
+                    let later = state.later;
                     drop(state);
                     // Times are those of the result from here on.
                     let own = gst::FormattedSegment::<gst::ClockTime>::new();
-                    self.exit
-                        .push_event(gst::event::Segment::builder(&own).seqnum(event.seqnum()).build())
+                    let own = gst::event::Segment::builder(&own).seqnum(event.seqnum()).build();
+                    self.exit.push_event(own) && (later.is_zero() || self.pause(self.lock(), Duration::ZERO, later))
                 }
                 EventView::Gap(gap) => {
                     let (start, length) = gap.get();
@@ -226,18 +246,10 @@ mod imp {
                     let Some((from, to)) = state.place(start, end) else {
                         return true;
                     };
-                    // The muxer of MP4 takes one pause after the other before it takes anything else; so they are samples, too.
-                    if state.lines == Some(Lines::Plain) {
-                        let ready = state.sweep.fill(to);
-                        let ready = state.buffers(ready);
-                        drop(state);
-                        return self.pass(ready).is_ok();
-                    }
-                    drop(state);
-                    let length = to.saturating_sub(from);
-                    let gap = gst::event::Gap::builder(clock(from)).duration(clock(length)).build();
-                    self.exit.push_event(gap)
+                    self.pause(state, from, to)
                 }
+                // Colours of pictures: they are in the description, and the muxer would take these for others.
+                EventView::CustomDownstreamSticky(_) => true,
                 EventView::Eos(_) => {
                     let ready = state.sweep.until(Duration::MAX);
                     let ready = state.buffers(ready);
@@ -263,14 +275,9 @@ mod imp {
                 "text/x-raw" if format != Some("pango-markup") => Source::Plain,
                 _ => Source::Markup,
             });
-            let styles = fields.and_then(|fields| fields.get::<gst::Buffer>("codec_data").ok());
-            if self.lines == Some(Lines::Kept) && styles.is_some_and(|styles| styles.size() > MOST_STYLES) {
-                self.lines = Some(Lines::Marked);
-                self.told.unstyled.store(true, Ordering::SeqCst);
-            }
             match self.lines {
-                Some(Lines::Kept) => caps.to_owned(),
-                Some(Lines::Vtt) => super::super::webvtt::caps(),
+                Some(Lines::Kept) => fields.and_then(kept).unwrap_or_else(|| caps.to_owned()),
+                Some(Lines::Vtt) => foreign::caps(foreign::WEBVTT, &[]),
                 _ => gst::Caps::builder("text/x-raw").field("format", "utf8").build(),
             }
         }
@@ -298,7 +305,7 @@ mod imp {
             let whole = self.span.end.filter(|_| !self.copies);
             let last = whole.map_or(Duration::MAX, |end| end.saturating_sub(self.span.start));
             let (start, end) = (at(start)?.unwrap_or_default(), at(end)??);
-            Some((start, end.min(last)))
+            Some((start + self.later, end.min(last) + self.later))
         }
 
         fn take(&mut self, buffer: &gst::Buffer) -> Vec<gst::Buffer> {
@@ -316,7 +323,12 @@ mod imp {
             };
             if lines == Lines::Kept {
                 self.told.lines.fetch_add(1, Ordering::SeqCst);
-                return vec![timed(buffer.copy(), start, end)];
+                let mut line = timed(buffer.copy(), start, end);
+                // Pictures may be shown until others take their place, and be said to be there for ever.
+                if buffer.duration().is_none_or(|length| length > EVER) {
+                    line.make_mut().set_duration(None);
+                }
+                return vec![line];
             }
             let Ok(map) = buffer.map_readable() else {
                 return Vec::new();
@@ -348,7 +360,8 @@ mod imp {
                 let says = u64::from(!line.text.is_empty());
                 self.told.lines.fetch_add(says, Ordering::SeqCst);
                 let text = if self.lines == Some(Lines::Vtt) {
-                    super::super::webvtt::packet(&line.text)
+                    // No identifier, no settings, the text.
+                    format!("\n\n{}", line.text)
                 } else {
                     line.text
                 };
@@ -356,6 +369,21 @@ mod imp {
             });
             begin.into_iter().chain(buffers).collect()
         }
+    }
+
+    /// What the muxer is told of subtitles that it does not know, or whose styles it would leave out.
+    fn kept(fields: &gst::StructureRef) -> Option<gst::Caps> {
+        let told = fields.get::<gst::Buffer>("codec_data").ok();
+        let is_long = told.as_ref().is_some_and(|told| told.size() > MOST_STYLES);
+        let codec = match fields.name().as_str() {
+            "application/x-ass" if is_long => "S_TEXT/ASS",
+            "application/x-ssa" if is_long => "S_TEXT/SSA",
+            PGS => "S_HDMV/PGS",
+            DVD => "S_VOBSUB",
+            _ => return None,
+        };
+        let told = told.as_ref().and_then(|told| told.map_readable().ok());
+        Some(foreign::caps(codec, told.as_deref().unwrap_or_default()))
     }
 
     fn timed(mut buffer: gst::Buffer, start: Duration, end: Duration) -> gst::Buffer {

@@ -1,18 +1,21 @@
 //! The description of tracks in a Matroska file (RFC 9559): which are taken by default, and what subtitles of `WebM` are.
-//! The muxer of GStreamer 1.22 calls every track a default one, and knows no subtitles of `WebM`.
+//! The muxer of GStreamer 1.22 calls every track a default one, and knows no subtitles of `WebM`. What it is told of the film it may
+//! write as a program would (see [`labels`]).
 //!
 //! Nothing moves: a track's description stays as long as it is, and what gets free is declared void.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::Flags;
-use super::webvtt;
+use super::{Flags, foreign, labels};
 
 /// How much of the beginning of a file is looked at.
 const BEGINNING: u64 = 4 << 20;
 
-const SEGMENT: u32 = 0x1853_8067;
+/// How much of what is said about a film is looked at; pictures are not among it.
+const LARGEST_LABELS: u64 = 4 << 20;
+
+pub(super) const SEGMENT: u32 = 0x1853_8067;
 const TRACKS: u32 = 0x1654_ae6b;
 const ENTRY: u32 = 0xae;
 const TYPE: u32 = 0x83;
@@ -44,6 +47,16 @@ pub fn mend(file: &str, flags: &Flags) -> io::Result<()> {
         file.seek(SeekFrom::Start(at as u64))?;
         file.write_all(&mended)?;
     }
+    let Some(at) = labels::place(&bytes) else {
+        return Ok(());
+    };
+    let mut told = Vec::new();
+    file.seek(SeekFrom::Start(at))?;
+    (&mut file).take(LARGEST_LABELS).read_to_end(&mut told)?;
+    for (place, mended) in labels::mended(&told) {
+        file.seek(SeekFrom::Start(at + place as u64))?;
+        file.write_all(&mended)?;
+    }
     Ok(())
 }
 
@@ -63,7 +76,7 @@ fn mended(bytes: &[u8], flags: &Flags) -> Option<Vec<(usize, Vec<u8>)>> {
         let default = match sort.as_slice() {
             SOUND => sounds.next(),
             SUBTITLE => subtitles.next(),
-            _ => continue,
+            _ => None,
         };
         for (id, value) in &mut fields {
             if matches!(*id, LANGUAGE | NAME | CODEC) {
@@ -79,11 +92,19 @@ fn mended(bytes: &[u8], flags: &Flags) -> Option<Vec<(usize, Vec<u8>)>> {
         if default == Some(&false) {
             fields.push((DEFAULT, vec![0]));
         }
-        let marked = |(id, value): &(u32, Vec<u8>)| *id == PRIVATE && *value == webvtt::MARK;
-        if fields.iter().any(marked) {
-            fields.retain(|field| !marked(field));
+        let private = fields.iter().position(|(id, _)| *id == PRIVATE);
+        let named = private.and_then(|at| {
+            let (codec, description) = foreign::named(&fields[at].1)?;
+            Some((at, codec.to_vec(), description.to_vec()))
+        });
+        if let Some((at, name, description)) = named {
             let codec = fields.iter_mut().find(|(id, _)| *id == CODEC)?;
-            codec.1 = webvtt::CODEC.to_vec();
+            codec.1 = name;
+            if description.is_empty() {
+                fields.remove(at);
+            } else {
+                fields[at].1 = description;
+            }
         }
         done.push((entry.from, written(&fields, content.len())?));
     }
@@ -98,14 +119,14 @@ fn tracks(bytes: &[u8]) -> Option<Element> {
 }
 
 /// An element: where its content lies.
-struct Element {
-    id: u32,
-    from: usize,
-    to: usize,
+pub(super) struct Element {
+    pub id: u32,
+    pub from: usize,
+    pub to: usize,
 }
 
 /// The elements within a part of a file, with their contents, as far as they are there.
-fn children(bytes: &[u8], from: usize, to: usize) -> impl Iterator<Item = (Element, &[u8])> {
+pub(super) fn children(bytes: &[u8], from: usize, to: usize) -> impl Iterator<Item = (Element, &[u8])> {
     let mut at = from;
     std::iter::from_fn(move || {
         let rest = bytes.get(at..to.min(bytes.len()))?;
@@ -133,7 +154,7 @@ fn length(bytes: &[u8]) -> Option<(Option<usize>, usize)> {
 }
 
 /// Fields one after the other, in exactly so many bytes; none where they do not fit.
-fn written(fields: &[(u32, Vec<u8>)], room: usize) -> Option<Vec<u8>> {
+pub(super) fn written(fields: &[(u32, Vec<u8>)], room: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(room);
     for (id, value) in fields {
         let id = id.to_be_bytes();
@@ -183,8 +204,8 @@ mod tests {
     use super::*;
 
     fn element(id: &[u8], content: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(content.len()).unwrap();
-        [id, &[0x40, length], content].concat()
+        let length = u16::try_from(content.len()).unwrap() | 0x4000;
+        [id, &length.to_be_bytes(), content].concat()
     }
 
     fn track(sort: u8, name: &[u8], codec: &[u8], private: &[u8]) -> Vec<u8> {
@@ -223,17 +244,29 @@ mod tests {
             track(1, b"Video\0", b"V_VP9\0", b""),
             track(2, b"Audio\0", b"A_OPUS\0", b"xy"),
             track(2, b"A title\0", b"A_OPUS\0", b"xy"),
-            track(0x11, b"Subtitle\0", b"S_TEXT/ASS\0", &webvtt::MARK),
+            track(
+                0x11,
+                b"Subtitle\0",
+                b"S_KATE\0",
+                b"\0\x80kate\0\0\0D_WEBVTT/SUBTITLES\0",
+            ),
+            track(
+                0x11,
+                b"Words\0",
+                b"S_KATE\0",
+                b"\0\x80kate\0\0\0S_TEXT/ASS\0[Script Info]",
+            ),
         ];
         let flags = Flags {
             sounds: vec![true, false],
-            subtitles: vec![false],
+            subtitles: vec![false, true],
         };
         insta::assert_snapshot!(told(&tracks, &flags).join("\n"), @r"
-        83=\x01 22b59c=und\x00 536e=Video\x00 86=V_VP9\x00 63a2=
+        83=\x01 22b59c=und 86=V_VP9 63a2=
         83=\x02 22b59c=und 86=A_OPUS 63a2=xy
         83=\x02 22b59c=und 536e=A title 86=A_OPUS 63a2=xy 88=\x00
         83=\x11 22b59c=und 86=D_WEBVTT/SUBTITLES 88=\x00
+        83=\x11 22b59c=und 536e=Words 86=S_TEXT/ASS 63a2=[Script Info]
         ");
         assert_eq!(mended(b"no such file", &flags), None);
     }

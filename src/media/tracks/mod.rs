@@ -1,22 +1,25 @@
 //! What a transcode writes beside its film: sounds and subtitles, each on a pad of the muxer of its own.
 
 mod captions;
+mod chapters;
 mod flags;
+mod foreign;
 mod groups;
+mod index;
+mod labels;
 mod language;
 mod matroska;
 mod places;
 mod sweep;
 pub mod text;
-mod webvtt;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gst::prelude::*;
 
-use self::captions::Captions;
 pub use self::captions::Told;
+use self::captions::{Captions, PGS};
+pub use self::chapters::chapters;
 pub use self::flags::Flags;
 pub use self::places::Places;
 use super::branch::{Opened, connect, guard, queue};
@@ -145,16 +148,18 @@ pub fn subtitles(
     joining: Option<&Joining>,
 ) -> Result<Vec<Arc<Told>>, Failure> {
     let mut told = Vec::new();
+    let later = joining.map(Joining::later).unwrap_or_default();
     for one in &plan.tracks.subtitles {
         let index = one.stream as usize;
         let stream = stream(opened, index)?;
-        if one.lines == Lines::Kept && !muxer::takes_subtitles(head, &stream.caps) {
+        let is_known = stream.media_type() == PGS || muxer::takes_subtitles(head, &stream.caps);
+        if one.lines == Lines::Kept && !is_known {
             return Err(Failure::new(
                 ErrorKind::Unsupported,
                 format!("stream {index} holds subtitles that the muxer does not take"),
             ));
         }
-        let captions = Captions::new(one.lines, plan.span, plan.settings.copies());
+        let captions = Captions::new(one.lines, plan.span, plan.settings.copies(), later);
         told.push(captions.told());
         let chain = [guard()?, queue(0)?, captions.upcast()];
         let last = connect(bin, &format!("packets-{index}"), &chain)?;
@@ -164,53 +169,24 @@ pub fn subtitles(
     Ok(told)
 }
 
-/// Drops what a source says of its chapters, and has the muxer write those of the plan, this much later.
-pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later: Duration) {
-    for pad in bin.sink_pads() {
-        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| match info.event() {
-            Some(event) if event.type_() == gst::EventType::Toc => gst::PadProbeReturn::Handled,
-            _ => gst::PadProbeReturn::Ok,
-        });
-    }
-    let Some(setter) = head.dynamic_cast_ref::<gst::TocSetter>() else {
-        return;
-    };
-    if plan.tracks.chapters.is_empty() {
-        return;
-    }
-    let mut toc = gst::Toc::new(gst::TocScope::Global);
-    for (number, chapter) in (1..).zip(&plan.tracks.chapters) {
-        let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("chapter-{number}"));
-        let nanos = |at: Duration| i64::try_from((at + later).as_nanos()).unwrap_or(i64::MAX);
-        let mut tags = gst::TagList::new();
-        tags.make_mut()
-            .add::<gst::tags::Title>(&chapter.title.as_str(), gst::TagMergeMode::Append);
-        if let Some(entry) = entry.get_mut() {
-            entry.set_start_stop_times(nanos(chapter.start), chapter.end.map_or(-1, nanos));
-            entry.set_tags(Some(tags));
-        }
-        if let Some(toc) = toc.get_mut() {
-            toc.append_entry(entry);
-        }
-    }
-    setter.set_toc(Some(&toc));
-}
-
-/// Takes sounds out of a finished file of which nothing came, and says which of its tracks are taken by default.
+/// Takes sounds out of a finished file of which nothing came, says which of its tracks are taken by default, and looks whether
+/// it has its chapters.
 ///
 /// # Errors
 /// Where the file cannot be read or written, or is not what it should be.
 pub fn complete(plan: &TranscodePlan, flags: &Flags, sounds: &[Span]) -> std::io::Result<()> {
-    if plan.settings.container.has_index_in_front() && sounds.iter().any(is_unheard) {
-        places::void(&plan.file)?;
+    if plan.settings.container.has_index_in_front() {
+        if sounds.iter().any(is_unheard) {
+            places::void(&plan.file)?;
+        }
+        if !plan.tracks.chapters.is_empty() {
+            index::has_chapters(&plan.file)?;
+        }
     }
     let flags = flags.of_heard(sounds);
-    if !flags.matter() {
-        return Ok(());
-    }
     match plan.settings.container {
         Container::Mkv | Container::Webm => matroska::mend(&plan.file, &flags),
-        Container::Mp4 | Container::Mov => groups::mend(&plan.file, &flags),
+        Container::Mp4 | Container::Mov if flags.matter() => groups::mend(&plan.file, &flags),
         _ => Ok(()),
     }
 }
@@ -312,20 +288,6 @@ pub fn unheard(plan: &TranscodePlan, sounds: &[Span], report: &mut OutputReport)
         },
     };
     told.map(finding).collect()
-}
-
-/// What is to be said of subtitles whose styles were lost.
-pub fn unstyled(told: &[Arc<Told>]) -> Option<Finding> {
-    let lost = told.iter().filter(|told| told.is_unstyled()).count();
-    let whose = match lost {
-        0 => return None,
-        1 => "1 subtitle track has".to_owned(),
-        count => format!("{count} subtitle tracks have"),
-    };
-    Some(Finding {
-        kind: FindingKind::StreamLeftOut,
-        message: format!("{whose} more styles than could be written: the words are in the result, their looks are not"),
-    })
 }
 
 fn stream(opened: Opened<'_>, index: usize) -> Result<&Stream, Failure> {

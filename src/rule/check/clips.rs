@@ -3,7 +3,7 @@
 use super::or_default;
 use crate::diagnostic::reader::{Table, Value};
 use crate::rule::asset::Asset;
-use crate::rule::{AudioSpec, Clips, Hdr, Track, Tracks, Treatment, VideoSpec};
+use crate::rule::{AudioSpec, Clips, Hdr, Track, Treatment, VideoSpec};
 
 /// The most clips before, and the most after, a film.
 const MOST: usize = 10;
@@ -59,26 +59,6 @@ fn named<'a>(table: &mut Table<'a>) -> impl Iterator<Item = Value<'a>> {
     let has_some = |value: &Value<'_>| !value.is_list() || value.list().is_some_and(|all| !all.is_empty());
     let both = ["head", "tail"].map(|key| table.get(key).filter(has_some));
     both.into_iter().flatten()
-}
-
-/// What is joined to a film has one sound, and no subtitles that could go on.
-pub(super) fn need_one_sound(table: &mut Table<'_>, tracks: Option<&Tracks>) {
-    let Some(value) = named(table).next() else {
-        return;
-    };
-    let several = tracks.is_some_and(|tracks| tracks.sounds.wants_several());
-    let titled = tracks.is_some_and(|tracks| !tracks.subtitles.is_none());
-    for (key, wrong, what) in [
-        ("audio_tracks", several, "several sounds"),
-        ("subtitles", titled, "subtitles"),
-    ] {
-        if let Some(other) = table.get(key).filter(|_| wrong) {
-            other.key_error(
-                format!("`{}` cannot be joined to a film with {what}", value.path),
-                format!("take `{key}` out, or the clips: another task of the rule can have those"),
-            );
-        }
-    }
 }
 
 /// Only what is encoded can be joined, and only to what every clip can be brought to.

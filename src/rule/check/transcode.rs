@@ -48,7 +48,6 @@ pub(super) fn transcode(mut table: Table<'_>) -> Option<TaskKind> {
     overlay::need_encoding(&mut table, video.as_ref());
     let clips = clips::clips(&mut table);
     clips::need_encoding(&mut table, (video.as_ref(), audio.as_ref()), treatment.as_ref());
-    clips::need_one_sound(&mut table, tracks.as_ref());
     table.finish(&LATER_OF_TASKS);
     Some(TaskKind::Transcode(Box::new(Transcode {
         container: container?,

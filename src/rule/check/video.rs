@@ -55,8 +55,8 @@ fn read(value: Option<&Value<'_>>, container: Option<Container>, hdr: bool, pass
 
 fn usual(codec: VideoCodec, hdr: bool) -> VideoSpec {
     let mut spec = VideoSpec::usual(codec);
-    if hdr && codec.holds_hdr() {
-        spec.depth = 10;
+    if hdr {
+        spec.deepen();
     }
     spec
 }
@@ -166,6 +166,7 @@ fn table(mut table: Table<'_>, container: Option<Container>, hdr: bool, passes: 
         profile: shape.profile.map(str::to_owned),
         level: shape.level.map(str::to_owned),
         depth: shape.depth,
+        deepened: shape.deepened,
         tune: tune?.map(str::to_owned),
     }))
 }
@@ -300,6 +301,7 @@ struct Shape {
     profile: Option<&'static str>,
     level: Option<&'static str>,
     depth: u32,
+    deepened: bool,
 }
 
 /// `bframes`, `profile`, `level` and `depth`.
@@ -352,6 +354,7 @@ fn shape(table: &mut Table<'_>, of: VideoCodec, known: bool, hdr: bool) -> Optio
             "10, or take `hdr` out",
         );
     }
+    let deepened = hdr && of.holds_hdr() && wanted.is_none() && table.get("depth").is_none();
     let bframes = usable(table, "bframes", known && of.most_bframes().is_none(), of);
     let bframes = or_default(bframes, None, |value| {
         let count = value.count(0..=of.most_bframes().unwrap_or(16))?;
@@ -371,5 +374,6 @@ fn shape(table: &mut Table<'_>, of: VideoCodec, known: bool, hdr: bool) -> Optio
         profile: profile?.map(|(word, _)| word),
         level: level?,
         depth: depth?,
+        deepened,
     })
 }

@@ -87,8 +87,8 @@ impl Forms {
                 if at > 0 {
                     rendition.name = format!("{}-{}", rendition.name, codec.word());
                 }
-                if self.hdr && codec.holds_hdr() {
-                    rendition.video.depth = 10;
+                if self.hdr {
+                    rendition.video.deepen();
                 }
             }
             renditions

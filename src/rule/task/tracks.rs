@@ -84,6 +84,6 @@ impl Container {
     /// Keeps the chapters of the source.
     #[must_use]
     pub fn holds_chapters(self) -> bool {
-        matches!(self, Self::Mkv | Self::Webm)
+        matches!(self, Self::Mkv | Self::Webm | Self::Mp4 | Self::M4a | Self::Mov)
     }
 }

@@ -32,6 +32,9 @@ pub struct VideoSpec {
     pub level: Option<String>,
     /// Bits a sample: 8 or 10.
     pub depth: u32,
+    /// Nobody asked for this depth: it is that of a high dynamic range, and a film without one keeps its own.
+    #[serde(default)]
+    pub deepened: bool,
     /// One of [`VideoCodec::tunes`].
     pub tune: Option<String>,
 }
@@ -53,7 +56,15 @@ impl VideoSpec {
             profile: None,
             level: None,
             depth: codec.depths().first().copied().unwrap_or(8),
+            deepened: false,
             tune: None,
+        }
+    }
+
+    /// The same, deep enough for a high dynamic range where a film has one.
+    pub fn deepen(&mut self) {
+        if self.codec.holds_hdr() {
+            (self.depth, self.deepened) = (10, true);
         }
     }
 }
@@ -352,7 +363,7 @@ pub enum Hdr {
     /// Mapped to what every screen shows.
     #[default]
     Sdr,
-    /// Kept, with 10 bits a sample.
+    /// Kept, with 10 bits a sample. A film without one keeps its depth.
     Keep,
 }
 

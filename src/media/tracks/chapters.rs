@@ -1,0 +1,91 @@
+//! The chapters of a result: those of the plan, and not what the source says on its way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::index;
+use crate::job::Failure;
+use crate::plan::{Chapter, TranscodePlan};
+
+/// Drops what a source says of its chapters, and has the muxer write those of the plan, this much later. Beside streams that are
+/// copied the part begins where those do; that is known when they come.
+///
+/// # Errors
+/// Where the muxer is not what it should be.
+pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later: Duration) -> Result<(), Failure> {
+    let listed = Arc::new(Mutex::new(moved(&plan.tracks.chapters, later)));
+    let setter = head.dynamic_cast_ref::<gst::TocSetter>().cloned();
+    if let Some(setter) = &setter {
+        announce(setter, &moved(&plan.tracks.chapters, later));
+    }
+    for pad in bin.sink_pads() {
+        let (listed, setter, planned) = (listed.clone(), setter.clone(), plan.tracks.chapters.clone());
+        let (copies, start) = (plan.settings.copies(), plan.span.start);
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            match info.event().map(|event| event.view()) {
+                Some(gst::EventView::Toc(_)) => return gst::PadProbeReturn::Handled,
+                Some(gst::EventView::Segment(segment)) if copies && !start.is_zero() => {
+                    let segment = segment.segment().downcast_ref::<gst::ClockTime>();
+                    if let Some(begin) = segment.and_then(gst::FormattedSegment::time) {
+                        let early = start.saturating_sub(begin.into());
+                        let all = begun_early(&planned, early);
+                        if let Some(setter) = &setter {
+                            announce(setter, &all);
+                        }
+                        *listed.lock().unwrap_or_else(PoisonError::into_inner) = all;
+                    }
+                }
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    if plan.settings.container.has_index_in_front() {
+        index::amend(head, listed)?;
+    }
+    Ok(())
+}
+
+/// Chapters that come so much later.
+fn moved(chapters: &[Chapter], later: Duration) -> Vec<Chapter> {
+    let later = |chapter: &Chapter| Chapter {
+        start: chapter.start + later,
+        end: chapter.end.map(|end| end + later),
+        title: chapter.title.clone(),
+    };
+    chapters.iter().map(later).collect()
+}
+
+/// Chapters of a part that begins so much before it was to. What was seen at its beginning is seen from there.
+fn begun_early(chapters: &[Chapter], early: Duration) -> Vec<Chapter> {
+    let mut all = moved(chapters, early);
+    if let Some(first) = all.first_mut().filter(|first| first.start == early) {
+        first.start = Duration::ZERO;
+    }
+    all
+}
+
+/// Has a muxer write chapters that it knows by itself.
+fn announce(setter: &gst::TocSetter, chapters: &[Chapter]) {
+    if chapters.is_empty() {
+        return;
+    }
+    let mut toc = gst::Toc::new(gst::TocScope::Global);
+    for (number, chapter) in (1..).zip(chapters) {
+        let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("chapter-{number}"));
+        let nanos = |at: Duration| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+        let mut tags = gst::TagList::new();
+        tags.make_mut()
+            .add::<gst::tags::Title>(&chapter.title.as_str(), gst::TagMergeMode::Append);
+        if let Some(entry) = entry.get_mut() {
+            entry.set_start_stop_times(nanos(chapter.start), chapter.end.map_or(-1, nanos));
+            entry.set_tags(Some(tags));
+        }
+        if let Some(toc) = toc.get_mut() {
+            toc.append_entry(entry);
+        }
+    }
+    setter.set_toc(Some(&toc));
+}
