@@ -32,7 +32,7 @@ impl Meter {
         Self::default().watch(pad)
     }
 
-    /// The same, without what is over before the segment of the pad begins: muxers leave it out.
+    /// The same, without what begins before the segment of the pad does: muxers leave it out, however far it reaches.
     pub fn inside(pad: &gst::Pad) -> Arc<Self> {
         let meter = Self {
             only_inside: true,
@@ -105,8 +105,7 @@ fn is_before(pad: &gst::Pad, buffer: &gst::BufferRef) -> bool {
     let (Some(segment), Some(pts)) = (segment(pad), buffer.pts()) else {
         return false;
     };
-    let end = pts + buffer.duration().unwrap_or_default();
-    segment.start().is_some_and(|start| pts < start && end <= start)
+    segment.start().is_some_and(|start| pts < start)
 }
 
 fn segment(pad: &gst::Pad) -> Option<gst::FormattedSegment<gst::ClockTime>> {
