@@ -144,7 +144,7 @@ pub fn subtitles(
     Ok(told)
 }
 
-/// Says in a finished file which tracks are taken by default, and looks whether it has its chapters.
+/// Puts right in a finished file what is said of its tracks, and looks whether it has its chapters.
 ///
 /// # Errors
 /// Where the file cannot be read or written, or is not what it should be.
@@ -153,7 +153,11 @@ pub fn complete(plan: &TranscodePlan, flags: &Flags) -> std::io::Result<()> {
         index::has_chapters(&plan.file)?;
     }
     match plan.settings.container {
-        Container::Mkv | Container::Webm => matroska::mend(&plan.file, flags),
+        Container::Mkv | Container::Webm => match matroska::mend(&plan.file, flags) {
+            // What a damaged source did not fill is missed when the file is read back, in better words.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData && !flags.matter() => Ok(()),
+            done => done,
+        },
         Container::Mp4 | Container::Mov if flags.matter() => groups::mend(&plan.file, flags),
         _ => Ok(()),
     }
