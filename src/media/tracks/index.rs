@@ -47,12 +47,15 @@ pub fn amend(muxer: &gst::Element, chapters: Arc<Mutex<Vec<Chapter>>>) -> Result
     Ok(())
 }
 
-/// Makes sure that chapters are in a finished file.
+/// Makes sure that chapters are in a finished file. One without an index at all is told of by whoever reads it back.
 ///
 /// # Errors
 /// Where they are not, or the file cannot be read.
 pub fn has_chapters(file: &str) -> io::Result<()> {
-    let (_, index) = boxes::whole_index(&mut std::fs::File::open(file)?)?;
+    let index = match boxes::whole_index(&mut std::fs::File::open(file)?) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+        index => index?.1,
+    };
     let list = find(&index, 0..index.len(), *b"udta").and_then(|about| find(&index, about, *b"chpl"));
     let missing = || io::Error::new(io::ErrorKind::InvalidData, "the chapters are not in the file");
     list.map(drop).ok_or_else(missing)

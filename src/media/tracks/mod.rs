@@ -169,8 +169,8 @@ pub fn subtitles(
     Ok(told)
 }
 
-/// Takes sounds out of a finished file of which nothing came, says which of its tracks are taken by default, and looks whether
-/// it has its chapters.
+/// Takes sounds out of a finished file of which nothing came, puts right what is said of its tracks, and looks whether it has its
+/// chapters.
 ///
 /// # Errors
 /// Where the file cannot be read or written, or is not what it should be.
@@ -185,7 +185,11 @@ pub fn complete(plan: &TranscodePlan, flags: &Flags, sounds: &[Span]) -> std::io
     }
     let flags = flags.of_heard(sounds);
     match plan.settings.container {
-        Container::Mkv | Container::Webm => matroska::mend(&plan.file, &flags),
+        Container::Mkv | Container::Webm => match matroska::mend(&plan.file, &flags) {
+            // What a damaged source did not fill is missed when the file is read back, in better words.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData && !flags.matter() => Ok(()),
+            done => done,
+        },
         Container::Mp4 | Container::Mov if flags.matter() => groups::mend(&plan.file, &flags),
         _ => Ok(()),
     }
