@@ -287,6 +287,14 @@ mod tests {
     }
 
     #[test]
+    fn levels_are_narrow_where_it_is_dark_and_all_are_used() {
+        assert!(LEVELS.is_sorted());
+        assert_eq!((LEVELS[0], LEVELS[31], LEVELS[255]), (0, 31, 127));
+        let wide = |level: u8| LEVELS.iter().filter(|own| **own == level).count();
+        assert!((0..128).all(|level| (1..=3).contains(&wide(level))));
+    }
+
+    #[test]
     fn many_colours_become_as_many_as_there_may_be_none_of_them_far_off() {
         let mut histogram = Histogram::new();
         let ramp: Vec<u8> = (0..=255)
