@@ -297,6 +297,24 @@ fn two_passes_meet_the_bitrate_and_leave_nothing_behind() {
 }
 
 #[test]
+fn films_of_grain_are_about_as_large_as_their_bitrate_or_quality_says() {
+    let film = "-f lavfi -i testsrc2=s=320x180:r=25:d=3 -vf noise=alls=12:allf=t,format=yuv420p -c:v libx264 \
+        -preset ultrafast -crf 10";
+    let film = source("grain.mp4", &film.split_whitespace().collect::<Vec<_>>());
+    // Thousands of bits a second.
+    for (video, least, most) in [
+        ("codec = 'av1', preset = 'faster', bitrate = '300k'", 150.0, 700.0),
+        ("codec = 'vp9', preset = 'faster', crf = 40", 120.0, 500.0),
+        ("codec = 'vp9', preset = 'ultrafast', crf = 40", 200.0, 800.0),
+    ] {
+        let made = tried(&film, &format!("container = 'webm'; video = {{ {video} }}"));
+        let found = probed(&made.file());
+        let rate: f64 = found["format"]["bit_rate"].as_str().unwrap().parse().unwrap();
+        assert!((least..most).contains(&(rate / 1000.0)), "{video}: {rate}");
+    }
+}
+
+#[test]
 fn frames_are_turned_and_made_whole_as_the_task_says() {
     let size = |source: &str, task: &str| {
         let made = tried(&media(source), task);

@@ -230,3 +230,16 @@ impl Writer for GifWriter {
             .map_err(|error| writing(&self.file, error.error()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dark_may_change_by_less() {
+        let most = tolerances(4);
+        assert!(most.is_sorted());
+        assert_eq!((most[0], most[24], most[56], most[255]), (0, 2, 4, 4));
+        assert_eq!(tolerances(0), [0; 256]);
+    }
+}

@@ -287,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn levels_are_narrow_where_it_is_dark_and_all_are_used() {
+        assert!(LEVELS.is_sorted());
+        assert_eq!((LEVELS[0], LEVELS[31], LEVELS[255]), (0, 31, 127));
+        let wide: Vec<usize> = LEVELS.chunk_by(|one, other| one == other).map(<[u8]>::len).collect();
+        assert_eq!(wide.len(), 128);
+        assert!(wide.iter().all(|values| (1..=3).contains(values)));
+    }
+
+    #[test]
     fn many_colours_become_as_many_as_there_may_be_none_of_them_far_off() {
         let mut histogram = Histogram::new();
         let ramp: Vec<u8> = (0..=255)
