@@ -28,7 +28,7 @@ use super::flat::{filler, flatten};
 use super::meter::{Meter, Span};
 use super::muxer;
 use super::sound::{self, Source};
-use super::transcode::{copy, lift_cover, watch};
+use super::transcode::{copy, flat_meter, lift_cover, watch};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::plan::{Lines, OutputReport, SoundPlan, StreamKind, TrackReport, TranscodePlan};
 use crate::rule::Container;
@@ -55,7 +55,7 @@ pub fn sounds(
     for sound in &plan.tracks.sounds {
         let index = sound.stream as usize;
         let stream = stream(opened, index)?;
-        let mut joined = None;
+        let (mut joined, mut is_flat) = (None, false);
         let (name, chain) = match (plan.settings.audio.encoded(), sound.form) {
             (Some(spec), Some((channels, rate))) => {
                 let source = Source {
@@ -74,7 +74,8 @@ pub fn sounds(
                     None => sound::encode(spec, channels, rate, source)?,
                 };
                 // It has no place for the time of a sample: what is late would be heard at once.
-                if container == Container::Mxf && joined.is_none() {
+                is_flat = container == Container::Mxf && joined.is_none();
+                if is_flat {
                     chain.insert(2, filler()?);
                     chain
                         .get(1)
@@ -88,7 +89,10 @@ pub fn sounds(
             }
             _ => (format!("packets-{index}"), copy(container, head, stream, false)?),
         };
-        let own = watch(&chain, plan.span, sort)?;
+        let mut own = watch(&chain, plan.span, sort)?;
+        if is_flat {
+            own = flat_meter(&chain).unwrap_or(own);
+        }
         meters.push(joined.as_ref().map_or(own, Meter::on));
         let last = connect(bin, &name, &chain)?;
         lift_cover(&last);
