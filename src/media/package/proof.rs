@@ -125,6 +125,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::media::package::boxes::Content;
     use crate::media::package::cut::Rule;
     use crate::media::package::testing::{self, packet};
     use crate::media::package::track::{Order, Track};
