@@ -444,3 +444,53 @@ fn a_sound_that_ends_before_its_film_goes_on_in_silence_in_a_package() {
         }
     }
 }
+
+#[test]
+fn a_copy_that_starts_at_a_key_frame_has_all_of_its_pictures() {
+    let sound = sound(12);
+    // Its sound is cut a little before that key frame.
+    let source = made(
+        "keys.mp4",
+        &format!(
+            "{sound} {} -map 1 -map 0 -c:v libx264 -preset veryfast -g 50 -bf 2 -pix_fmt yuv420p -c:a aac",
+            film(12)
+        ),
+    );
+    for container in ["mp4", "mkv"] {
+        for start in [2_u32, 4] {
+            let trial = tried(
+                &source,
+                &format!("kind = 'transcode'; container = '{container}'; video = 'copy'; start = '{start}s'"),
+            );
+            let file = trial.file();
+            assert_eq!(
+                streams(&file)[0],
+                format!("h264 {}", (12 - start) * 25),
+                "{container} {start}"
+            );
+            assert_eq!(complaints(&file), "", "{container} {start}");
+        }
+    }
+}
+
+#[test]
+fn stills_of_a_film_that_breaks_off_are_made_as_far_as_it_goes() {
+    let whole = made("whole.mkv", &format!("{} {} {CODED}", film(20), sound(20)));
+    let bytes = std::fs::read(whole).unwrap();
+    let cut = |part: usize| {
+        let file = folder().join(format!("cut-{part}.mkv"));
+        std::fs::write(&file, &bytes[..bytes.len() * part / 100]).unwrap();
+        file
+    };
+    let some = tried(&cut(45), "kind = 'snapshot'; count = 5");
+    assert!(some.good, "{}", some.said);
+    assert!((1..5).contains(&some.files().len()), "{:?}", some.files());
+    assert!(
+        findings(&some)
+            .iter()
+            .any(|told| told.starts_with("the source's video ends after"))
+    );
+    let none = tried(&cut(10), "kind = 'snapshot'; count = 3");
+    assert!(!none.good);
+    assert!(none.said.contains("before the first wanted point at"), "{}", none.said);
+}

@@ -140,8 +140,11 @@ impl Mill {
         };
         let film = media.video().and_then(|_| video_index(media, &mill.medium).ok());
         let sound = audio_index(&mill.medium).ok();
-        let shared = SharedSound::all(media, tasks.works.iter().copied(), tasks.gains)?;
-        let steps = Steps::of(media.video(), tasks.works.iter().map(|(_, work)| *work));
+        let shared = SharedSound::all(media, tasks.works.iter().copied(), tasks.gains);
+        let steps = Steps::of(
+            media.video().filter(|_| film.is_some()),
+            tasks.works.iter().map(|(_, work)| *work),
+        );
         for (number, (task, work)) in tasks.works.iter().enumerate() {
             let name = format!("{BRANCH}{number}");
             let opened = Opened {
@@ -235,7 +238,7 @@ pub fn branch(name: &str, work: &Work, opened: Opened<'_>, turn: Turn) -> Result
 fn has_all(branch: Box<dyn Branch>, opened: Opened<'_>) -> Result<Box<dyn Branch>, Failure> {
     for pad in branch.bin().sink_pads() {
         let missing = match Feed::of(&pad)? {
-            Feed::Frames | Feed::Stored if opened.film.is_none() => "the medium has no video",
+            Feed::Frames | Feed::Step(_) | Feed::Stored if opened.film.is_none() => "the medium has no video",
             Feed::Sound(index) | Feed::Packets(index) if index >= opened.medium.streams.len() => {
                 "the medium has fewer streams than its probe said"
             }

@@ -42,20 +42,13 @@ pub fn video(
     pass: Pass<'_>,
 ) -> Result<Vec<gst::Element>, Failure> {
     let mut chain = vec![guard()?, queue(4)?];
-    let (width, height) = picture.size;
-    let wanted = gst::Caps::builder("video/x-raw")
-        .field("format", format(spec))
-        .field("width", i32::try_from(width).map_err(internal)?)
-        .field("height", i32::try_from(height).map_err(internal)?)
-        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1));
     if let Some(fps) = spec.fps {
         chain.push(element("videorate")?);
         chain.push(only(
             &gst::Caps::builder("video/x-raw").field("framerate", rate(fps)).build(),
         )?);
     }
-    chain.extend(draw(picture)?);
-    let last = only(&wanted.build())?;
+    chain.extend(framed(picture, format(spec))?);
     let encoder = match spec.codec {
         VideoCodec::H264 => h26x::x264(spec, threads, pass)?,
         VideoCodec::H265 => h26x::x265(spec, threads, pass)?,
@@ -72,10 +65,26 @@ pub fn video(
     if let (VideoCodec::Vp8 | VideoCodec::Vp9, Some(entry)) = (spec.codec, encoder.static_pad("sink")) {
         vpx::flush(&entry, &exit);
     }
-    chain.extend([last, encoder]);
+    chain.push(encoder);
     if pass == Pass::Only || matches!(pass, Pass::Second(_)) {
         chain.extend(pack(spec, plan.settings.container, &exit)?);
     }
+    Ok(chain)
+}
+
+/// Brings frames into this picture, with samples of this form.
+///
+/// # Errors
+/// Where elements are missing.
+pub fn framed(picture: Picture, format: &str) -> Result<Vec<gst::Element>, Failure> {
+    let (width, height) = picture.size;
+    let wanted = gst::Caps::builder("video/x-raw")
+        .field("format", format)
+        .field("width", i32::try_from(width).map_err(internal)?)
+        .field("height", i32::try_from(height).map_err(internal)?)
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1));
+    let mut chain = draw(picture)?;
+    chain.push(only(&wanted.build())?);
     Ok(chain)
 }
 

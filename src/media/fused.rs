@@ -1,4 +1,4 @@
-//! One decode for many tasks: source, one video and one audio decoder, a tee each, one branch a task.
+//! One decode for many tasks: source, one video and one audio decoder, what several tasks want alike, one branch a task.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use super::provenance;
 use super::report::{report_damage, report_truncation};
 use super::run::Pulse;
 use super::source::Input;
-use crate::job::Failure;
+use super::wiring::COMMON;
+use crate::job::{ErrorKind, Failure};
 use crate::plan::{Ends, MediaInfo};
 use crate::rule::TaskId;
 
@@ -161,6 +162,10 @@ impl Mill {
             // A branch that failed or ended already may say more.
             if object.name().starts_with(BRANCH) {
                 return Ok(());
+            }
+            // One of several tasks may be to blame, and alone each has its own.
+            if object.name().starts_with(COMMON) {
+                return Err(Failure::new(ErrorKind::Pipeline, failure.message));
             }
             at = object.parent();
         }

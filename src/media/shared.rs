@@ -9,8 +9,8 @@ use super::meter::Meter;
 use super::sound::{self, Source};
 use super::transcode::watch;
 use crate::job::Failure;
-use crate::plan::{MediaInfo, SoundPlan, Span, StreamKind, TranscodePlan, Work};
-use crate::rule::{AudioSpec, TaskId};
+use crate::plan::{MediaInfo, SoundPlan, Span, TranscodePlan, Work};
+use crate::rule::{AudioCodec, AudioSpec, Container, TaskId};
 
 /// A sound that is encoded once for several results.
 pub struct SharedSound {
@@ -34,14 +34,22 @@ struct Wish {
 }
 
 impl Wish {
-    /// What this sound of a plan is to become, where others may want it alike; a part of a medium, or what is joined of several,
-    /// belongs to its task alone.
+    /// What this sound of a plan is to become, where others may want it alike. A part of a medium, what is joined of several and what
+    /// MXF wants filled belongs to its task alone; PCM is nothing that takes time.
     fn of(plan: &TranscodePlan, sound: &SoundPlan, gain: Option<f64>) -> Option<Self> {
-        let usual = plan.span.is_whole() && plan.clips.is_empty() && !plan.settings.copies();
-        let (channels, rate) = sound.form.filter(|_| usual)?;
+        let settings = &plan.settings;
+        let usual = plan.span.is_whole() && plan.clips.is_empty() && !settings.copies();
+        let spec = settings.audio.encoded().filter(|spec| spec.codec != AudioCodec::Pcm)?;
+        let (channels, rate) = sound.form.filter(|_| usual && settings.container != Container::Mxf)?;
+        // What the rule says of channels and rate is in the form already.
+        let spec = AudioSpec {
+            channels: None,
+            rate: None,
+            ..spec.clone()
+        };
         Some(Self {
             stream: sound.stream,
-            spec: plan.settings.audio.encoded()?.clone(),
+            spec,
             channels,
             rate,
             gain,
@@ -50,15 +58,8 @@ impl Wish {
 }
 
 impl SharedSound {
-    /// What these tasks want alike.
-    ///
-    /// # Errors
-    /// Where elements are missing or refuse a setting.
-    pub fn all<'a>(
-        media: &MediaInfo,
-        works: impl Iterator<Item = (&'a TaskId, &'a Work)>,
-        gains: &Gains,
-    ) -> Result<Vec<Self>, Failure> {
+    /// What these tasks want alike. What cannot be made is left out: each task then says itself what it lacks.
+    pub fn all<'a>(media: &MediaInfo, works: impl Iterator<Item = (&'a TaskId, &'a Work)>, gains: &Gains) -> Vec<Self> {
         let mut wishes: Vec<(Wish, usize)> = Vec::new();
         for (task, work) in works {
             let Work::Transcode(plan) = work else { continue };
@@ -74,18 +75,12 @@ impl SharedSound {
             }
         }
         let shared = wishes.into_iter().filter(|(_, count)| *count > 1);
-        shared.map(|(wish, _)| Self::new(media, wish)).collect()
+        shared.filter_map(|(wish, _)| Self::new(media, wish).ok()).collect()
     }
 
     fn new(media: &MediaInfo, wish: Wish) -> Result<Self, Failure> {
         let stream = wish.stream as usize;
-        let source = Source {
-            stream: media.streams.get(stream).and_then(|about| match &about.kind {
-                StreamKind::Audio(audio) => Some(audio),
-                _ => None,
-            }),
-            gain: wish.gain,
-        };
+        let source = Source::of(media, stream, wish.gain);
         let mut chain = sound::shape(&wish.spec, wish.channels, wish.rate, source, None)?;
         chain.extend(sound::encoder(&wish.spec)?);
         Ok(Self {

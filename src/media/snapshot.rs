@@ -59,10 +59,16 @@ impl Album for StillsAlbum {
             closing.pulse.listener().finding(Some(closing.task), finding);
         }
         if self.files().next().is_none() && !self.plan.stills.is_empty() {
-            return Err(Failure::new(
-                ErrorKind::Corrupt,
-                "no frame of the medium could be decoded for any still",
-            ));
+            let film = closing.end.filter(|end| !end.is_zero());
+            let message = match film.zip(closing.beyond.iter().min()) {
+                Some((end, first)) => format!(
+                    "the film ends after {:.3} s, before the first wanted point at {:.3} s",
+                    end.as_secs_f64(),
+                    first.as_secs_f64()
+                ),
+                None => "no frame of the medium could be decoded for any still".to_owned(),
+            };
+            return Err(Failure::new(ErrorKind::Corrupt, message));
         }
         let mut images = Images::new(self.plan.format)?;
         for file in self.files() {

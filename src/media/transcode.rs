@@ -149,6 +149,9 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
         };
         if let Some((name, mut chain, sort)) = chain {
             film = Some(watch(&chain, plan.span, sort)?);
+            if container == Container::Mxf && plan.settings.video.encoded().is_some() {
+                film = flat_meter(&chain);
+            }
             let entry = encoder::entry(&chain);
             let joined = joining.as_ref().map(|joining| joining.pictures(&mut chain, plan));
             let joined = joined.transpose()?;
@@ -313,6 +316,12 @@ pub fn watch(chain: &[gst::Element], span: Span, sort: Sort) -> Result<Arc<Meter
     };
     clip(&entry, &exit, span, sort);
     Ok(Meter::on(&exit))
+}
+
+/// Measures a chain by the time of the whole, where what comes after its guard has been made to count by that.
+pub fn flat_meter(chain: &[gst::Element]) -> Option<Arc<Meter>> {
+    let entry = chain.get(1)?.static_pad("sink")?;
+    Some(Meter::on(&entry))
 }
 
 /// Takes packets over as they are.

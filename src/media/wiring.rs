@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gst::prelude::*;
 
 use super::assembly::{Mill, only_forward};
-use super::branch::Feed;
+use super::branch::{Feed, connect};
 use super::decoder::{decode, straighten};
 use super::demux::{Stream, link};
 use super::failure::{element, internal};
@@ -16,8 +16,11 @@ use super::steps::{self, Size, Steps};
 use crate::job::Failure;
 use crate::plan::{MediaInfo, VideoStream};
 
+/// How the names of bins begin in which something is made for several branches.
+pub const COMMON: &str = "common-";
+
 /// What the branches want, by what they want.
-pub struct Wanted(BTreeMap<Feed, Vec<gst::Pad>>);
+struct Wanted(BTreeMap<Feed, Vec<gst::Pad>>);
 
 impl Wanted {
     fn of(mill: &Mill) -> Result<Self, Failure> {
@@ -45,9 +48,11 @@ struct Frames {
 
 impl Frames {
     fn take(wanted: &mut Wanted, steps: &Steps) -> Self {
-        let mut of = |(size, above)| (size, above, wanted.take(Feed::Step(size)));
         Self {
-            smaller: steps.down().map(&mut of).collect(),
+            smaller: steps
+                .down()
+                .map(|(size, above)| (size, above, wanted.take(Feed::Step(size))))
+                .collect(),
             usual: wanted.take(Feed::Frames),
             stored: wanted.take(Feed::Stored),
         }
@@ -79,7 +84,7 @@ impl Mill {
             for (number, sound) in shared.iter().enumerate().filter(|(_, sound)| sound.stream == index) {
                 let takers = wanted.take(Feed::Shared(number));
                 if !takers.is_empty() {
-                    sounds.push(self.encode_once(sound, &takers)?);
+                    sounds.push(self.encode_once(number, sound, &takers)?);
                 }
             }
             let shown = media.video().filter(|_| film == Some(index) && frames.count() > 0);
@@ -105,6 +110,9 @@ impl Mill {
             } else if sound == Some(index) {
                 self.audio = Some(meter);
             }
+        }
+        if let Some(feed) = wanted.0.keys().next() {
+            return Err(internal(format!("nothing feeds {feed:?}")));
         }
         Ok(fed)
     }
@@ -140,9 +148,10 @@ impl Mill {
     fn step_down(&self, own: &gst::Element, smaller: &[(Size, Option<Size>, Vec<gst::Pad>)]) -> Result<(), Failure> {
         let mut made: BTreeMap<Size, gst::Element> = BTreeMap::new();
         for (size, above, pads) in smaller {
+            let (wide, high) = size;
             let chain = steps::chain(*size)?;
             let from = above.and_then(|above| made.get(&above)).unwrap_or(own);
-            let (entry, exit) = self.add(&chain)?;
+            let (entry, exit) = self.add(&format!("{COMMON}{wide}x{high}"), &chain)?;
             give(from, &entry)?;
             made.insert(*size, self.hand_out(&exit, pads)?);
         }
@@ -150,22 +159,27 @@ impl Mill {
     }
 
     /// Encodes a sound for all of these; answers where it is to be fed.
-    fn encode_once(&self, sound: &SharedSound, takers: &[gst::Pad]) -> Result<gst::Pad, Failure> {
-        let (entry, exit) = self.add(&sound.chain)?;
+    fn encode_once(&self, number: usize, sound: &SharedSound, takers: &[gst::Pad]) -> Result<gst::Pad, Failure> {
+        let (entry, exit) = self.add(&format!("{COMMON}{number}"), &sound.chain)?;
         self.hand_out(&exit, takers)?;
         Ok(entry)
     }
 
-    /// Adds a chain of elements to the pipeline; answers its ends.
-    fn add(&self, chain: &[gst::Element]) -> Result<(gst::Pad, gst::Pad), Failure> {
-        self.medium.pipeline.add_many(chain).map_err(internal)?;
-        gst::Element::link_many(chain).map_err(internal)?;
-        for one in chain {
-            one.sync_state_with_parent().map_err(internal)?;
-        }
-        let entry = chain.first().and_then(|first| first.static_pad("sink"));
-        let exit = chain.last().and_then(|last| last.static_pad("src"));
-        entry.zip(exit).ok_or_else(|| internal("a chain without ends"))
+    /// Adds a chain of elements to the pipeline, in a bin by this name; answers its ends.
+    fn add(&self, name: &str, chain: &[gst::Element]) -> Result<(gst::Pad, gst::Pad), Failure> {
+        let bin = gst::Bin::builder().name(name).build();
+        let last = connect(&bin, "sink", chain)?;
+        let exit = gst::GhostPad::builder_with_target(&last)
+            .map_err(internal)?
+            .name("src")
+            .build();
+        bin.add_pad(&exit).map_err(internal)?;
+        self.medium.pipeline.add(&bin).map_err(internal)?;
+        bin.sync_state_with_parent().map_err(internal)?;
+        let entry = bin.static_pad("sink");
+        entry
+            .map(|entry| (entry, exit.upcast()))
+            .ok_or_else(|| internal("a chain without ends"))
     }
 
     /// Leads the packets of a stream to these pads; answers where a decoder gets them, where one is wanted.

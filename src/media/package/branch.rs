@@ -29,8 +29,7 @@ use crate::media::overlay;
 use crate::media::sound::{self, Source};
 use crate::media::transcode::watch;
 use crate::plan::{
-    AdaptivePlan, Coded, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, StreamKind,
-    TrackReport,
+    AdaptivePlan, Coded, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, TrackReport,
 };
 use crate::rule::{AudioSpec, Hdr, SegmentForm};
 
@@ -133,13 +132,9 @@ pub fn package(name: &str, plan: &AdaptivePlan, opened: Opened<'_>) -> Result<Pa
     }
     if let Some(spec) = &plan.audio {
         for (index, sound) in plan.sounds.iter().enumerate() {
-            let about = opened.media.streams.get(sound.stream as usize);
-            let stream = about.and_then(|about| match &about.kind {
-                StreamKind::Audio(stream) => Some(stream),
-                _ => None,
-            });
-            let gain = opened.gain(sound.stream as usize);
-            branch.add_sound(index, sound, spec, Source { stream, gain })?;
+            let stream = sound.stream as usize;
+            let source = Source::of(opened.media, stream, opened.gain(stream));
+            branch.add_sound(index, sound, spec, source)?;
         }
     }
     for stream in &plan.subtitles {

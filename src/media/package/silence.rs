@@ -88,19 +88,18 @@ fn finish(pad: &gst::Pad, from: u64, end: Option<Duration>, wanted: &gst::Caps) 
 }
 
 fn silence(pad: &gst::Pad, from: u64, to: u64, wanted: &gst::Caps) -> Option<()> {
-    let caps = match pad.current_caps() {
-        Some(caps) => caps,
-        None => {
-            // Nothing of the sound ever came.
-            let mut caps = pad.query_caps(Some(wanted));
-            caps.fixate();
-            pad.send_event(gst::event::Caps::new(&caps));
-            if pad.sticky_event::<gst::event::Segment>(0).is_none() {
-                let flat = gst::FormattedSegment::<gst::ClockTime>::new();
-                pad.send_event(gst::event::Segment::new(&flat));
-            }
-            caps
+    let caps = if let Some(caps) = pad.current_caps() {
+        caps
+    } else {
+        // Nothing of the sound ever came.
+        let mut caps = pad.query_caps(Some(wanted));
+        caps.fixate();
+        pad.send_event(gst::event::Caps::new(&caps));
+        if pad.sticky_event::<gst::event::Segment>(0).is_none() {
+            let flat = gst::FormattedSegment::<gst::ClockTime>::new();
+            pad.send_event(gst::event::Segment::new(&flat));
         }
+        caps
     };
     let form = gst_audio::AudioInfo::from_caps(&caps).ok()?;
     let rate = u128::from(form.rate());

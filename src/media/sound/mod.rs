@@ -13,7 +13,7 @@ use super::branch::{guard, only, queue_of_sound};
 use super::clip::{Sort, clip};
 use super::failure::{element, internal};
 use crate::job::Failure;
-use crate::plan::{AudioStream, Span, Work};
+use crate::plan::{AudioStream, MediaInfo, Span, StreamKind, Work};
 use crate::rule::{AudioCodec, AudioSpec};
 
 /// What is encoded of the sound.
@@ -81,6 +81,17 @@ pub struct Source<'a> {
     pub stream: Option<&'a AudioStream>,
     /// What brings it to its loudness, in dB.
     pub gain: Option<f64>,
+}
+
+impl<'a> Source<'a> {
+    /// What the probe says of this stream, and what brings it to its loudness.
+    pub fn of(media: &'a MediaInfo, stream: usize, gain: Option<f64>) -> Self {
+        let stream = media.streams.get(stream).and_then(|about| match &about.kind {
+            StreamKind::Audio(audio) => Some(audio),
+            _ => None,
+        });
+        Self { stream, gain }
+    }
 }
 
 /// From decoded sound to packets. What takes them must not wait for pictures: see [`queue_of_sound`].

@@ -32,9 +32,9 @@ use super::meter::{Meter, Span};
 use super::muxer;
 use super::shared;
 use super::sound::{self, Source};
-use super::transcode::{copy, lift_cover, watch};
+use super::transcode::{copy, flat_meter, lift_cover, watch};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
-use crate::plan::{Lines, OutputReport, SoundPlan, StreamKind, TrackReport, TranscodePlan};
+use crate::plan::{Lines, OutputReport, SoundPlan, TrackReport, TranscodePlan};
 use crate::rule::Container;
 
 /// Hangs every sound of the plan into the bin, in the order of the plan; answers what measures each.
@@ -59,32 +59,24 @@ pub fn sounds(
     for sound in &plan.tracks.sounds {
         let index = sound.stream as usize;
         let stream = stream(opened, index)?;
-        let mut joined = None;
-        let shared = shared::find(opened, plan, sound);
-        let (name, chain) = match (plan.settings.audio.encoded(), sound.form) {
-            (Some(spec), Some(_)) if let Some((number, _)) = shared => {
+        let (name, chain, meter) = match (plan.settings.audio.encoded(), sound.form) {
+            (Some(spec), Some(_)) if let Some((number, shared)) = shared::find(opened, plan, sound) => {
                 let mut chain = vec![guard()?, queue(0)?];
                 chain.extend(sound::parser(spec.codec)?);
-                (format!("shared-{number}"), chain)
+                (format!("shared-{number}"), chain, shared.meter.clone())
             }
             (Some(spec), Some((channels, rate))) => {
-                let source = Source {
-                    stream: opened.media.streams.get(index).and_then(|about| match &about.kind {
-                        StreamKind::Audio(audio) => Some(audio),
-                        _ => None,
-                    }),
-                    gain: opened.gain(index),
-                };
-                let mut chain = match joining {
+                let source = Source::of(opened.media, index, opened.gain(index));
+                let (mut chain, joined) = match joining {
                     Some(joining) => {
                         let (chain, exit) = joining.sound(spec, (channels, rate), source)?;
-                        joined = Some(exit);
-                        chain
+                        (chain, Some(exit))
                     }
-                    None => sound::encode(spec, channels, rate, source)?,
+                    None => (sound::encode(spec, channels, rate, source)?, None),
                 };
                 // It has no place for the time of a sample: what is late would be heard at once.
-                if container == Container::Mxf && joined.is_none() {
+                let is_flat = container == Container::Mxf && joined.is_none();
+                if is_flat {
                     chain.insert(2, filler()?);
                     chain
                         .get(1)
@@ -94,17 +86,21 @@ pub fn sounds(
                 }
                 // A muxer takes no sound before the pictures that belong to it; encoded, what waits is small.
                 chain.push(queue(0)?);
-                (format!("sound-{index}"), chain)
-            }
-            _ => (format!("packets-{index}"), copy(container, head, stream, false)?),
-        };
-        meters.push(match (shared, &joined) {
-            (Some((_, shared)), _) => shared.meter.clone(),
-            (None, joined) => {
                 let own = watch(&chain, plan.span, sort)?;
-                joined.as_ref().map_or(own, Meter::on)
+                let meter = match &joined {
+                    Some(exit) => Meter::on(exit),
+                    None if is_flat => flat_meter(&chain).unwrap_or(own),
+                    None => own,
+                };
+                (format!("sound-{index}"), chain, meter)
             }
-        });
+            _ => {
+                let chain = copy(container, head, stream, false)?;
+                let meter = watch(&chain, plan.span, sort)?;
+                (format!("packets-{index}"), chain, meter)
+            }
+        };
+        meters.push(meter);
         let last = connect(bin, &name, &chain)?;
         lift_cover(&last);
         if let Some(code) = &sound.language {
