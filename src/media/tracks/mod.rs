@@ -1,5 +1,6 @@
 //! What a transcode writes beside its film: sounds and subtitles, each on a pad of the muxer of its own.
 
+mod blank;
 mod captions;
 mod chapters;
 mod flags;
@@ -150,7 +151,7 @@ pub fn subtitles(
 /// Where the file cannot be read or written, or is not what it should be.
 pub fn complete(plan: &TranscodePlan, flags: &Flags) -> std::io::Result<()> {
     if plan.settings.container.has_index_in_front() && !plan.tracks.chapters.is_empty() {
-        index::has_chapters(&plan.file)?;
+        index::has_chapters(&plan.file, plan.tracks.chapters.len())?;
     }
     match plan.settings.container {
         Container::Mkv | Container::Webm => match matroska::mend(&plan.file, flags) {
