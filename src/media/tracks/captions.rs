@@ -88,9 +88,8 @@ mod imp {
         source: Option<Source>,
         segment: gst::FormattedSegment<gst::ClockTime>,
         sweep: Sweep,
-        is_pgs: bool,
         begun: bool,
-        /// What takes the picture off that is on the screen.
+        /// What takes the picture of a Blu-ray off the screen; empty while there is none.
         clear: Option<Vec<u8>>,
         /// The part is over.
         over: bool,
@@ -276,7 +275,7 @@ mod imp {
                 "text/x-raw" if format != Some("pango-markup") => Source::Plain,
                 _ => Source::Markup,
             });
-            self.is_pgs = fields.is_some_and(|fields| fields.name() == PGS);
+            self.clear = fields.filter(|fields| fields.name() == PGS).map(|_| Vec::new());
             match self.lines {
                 Some(Lines::Kept) => fields.and_then(kept).unwrap_or_else(|| caps.to_owned()),
                 Some(Lines::Vtt) => foreign::caps(foreign::WEBVTT, &[]),
@@ -335,8 +334,8 @@ mod imp {
                 if told.is_none_or(|length| length > EVER) {
                     line.make_mut().set_duration(None);
                 }
-                if self.is_pgs {
-                    self.clear = buffer.map_readable().ok().and_then(|bytes| blank::after(&bytes));
+                if let (Some(clear), Ok(bytes)) = (&mut self.clear, buffer.map_readable()) {
+                    *clear = blank::after(&bytes).unwrap_or_default();
                 }
                 return vec![line];
             }
@@ -362,7 +361,7 @@ mod imp {
             let ready = self.sweep.until(Duration::MAX);
             let mut ready = self.buffers(ready);
             let end = self.span.end.filter(|_| !self.copies);
-            if let Some((clear, end)) = self.clear.take().zip(end) {
+            if let Some((clear, end)) = self.clear.take().filter(|clear| !clear.is_empty()).zip(end) {
                 let at = end.saturating_sub(self.span.start) + self.later;
                 let mut clear = timed(gst::Buffer::from_mut_slice(clear), at, at);
                 clear.make_mut().set_duration(None);
