@@ -148,6 +148,40 @@ fn chapters_begin_where_a_copy_does() {
     }
 }
 
+/// Has the first track of an MP4 file shown in two pieces, the second from four seconds on. Nothing of what is seen changes.
+fn in_two_pieces(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let mut at = bytes.windows(4).rposition(|four| four == b"moov").unwrap();
+    for name in [b"moov", b"trak", b"edts", b"elst"] {
+        at += bytes[at..].windows(4).position(|four| four == name).unwrap();
+        let length = u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap()) + 12;
+        bytes[at - 4..at].copy_from_slice(&length.to_be_bytes());
+    }
+    // Its length in thousandths, and where it begins on the clock of the film.
+    let list = [2_u32, 4000, 0, 1 << 16, 2000, 4 * 12_800, 1 << 16];
+    let list: Vec<u8> = list.iter().flat_map(|number| number.to_be_bytes()).collect();
+    assert_eq!(bytes[at + 8..at + 20], [0, 0, 0, 1, 0, 0, 0x17, 0x70, 0, 0, 0, 0]);
+    bytes.splice(at + 8..at + 24, list);
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn chapters_begin_where_a_copy_of_several_pieces_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = film(folder.path(), "film.mp4", &three());
+    in_two_pieces(&source);
+    for container in ["mp4", "mkv"] {
+        // The key frame before that is at three seconds.
+        let copied = tried(
+            &source,
+            &format!("container = '{container}'; video = 'copy'; audio = 'copy'; start = '3.5s'"),
+        );
+        let told = chapters(&copied.file());
+        let starts: Vec<_> = told.iter().map(|one| one.split_once('-').unwrap().0).collect();
+        assert_eq!(starts, ["0.0", "1.5"], "{container} {told:?}");
+    }
+}
+
 #[test]
 fn titles_may_be_long_and_chapters_many() {
     let folder = tempfile::tempdir().unwrap();

@@ -544,6 +544,22 @@ fn subtitles_that_are_pictures_stay_what_they_are() {
         }
     }
     assert!(bright(&source, 0, "2") > 200 && bright(&source, 0, "4") < 20);
+    // What is still seen at the end of the part is not seen over what comes after it.
+    let tail = folder.join("tail.mp4");
+    let line =
+        "-nostdin -v error -y -f lavfi -i color=blue:size=320x180:rate=25:duration=2 -f lavfi -i sine=300:duration=2";
+    let place = tail.to_str().unwrap();
+    tool(
+        "ffmpeg",
+        &[&line.split(' ').collect::<Vec<_>>()[..], &["-c:v", "libx264", place]].concat(),
+    );
+    let task =
+        "[task.t]\nkind = 'transcode'\ncontainer = 'mkv'\nsubtitles = [1]\nheight = 180\nend = '3s'\ntail = 'tail.mp4'";
+    let made = Trial::beside(&source, task, &[&tail]);
+    let joined = made.file();
+    let told = (bright(&joined, 0, "2.5"), bright(&joined, 0, "4"));
+    assert!(told.0 > 200 && told.1 < 20, "{told:?}");
+    assert_eq!(complaints(&joined), "");
     let other = tried(&source, "subtitles = 'all'; height = 90");
     assert_eq!(
         findings(&other)[0],

@@ -195,15 +195,15 @@ pub fn children(input: &Input, within: Part) -> Option<Vec<Part>> {
             2..8 => return None,
             other => (8, other),
         };
-        let to = at.checked_add(length)?;
         if length < head {
             return None;
         }
         // What is cut off at the end of the file may be media data, which does not matter here.
+        let to = at.saturating_add(length).min(within.to);
         found.push(Part {
             name,
             from: at + head,
-            to: to.min(within.to),
+            to,
         });
         at = to;
     }
@@ -439,6 +439,8 @@ mod tests {
             }
             told(whole[..at].to_vec());
         }
+        // As long as can be written.
+        assert_eq!(told([&[0, 0, 0, 1][..], b"free", &[0xff; 8]].concat()), "none");
     }
 
     #[test]

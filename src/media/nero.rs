@@ -13,8 +13,16 @@ pub fn chapters(input: &Input) -> Vec<Chapter> {
     list(input).map_or_else(Vec::new, |list| entries(input, list))
 }
 
+/// What such a file begins with.
+const FIRST: [[u8; 4]; 6] = [*b"ftyp", *b"moov", *b"mdat", *b"wide", *b"free", *b"skip"];
+
 /// Where they lie.
 fn list(input: &Input) -> Option<Part> {
+    let mut first = [0; 4];
+    read(input, 4, &mut first)?;
+    if !FIRST.contains(&first) {
+        return None;
+    }
     let within = |part: Part, name: &[u8; 4]| children(input, part)?.into_iter().find(|part| &part.name == name);
     let file = Part {
         name: *b"file",
@@ -109,5 +117,7 @@ mod tests {
             }
         }
         assert_eq!(chapters(&Input::new(Bytes(b"no such file".to_vec()))), []);
+        let other = [part(b"RIFF", &[0; 4]), file(1)].concat();
+        assert_eq!(chapters(&Input::new(Bytes(other))), []);
     }
 }

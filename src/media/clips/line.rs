@@ -26,7 +26,7 @@ pub struct Line {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The end of the last picture.
+    /// The end of the last picture; where there are none, of the sound that is furthest.
     at: u64,
     /// The ends of parts that are over.
     ends: Vec<u64>,
@@ -59,7 +59,7 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next picture ends here; to be said before it is passed on, for it may be held up until its sound has come.
+    /// The next picture ends here, or the next sound where there are no pictures; to be said before it is passed on, for it may be held up until its sound has come.
     pub fn advance(&self, to: u64) {
         let mut state = self.lock();
         state.at = state.at.max(to);
@@ -81,9 +81,9 @@ impl Line {
         self.lock().sounds += 1;
     }
 
-    /// A sound has come to the end of a part, here. Where there are no pictures to say it, waits until all have; answers where the
+    /// A sound has come to the end of a part, here. Where there are no pictures to say it, the part is over once all have, where the
     /// longest did.
-    pub fn agree(&self, part: usize, at: u64) -> Option<u64> {
+    pub fn agree(&self, part: usize, at: u64) {
         let mut state = self.lock();
         if state.ended.len() <= part {
             state.ended.resize(part + 1, (0, 0));
@@ -94,15 +94,6 @@ impl Line {
         if count >= state.sounds {
             state.ends.push(end);
             self.moved.notify_all();
-        }
-        loop {
-            if state.stopped {
-                return None;
-            }
-            if let Some(end) = state.ends.get(part) {
-                return Some(*end);
-            }
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -119,6 +110,15 @@ impl Line {
 
     /// Waits until pictures of this part have come so far, or the part is over.
     pub fn wait(&self, part: usize, until: u64) -> Reached {
+        self.wait_if(self.pictures, part, until)
+    }
+
+    /// Waits until pictures of this part, or another sound of it, have come so far, or the part is over.
+    pub fn follow(&self, part: usize, until: u64) -> Reached {
+        self.wait_if(true, part, until)
+    }
+
+    fn wait_if(&self, waits: bool, part: usize, until: u64) -> Reached {
         let mut state = self.lock();
         loop {
             if state.stopped {
@@ -126,7 +126,7 @@ impl Line {
             }
             match state.ends.get(part) {
                 Some(end) if until > *end => return Reached::End(*end),
-                None if self.pictures && until > state.at => {
+                None if waits && until > state.at => {
                     state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 _ => return Reached::Here,
@@ -187,18 +187,25 @@ mod tests {
     }
 
     #[test]
-    fn sounds_without_pictures_wait_at_the_end_of_a_part_for_the_longest() {
+    fn sounds_without_pictures_follow_the_longest_to_the_end_of_a_part() {
         let line = Arc::new(Line::new(false));
         line.add_sound();
         line.add_sound();
+        // Whoever has come to its end waits for nobody but to go on with the other, long before the part is over.
+        line.agree(0, 10);
+        line.advance(15);
+        assert_eq!((line.follow(0, 15), line.wait(0, 30)), (Reached::Here, Reached::Here));
         let other = line.clone();
-        let short = std::thread::spawn(move || (other.agree(0, 10), other.agree(1, 40)));
-        assert_eq!(line.wait(0, 15), Reached::Here);
-        assert_eq!((line.agree(0, 20), line.agree(1, 30)), (Some(20), Some(40)));
-        assert_eq!(short.join().unwrap(), (Some(20), Some(40)));
+        let short = std::thread::spawn(move || (other.follow(0, 20), other.follow(0, 30)));
+        line.advance(20);
+        line.agree(0, 20);
+        assert_eq!(short.join().unwrap(), (Reached::Here, Reached::End(20)));
+        line.agree(1, 30);
+        assert_eq!(line.parts(), 1);
+        line.agree(1, 40);
         assert_eq!((line.parts(), line.wait(1, 50)), (2, Reached::End(40)));
         line.stop();
-        assert_eq!(line.agree(2, 60), None);
+        assert_eq!(line.follow(2, 60), Reached::Stopped);
     }
 
     #[test]

@@ -189,13 +189,22 @@ impl Sounds {
     /// Silence up to the end of a part; answers that, in nanoseconds.
     fn fill(&mut self, part: usize, out: &Out<'_>) -> Result<u64, Halt> {
         if !out.line.has_pictures() {
-            let end = out.line.agree(part, self.form.time(self.at));
-            let end = end.ok_or(gst::FlowError::Flushing)?;
-            // What comes next begins in all sounds at the same time.
-            if part < self.reel.all().count() {
-                self.silence(part, self.form.sample(end), out)?;
+            out.line.agree(part, self.form.time(self.at));
+            // What comes next begins in all sounds at the same time; the muxer must not wait for one of them until then.
+            while part < self.reel.all().count() {
+                let to = self.at + self.form.piece();
+                match out.line.follow(part, self.form.time(to)) {
+                    Reached::Here => {
+                        self.silence(part, to, out)?;
+                    }
+                    Reached::End(end) => {
+                        self.silence(part, self.form.sample(end), out)?;
+                        return Ok(end);
+                    }
+                    Reached::Stopped => return Err(gst::FlowError::Flushing.into()),
+                }
             }
-            return Ok(end);
+            return Ok(self.form.time(self.at));
         }
         while self.silence(part, self.at + self.form.piece(), out)? {}
         let end = out.line.wait_for_end(part).ok_or(gst::FlowError::Flushing)?;
@@ -267,6 +276,9 @@ impl Sounds {
         own.set_duration(gst::ClockTime::from_nseconds(self.form.time(samples)));
         own.unset_flags(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
         self.at = self.form.sample(time) + samples;
+        if !out.line.has_pictures() {
+            out.line.advance(self.form.time(self.at));
+        }
         out.pad.push(buffer)?;
         Ok(())
     }
@@ -282,7 +294,8 @@ impl Join for Sounds {
             }
             gst::EventView::Gap(gap) => {
                 let (start, length) = gap.get();
-                return self.pause(start + length.unwrap_or_default(), out);
+                let end = length.and_then(|length| start.checked_add(length)).unwrap_or(start);
+                return self.pause(end, out);
             }
             gst::EventView::Caps(_) | gst::EventView::Toc(_) => return Ok(()),
             gst::EventView::Eos(_) => self.finish(out)?,

@@ -59,9 +59,9 @@ mod imp {
 
     use gst::prelude::*;
 
-    use super::super::foreign;
     use super::super::sweep::{Line, Sweep};
     use super::super::text::{self, Source};
+    use super::super::{blank, foreign};
     use super::{
         Arc, DVD, Duration, ElementImpl, ElementImplExt, GstObjectImpl, Lines, Mutex, ObjectImpl, ObjectImplExt,
         ObjectSubclass, ObjectSubclassExt, Ordering, PGS, PoisonError, Span, Told, glib,
@@ -89,6 +89,8 @@ mod imp {
         segment: gst::FormattedSegment<gst::ClockTime>,
         sweep: Sweep,
         begun: bool,
+        /// What takes the picture of a Blu-ray off the screen; empty while there is none.
+        clear: Option<Vec<u8>>,
         /// The part is over.
         over: bool,
     }
@@ -193,8 +195,7 @@ mod imp {
             if std::mem::replace(&mut state.over, true) {
                 return true;
             }
-            let ready = state.sweep.until(Duration::MAX);
-            let ready = state.buffers(ready);
+            let ready = state.rest();
             drop(state);
             let _ = self.pass(ready);
             self.exit.push_event(gst::event::Eos::new())
@@ -242,7 +243,7 @@ mod imp {
                     if state.is_over(Some(start)) {
                         return self.end(state);
                     }
-                    let end = start + length.unwrap_or(gst::ClockTime::ZERO);
+                    let end = length.and_then(|length| start.checked_add(length)).unwrap_or(start);
                     let Some((from, to)) = state.place(start, end) else {
                         return true;
                     };
@@ -251,8 +252,7 @@ mod imp {
                 // Colours of pictures: they are in the description, and the muxer would take these for others.
                 EventView::CustomDownstreamSticky(_) => true,
                 EventView::Eos(_) => {
-                    let ready = state.sweep.until(Duration::MAX);
-                    let ready = state.buffers(ready);
+                    let ready = state.rest();
                     drop(state);
                     let _ = self.pass(ready);
                     self.exit.push_event(event)
@@ -275,6 +275,7 @@ mod imp {
                 "text/x-raw" if format != Some("pango-markup") => Source::Plain,
                 _ => Source::Markup,
             });
+            self.clear = fields.filter(|fields| fields.name() == PGS).map(|_| Vec::new());
             match self.lines {
                 Some(Lines::Kept) => fields.and_then(kept).unwrap_or_else(|| caps.to_owned()),
                 Some(Lines::Vtt) => foreign::caps(foreign::WEBVTT, &[]),
@@ -317,16 +318,24 @@ mod imp {
             else {
                 return Vec::new();
             };
-            let length = buffer.duration().filter(|length| !length.is_zero()).unwrap_or(USUAL);
-            let Some((start, end)) = self.place(pts, pts + length).filter(|(start, end)| end > start) else {
+            let own = buffer.duration().filter(|length| !length.is_zero());
+            let Some((start, end)) = self
+                .place(pts, pts.saturating_add(own.unwrap_or(USUAL)))
+                .filter(|(start, end)| end > start)
+            else {
                 return Vec::new();
             };
             if lines == Lines::Kept {
                 self.told.lines.fetch_add(1, Ordering::SeqCst);
                 let mut line = timed(buffer.copy(), start, end);
-                // Pictures may be shown until others take their place, and be said to be there for ever.
-                if buffer.duration().is_none_or(|length| length > EVER) {
+                // Pictures may be shown until others take their place, and be said to be there for ever, or for no time.
+                let is_picture = !matches!(source, Source::Styled);
+                let told = if is_picture { own } else { buffer.duration() };
+                if told.is_none_or(|length| length > EVER) {
                     line.make_mut().set_duration(None);
+                }
+                if let (Some(clear), Ok(bytes)) = (&mut self.clear, buffer.map_readable()) {
+                    *clear = blank::after(&bytes).unwrap_or_default();
                 }
                 return vec![line];
             }
@@ -345,6 +354,20 @@ mod imp {
                 vec![line]
             };
             self.buffers(ready)
+        }
+
+        /// What is still to be passed on at the end; of a part that ends before the medium, nothing is seen after it.
+        fn rest(&mut self) -> Vec<gst::Buffer> {
+            let ready = self.sweep.until(Duration::MAX);
+            let mut ready = self.buffers(ready);
+            let end = self.span.end.filter(|_| !self.copies);
+            if let Some((clear, end)) = self.clear.take().filter(|clear| !clear.is_empty()).zip(end) {
+                let at = end.saturating_sub(self.span.start) + self.later;
+                let mut clear = timed(gst::Buffer::from_mut_slice(clear), at, at);
+                clear.make_mut().set_duration(None);
+                ready.push(clear);
+            }
+            ready
         }
 
         /// Nothing, at the very beginning: where that is missing, players end the track as much too early as it begins late.

@@ -1,11 +1,12 @@
 //! The chapters of a result: those of the plan, and not what the source says on its way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::index;
+use super::{index, silence};
 use crate::job::Failure;
 use crate::plan::{Chapter, TranscodePlan};
 
@@ -15,22 +16,32 @@ use crate::plan::{Chapter, TranscodePlan};
 /// # Errors
 /// Where the muxer is not what it should be.
 pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later: Duration) -> Result<(), Failure> {
-    let listed = Arc::new(Mutex::new(moved(&plan.tracks.chapters, later)));
+    // Everything comes later by what encoders put before a sound.
+    let silent = Duration::from_nanos(u64::try_from(silence(plan, None)).unwrap_or_default());
+    let all = if later.is_zero() {
+        begun_early(&plan.tracks.chapters, silent)
+    } else {
+        moved(&plan.tracks.chapters, later + silent)
+    };
     let setter = head.dynamic_cast_ref::<gst::TocSetter>().cloned();
     if let Some(setter) = &setter {
-        announce(setter, &moved(&plan.tracks.chapters, later));
+        announce(setter, &all);
     }
+    let listed = Arc::new(Mutex::new(all));
+    // A stream that is put together out of several pieces tells of each; only one of them has the start in it.
+    let placed = Arc::new(AtomicBool::new(false));
     for pad in bin.sink_pads() {
-        let (listed, setter, planned) = (listed.clone(), setter.clone(), plan.tracks.chapters.clone());
+        let (listed, placed, setter) = (listed.clone(), placed.clone(), setter.clone());
+        let planned = plan.tracks.chapters.clone();
         let (copies, start) = (plan.settings.copies(), plan.span.start);
         pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
             match info.event().map(|event| event.view()) {
                 Some(gst::EventView::Toc(_)) => return gst::PadProbeReturn::Handled,
                 Some(gst::EventView::Segment(segment)) if copies && !start.is_zero() => {
                     let segment = segment.segment().downcast_ref::<gst::ClockTime>();
-                    if let Some(begin) = segment.and_then(gst::FormattedSegment::time) {
-                        let early = start.saturating_sub(begin.into());
-                        let all = begun_early(&planned, early);
+                    let early = segment.and_then(|segment| running(segment, start));
+                    if let Some(early) = early.filter(|_| !placed.swap(true, Ordering::SeqCst)) {
+                        let all = begun_early(&planned, early + silent);
                         if let Some(setter) = &setter {
                             announce(setter, &all);
                         }
@@ -46,6 +57,13 @@ pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later
         index::amend(head, listed)?;
     }
     Ok(())
+}
+
+/// When this time of the medium comes in the result; none where the segment does not hold it.
+fn running(segment: &gst::FormattedSegment<gst::ClockTime>, time: Duration) -> Option<Duration> {
+    let time = gst::ClockTime::try_from(time).ok()?;
+    let position = segment.position_from_stream_time(time)?;
+    segment.to_running_time(position).map(Duration::from)
 }
 
 /// Chapters that come so much later.
@@ -88,4 +106,27 @@ fn announce(setter: &gst::TocSetter, chapters: &[Chapter]) {
         }
     }
     setter.set_toc(Some(&toc));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_comes_where_its_own_segment_has_it() {
+        gst::init().unwrap();
+        let segment = |start, stop, time, base| {
+            let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+            segment.set_start(gst::ClockTime::from_seconds(start));
+            segment.set_stop(gst::ClockTime::from_seconds(stop));
+            segment.set_time(gst::ClockTime::from_seconds(time));
+            segment.set_base(gst::ClockTime::from_seconds(base));
+            segment
+        };
+        let early = |segment, at| running(&segment, Duration::from_millis(at));
+        assert_eq!(early(segment(3, 4, 3, 0), 3500), Some(Duration::from_millis(500)));
+        // The next piece of the same stream, taken from elsewhere.
+        assert_eq!(early(segment(10, 12, 4, 1), 3500), None);
+        assert_eq!(early(segment(10, 12, 4, 1), 5000), Some(Duration::from_secs(2)));
+    }
 }

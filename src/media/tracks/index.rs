@@ -47,18 +47,23 @@ pub fn amend(muxer: &gst::Element, chapters: Arc<Mutex<Vec<Chapter>>>) -> Result
     Ok(())
 }
 
-/// Makes sure that chapters are in a finished file. One without an index at all is told of by whoever reads it back.
+/// Looks whether so many chapters are in a finished file. One without an index at all is told of by whoever reads it back.
 ///
 /// # Errors
 /// Where they are not, or the file cannot be read.
-pub fn has_chapters(file: &str) -> io::Result<()> {
+pub fn has_chapters(file: &str, count: usize) -> io::Result<()> {
     let index = match boxes::whole_index(&mut std::fs::File::open(file)?) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
         index => index?.1,
     };
-    let list = find(&index, 0..index.len(), *b"udta").and_then(|about| find(&index, about, *b"chpl"));
     let missing = || io::Error::new(io::ErrorKind::InvalidData, "the chapters are not in the file");
-    list.map(drop).ok_or_else(missing)
+    (listed(&index) == Some(count)).then_some(()).ok_or_else(missing)
+}
+
+/// How many chapters an index lists; none where it has no list.
+fn listed(index: &[u8]) -> Option<usize> {
+    let list = find(index, find(index, 0..index.len(), *b"udta")?, *b"chpl")?;
+    index[list].get(8).copied().map(usize::from)
 }
 
 /// Chapters as a box; none where there are none. A plan has no more than there is room for.
@@ -88,15 +93,23 @@ fn boxed(name: [u8; 4], content: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), &name[..], content].concat()
 }
 
-/// The index with what is missing; none where nothing is.
+/// The boxes within a part of an index; none where something there is no box, which would be lost or hide what follows.
+fn only_boxes(index: &[u8], within: Range<usize>) -> Option<Vec<([u8; 4], Range<usize>)>> {
+    let all = boxes::inner(index, within.clone());
+    let end = all.last().map_or(within.start, |(_, last)| last.end);
+    (end == within.end).then_some(all)
+}
+
+/// The index with what is missing; none where nothing is, or where it is not understood and stays as it is.
 fn amended(whole: &[u8], chapters: Option<Vec<u8>>) -> Option<Vec<u8>> {
     let index = whole.get(8..)?;
     let mut content = Vec::with_capacity(index.len() + 4096);
     let mut missing = chapters;
-    for (name, within) in boxes::inner(index, 0..index.len()) {
+    for (name, within) in only_boxes(index, 0..index.len())? {
         match &name {
-            b"trak" => content.extend(boxed(name, &titled(index, within))),
-            b"udta" => {
+            b"trak" => content.extend(boxed(name, &titled(index, within)?)),
+            b"udta" if missing.is_some() => {
+                only_boxes(index, within.clone())?;
                 let list = missing.take().unwrap_or_default();
                 content.extend(boxed(name, &[&index[within], &list].concat()));
             }
@@ -111,28 +124,31 @@ fn amended(whole: &[u8], chapters: Option<Vec<u8>>) -> Option<Vec<u8>> {
     Some(boxed(*b"moov", &content))
 }
 
-/// A track with its title where players look for it.
-fn titled(index: &[u8], track: Range<usize>) -> Vec<u8> {
+/// A track with its title where players look for it; none where it is not understood.
+fn titled(index: &[u8], track: Range<usize>) -> Option<Vec<u8>> {
     let Some(title) = title(index, track.clone()).filter(|title| !title.is_empty()) else {
-        return index[track].to_vec();
+        return Some(index[track].to_vec());
     };
     let mut content = Vec::new();
-    for (name, within) in boxes::inner(index, track) {
+    for (name, within) in only_boxes(index, track)? {
         let inside = match &name {
             b"mdia" => {
-                let media = boxes::inner(index, within).into_iter();
+                let media = only_boxes(index, within)?.into_iter();
                 let media = media.map(|(name, within)| match &name {
                     b"hdlr" => boxed(name, &handler(&index[within], &title)),
                     _ => boxed(name, &index[within]),
                 });
                 media.collect::<Vec<_>>().concat()
             }
-            b"udta" => [&index[within], &boxed(*b"name", title.as_bytes())].concat(),
+            b"udta" => {
+                only_boxes(index, within.clone())?;
+                [&index[within], &boxed(*b"name", title.as_bytes())].concat()
+            }
             _ => index[within].to_vec(),
         };
         content.extend(boxed(name, &inside));
     }
-    content
+    Some(content)
 }
 
 /// The title of a track as the muxer writes it.
@@ -215,7 +231,22 @@ mod tests {
         let moved = track(*b"\0\0\0\0soun", (b"stco", &[0, 0, 1, 7 + by]), &[]);
         let about = boxed(*b"udta", list.as_deref().unwrap());
         let expected = boxed(*b"moov", &[tracks(by, &moved, &[]), about].concat());
+        assert_eq!(listed(&expected[8..]), Some(2));
+        assert_eq!(listed(&whole[8..]), None);
         assert_eq!(amended(&whole, list), Some(expected));
+    }
+
+    #[test]
+    fn what_is_no_box_is_not_lost() {
+        let chapters = || Some(boxed(*b"chpl", &[1, 0, 0, 0, 0, 0, 0, 0, 0]));
+        let plain = |more: &[u8]| track(*b"\0\0\0\0soun", (b"stco", &[0, 0, 0, 9]), more);
+        let udta = |end: &[u8]| boxed(*b"udta", &[&boxed(*b"free", &[1])[..], end].concat());
+        let made = |content: &[&[u8]]| amended(&boxed(*b"moov", &content.concat()), chapters());
+        assert!(made(&[&plain(&[]), &udta(&[])]).is_some());
+        // Lists of QuickTime may end with four zeros.
+        assert_eq!(made(&[&plain(&[]), &udta(&[0; 4])]), None);
+        assert_eq!(made(&[&plain(&[]), &[0; 4]]), None);
+        assert_eq!(made(&[&plain(&[&named("A title")[..], &[7; 3]].concat())]), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a transcode writes beside its film: sounds and subtitles, each on a pad of the muxer of its own.
 
+mod blank;
 mod captions;
 mod chapters;
 mod flags;
@@ -176,7 +177,7 @@ pub fn complete(plan: &TranscodePlan, flags: &Flags, sounds: &[Span]) -> std::io
             places::void(&plan.file)?;
         }
         if !plan.tracks.chapters.is_empty() {
-            index::has_chapters(&plan.file)?;
+            index::has_chapters(&plan.file, plan.tracks.chapters.len())?;
         }
     }
     let flags = flags.of_heard(sounds);
