@@ -173,6 +173,8 @@ fn check_package(
     sounds: &[(u32, u32)],
     media: Option<&MediaInfo>,
 ) -> Result<(), String> {
+    let films = tracks.iter().filter(|track| track.video);
+    let film_end = films.map(|film| film.source_end).max().unwrap_or_default();
     for (is_video, planned) in [(true, pictures), (false, sounds)] {
         let found: Vec<_> = tracks.iter().filter(|track| track.video == is_video).collect();
         if found.len() != planned.len() {
@@ -180,7 +182,12 @@ fn check_package(
             return Err(format!("has {} {sort} tracks, not {}", found.len(), planned.len()));
         }
         for (track, (one, other)) in found.into_iter().zip(planned) {
-            check_track(track, Form::Made(*one, *other), Span::default(), media)?;
+            // A sound goes on in silence up to the end of its film.
+            let due = TrackReport {
+                source_end: track.source_end.max(film_end),
+                ..track.clone()
+            };
+            check_track(&due, Form::Made(*one, *other), Span::default(), media)?;
         }
     }
     let films = tracks.iter().filter(|track| track.video);

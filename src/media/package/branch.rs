@@ -317,13 +317,10 @@ impl PackageBranch {
             let nothing = || Failure::new(ErrorKind::Corrupt, "no sound of the medium could be decoded");
             let track = written.ok_or_else(nothing)?;
             proof::track(&track, tick)?;
-            let report = fed.report(&track);
             reports.push(TrackReport {
                 channels: sound.channels,
                 rate: sound.rate,
-                // With the silence up to the end of the film.
-                source_end: report.source_end.max(span.end.unwrap_or_default()),
-                ..report
+                ..fed.report(&track)
             });
             sounds.push(Sound {
                 track,

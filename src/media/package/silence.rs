@@ -131,6 +131,8 @@ mod tests {
         let element = gst::ElementFactory::make("identity").build().unwrap();
         let sink = gst::ElementFactory::make("appsink")
             .property("sync", false)
+            // All is looked at when the end has come.
+            .property("wait-on-eos", false)
             .build()
             .unwrap();
         let pipeline = gst::Pipeline::new();

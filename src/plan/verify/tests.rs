@@ -290,3 +290,31 @@ fn a_sound_may_be_missing_of_which_nothing_came_where_there_is_anything_else() {
     };
     assert!(said(vec![film, nothing(), track(false)]).starts_with("bad_output"));
 }
+
+#[test]
+fn a_sound_of_a_package_goes_on_to_the_end_of_its_film_and_is_missed_where_the_source_broke_off() {
+    let answered = |change: &dyn Fn(&mut TrackReport), declared: Option<u64>| {
+        let mut sound = track(false);
+        change(&mut sound);
+        let mut medium = media(vec![video(film(640, 360)), audio(2, 48_000)]);
+        medium.streams[1].duration = declared.map(Duration::from_secs);
+        let expect = Expect::Package {
+            pictures: vec![(640, 360)],
+            coded: vec![Coded::default()],
+            sounds: vec![(2, 48_000)],
+            span: Span::default(),
+        };
+        let report = OutputReport::Package {
+            tracks: vec![track(true), sound],
+        };
+        answer(&output(expect), 9, &report, Some(&medium))
+    };
+    let half = |sound: &mut TrackReport| sound.source_end = Duration::from_secs(5);
+    let short = |sound: &mut TrackReport| {
+        half(sound);
+        sound.end = Duration::from_secs(5);
+    };
+    assert_eq!(answered(&half, Some(5)), "good");
+    assert!(answered(&half, Some(10)).starts_with("Truncated"));
+    assert!(answered(&short, Some(5)).starts_with("bad_output"));
+}
