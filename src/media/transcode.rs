@@ -174,7 +174,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
                 pad.set_property("trak-timescale", timescale);
             }
             last.link(&pad).map_err(internal)?;
-            places.keep();
+            places.keep(&last);
         }
     }
     let mut sounds = tracks::sounds(&bin, (head, &places), plan, opened, joining.as_ref())?;
@@ -188,8 +188,7 @@ pub fn transcode(name: &str, plan: &TranscodePlan, opened: Opened<'_>) -> Result
     }
     let subtitles = tracks::subtitles(&bin, head, plan, opened, joining.as_ref())?;
     reference::choose(head);
-    let later = joining.as_ref().map(Joining::later);
-    tracks::chapters(&bin, head, plan, later.unwrap_or_default())?;
+    tracks::chapters(&bin, head, plan, joining.as_ref())?;
     if bin.iterate_sink_pads().next().ok().flatten().is_none() {
         return Err(Failure::new(
             ErrorKind::NoSuchStream,

@@ -8,16 +8,23 @@ use gst::prelude::*;
 
 use super::{index, silence};
 use crate::job::Failure;
+use crate::media::clips::Joining;
 use crate::plan::{Chapter, TranscodePlan};
 
-/// Drops what a source says of its chapters, and has the muxer write those of the plan, this much later. Beside streams that are
-/// copied the part begins where those do; that is known when they come.
+/// Drops what a source says of its chapters, and has the muxer write those of the plan, later by what is joined before the film.
+/// Beside streams that are copied the part begins where those do; that is known when they come.
 ///
 /// # Errors
 /// Where the muxer is not what it should be.
-pub fn chapters(bin: &gst::Bin, head: &gst::Element, plan: &TranscodePlan, later: Duration) -> Result<(), Failure> {
+pub fn chapters(
+    bin: &gst::Bin,
+    head: &gst::Element,
+    plan: &TranscodePlan,
+    joining: Option<&Joining>,
+) -> Result<(), Failure> {
+    let later = joining.map(Joining::later).unwrap_or_default();
     // Everything comes later by what encoders put before a sound.
-    let silent = Duration::from_nanos(u64::try_from(silence(plan, None)).unwrap_or_default());
+    let silent = Duration::from_nanos(u64::try_from(silence(plan, joining)).unwrap_or_default());
     let all = if later.is_zero() {
         begun_early(&plan.tracks.chapters, silent)
     } else {

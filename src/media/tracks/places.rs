@@ -29,31 +29,26 @@ impl Places {
         }
     }
 
-    /// One more, which stays.
-    pub fn keep(&self) {
+    /// One more, linked to this pad, which stays even where nothing comes of it.
+    pub fn keep(&self, exit: &gst::Pad) {
         self.left.fetch_add(1, Ordering::SeqCst);
+        let left = self.left.clone();
+        where_empty(exit, move |_| {
+            // It does not carry the file, so the last of the others must not go.
+            left.fetch_sub(1, Ordering::SeqCst);
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// One more, linked to this pad: where the stream ends before anything came of it, the muxer does not hear of it any more,
     /// unless it would have nothing else.
     pub fn leave_if_empty(&self, exit: &gst::Pad) {
-        self.keep();
+        self.left.fetch_add(1, Ordering::SeqCst);
         if !self.forgets {
             return;
         }
-        let came = Arc::new(AtomicBool::new(false));
-        let coming = came.clone();
-        let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        exit.add_probe(packets, move |_, _| {
-            coming.store(true, Ordering::SeqCst);
-            gst::PadProbeReturn::Remove
-        });
         let left = self.left.clone();
-        exit.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |exit, info| {
-            let is_end = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
-            if !is_end || came.load(Ordering::SeqCst) {
-                return gst::PadProbeReturn::Ok;
-            }
+        where_empty(exit, move |exit| {
             let Some((entry, muxer)) = exit
                 .peer()
                 .and_then(|entry| Some((entry.clone(), entry.parent_element()?)))
@@ -69,6 +64,25 @@ impl Places {
             gst::PadProbeReturn::Handled
         });
     }
+}
+
+/// Asks what is to become of the end of a stream of which nothing came.
+fn where_empty(exit: &gst::Pad, then: impl Fn(&gst::Pad) -> gst::PadProbeReturn + Send + Sync + 'static) {
+    let came = Arc::new(AtomicBool::new(false));
+    let coming = came.clone();
+    let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    exit.add_probe(packets, move |_, _| {
+        coming.store(true, Ordering::SeqCst);
+        gst::PadProbeReturn::Remove
+    });
+    exit.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |exit, info| {
+        let is_end = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
+        if is_end && !came.load(Ordering::SeqCst) {
+            then(exit)
+        } else {
+            gst::PadProbeReturn::Ok
+        }
+    });
 }
 
 /// Declares the tracks of a finished MP4 file to be free space that have no packets, but for films and subtitles.
