@@ -383,6 +383,41 @@ fn a_film_in_avi_whose_pictures_look_ahead_loses_none_and_shows_each_when_it_is_
     }
 }
 
+#[test]
+fn a_film_in_avi_that_stands_still_at_times_shows_each_picture_when_it_is_due() {
+    // Pictures in which nothing changes take few bytes.
+    let steps = "-f lavfi -i color=c=black:size=96x64:rate=25:duration=4,geq=lum='16+trunc(N/20)*40':cb=128:cr=128";
+    let source = made("still.avi", &format!("{steps} -c:v mpeg4 -bf 2 -g 250 -q:v 2"));
+    let trial = tried(
+        &source,
+        "kind = 'transcode'; container = 'mp4'; video = { crf = 1, preset = 'ultrafast' }",
+    );
+    let file = trial.file();
+    assert_eq!(complaints(&file), "");
+    let found = pictures(&file);
+    assert_eq!(found.len(), 100);
+    for (frame, (brightness, time)) in (0..).zip(found) {
+        let due = f64::from(frame / 20 * 40) * 255.0 / 219.0;
+        assert!((brightness - due).abs() < 6.0, "{frame} is {brightness}");
+        assert_eq!(time, i64::from(frame) * 4, "{frame} comes at {time}");
+    }
+}
+
+#[test]
+fn a_copy_from_an_avi_begins_at_the_key_frame_before_its_start() {
+    for coded in ["mjpeg", "mpeg4 -g 1"] {
+        let source = made("keys.avi", &format!("{} -c:v {coded} -q:v 4", film(4)));
+        let trial = tried(
+            &source,
+            "kind = 'transcode'; container = 'mkv'; video = 'copy'; start = '2s'",
+        );
+        let file = trial.file();
+        assert_eq!(complaints(&file), "");
+        let found = pictures(&file).len();
+        assert!((50..=51).contains(&found), "{coded}: {found}");
+    }
+}
+
 /// The length of every media playlist of a package, by name, in seconds.
 fn playlists(trial: &Trial) -> Vec<(String, f64)> {
     let files = trial.files().into_iter();

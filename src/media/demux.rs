@@ -38,6 +38,8 @@ pub struct Stream {
     pub caps: gst::Caps,
     /// What is said about this stream alone.
     pub tags: gst::TagList,
+    /// The container does not say when its pictures are shown; that follows from the order in which they come.
+    pub by_order: bool,
     place: (u8, usize, String),
     block: Option<gst::PadProbeId>,
     arrived: Arc<AtomicBool>,
@@ -330,11 +332,15 @@ impl Demuxer {
     /// can. Streams that are still stopped stay so.
     pub fn jump(&self, to: Duration, until: Option<Duration>, flags: gst::SeekFlags) -> bool {
         let time = |at: Duration| gst::ClockTime::try_from(at).ok();
-        let to = if vops::are_in(&self.container) {
-            to.saturating_sub(vops::AHEAD)
+        let by_order = self.streams.iter().any(|stream| stream.by_order);
+        let around = if by_order { vops::AHEAD } else { Duration::ZERO };
+        // Pictures are looked for by when they come. Who lands at a key frame sees what it got, and copies would begin too early.
+        let to = if flags.intersects(gst::SeekFlags::ACCURATE | gst::SeekFlags::TRICKMODE) {
+            to.saturating_sub(around)
         } else {
             to
         };
+        let until = until.map(|until| until.saturating_add(around));
         let (Some(start), Some(stream)) = (time(to), self.streams.first()) else {
             return false;
         };
@@ -387,10 +393,11 @@ fn media_type(typefind: &gst::glib::WeakRef<gst::Element>) -> String {
 
 fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace) -> Option<Stream> {
     let entry = multiqueue.request_pad_simple("sink_%u")?;
+    let by_order = container == vops::CONTAINER && is_mpeg4(pad);
     match container {
         "video/x-matroska" | "audio/x-matroska" | "video/webm" | "audio/webm" => beginning::level(&entry),
         "video/mpegts" | "video/mpeg" => beginning::rebase(&entry),
-        vops::CONTAINER if is_mpeg4(pad) => vops::time(&entry),
+        _ if by_order => vops::time(&entry),
         _ => {}
     }
     let exit = multiqueue.static_pad(&entry.name().replace("sink", "src"))?;
@@ -416,6 +423,7 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace)
         pad: exit,
         caps,
         place: place(pad),
+        by_order,
         tags: gst::TagList::new(),
         block,
         arrived,

@@ -373,7 +373,7 @@ pub fn copy(
         ("video/mpeg", Some(4)) => {
             // The parser hides what is wrong with their times.
             if let Some(exit) = chain[0].static_pad("src") {
-                only_timed(&exit, 0);
+                only_timed(&exit, stream.by_order, 0);
             }
             chain.push(element("mpeg4videoparse")?);
         }
@@ -392,7 +392,7 @@ pub fn copy(
         _ => {}
     }
     if let Some(exit) = chain.last().and_then(|last| last.static_pad("src")) {
-        only_timed(&exit, if video { 0 } else { HEADERS });
+        only_timed(&exit, stream.by_order, if video { 0 } else { HEADERS });
     }
     Ok(chain)
 }
@@ -401,14 +401,14 @@ pub fn copy(
 const HEADERS: usize = 8;
 
 /// Refuses packets of which nobody knows when they are shown: muxers would leave them out without a word. At the beginning
-/// there may be so many.
-fn only_timed(pad: &gst::Pad, headers: usize) {
+/// there may be so many. Where times follow from their order (see [`Stream::by_order`]), none may be shown before it comes.
+fn only_timed(pad: &gst::Pad, by_order: bool, headers: usize) {
     let told = AtomicBool::new(false);
     let left = AtomicUsize::new(headers);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let timed = |packet: &gst::Buffer| {
             // What AVI shows before it comes would be late for whoever is told when it comes.
-            if packet.pts().is_some() && (packet.dts() <= packet.pts() || packet.dts().is_none()) {
+            if packet.pts().is_some() && (!by_order || packet.dts() <= packet.pts()) {
                 left.store(0, Ordering::Relaxed);
                 return true;
             }
