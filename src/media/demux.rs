@@ -328,12 +328,17 @@ impl Demuxer {
         self.index.is_some()
     }
 
+    /// How much later than it is shown a picture may come.
+    pub fn slack(&self) -> Duration {
+        let by_order = self.streams.iter().any(|stream| stream.by_order);
+        if by_order { vops::AHEAD } else { Duration::ZERO }
+    }
+
     /// Goes to this place, to read up to another one or to the end, and forgets what is on its way; answers whether the medium
     /// can. Streams that are still stopped stay so.
     pub fn jump(&self, to: Duration, until: Option<Duration>, flags: gst::SeekFlags) -> bool {
         let time = |at: Duration| gst::ClockTime::try_from(at).ok();
-        let by_order = self.streams.iter().any(|stream| stream.by_order);
-        let around = if by_order { vops::AHEAD } else { Duration::ZERO };
+        let around = self.slack();
         // Pictures are looked for by when they come. Who lands at a key frame sees what it got, and copies would begin too early.
         let to = if flags.intersects(gst::SeekFlags::ACCURATE | gst::SeekFlags::TRICKMODE) {
             to.saturating_sub(around)

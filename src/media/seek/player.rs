@@ -228,7 +228,9 @@ impl Player {
     /// is decoded that is not needed for frames up to it: see [`Next::Enough`].
     pub fn jump(&self, to: Duration, until: Option<Duration>) -> bool {
         let flags = gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
-        self.seek(until.map_or(Pass::All, Pass::Until), to, None, flags)
+        let slack = self.medium.slack();
+        let pass = until.map_or(Pass::All, |until| Pass::Until(until.saturating_add(slack)));
+        self.seek(pass, to.saturating_sub(slack), None, flags)
     }
 
     fn seek(&self, pass: Pass, from: Duration, to: Option<Duration>, flags: gst::SeekFlags) -> bool {
