@@ -384,6 +384,19 @@ fn a_film_in_avi_whose_pictures_look_ahead_loses_none_and_shows_each_when_it_is_
 }
 
 #[test]
+fn a_still_far_inside_an_avi_is_of_its_point() {
+    let numbers = "-f lavfi -i color=c=black:size=64x36:rate=25:duration=14,geq=lum='16+mod(N,100)*2':cb=128:cr=128";
+    let source = made("far.avi", &format!("{numbers} -c:v mpeg4 -bf 2 -g 12 -q:v 1"));
+    // Each alone, so that it is reached by a jump; the last ones come late in their group.
+    for (point, frame) in [("5.32s", 133), ("10s", 250), ("12.48s", 312), ("12.52s", 313)] {
+        let still = tried(&source, &format!("kind = 'snapshot'; at = ['{point}']; format = 'png'"));
+        let (brightness, _) = pictures(&still.file())[0];
+        let due = f64::from(frame % 100) * 2.0 * 255.0 / 219.0;
+        assert!((brightness - due).abs() < 2.0, "{point}: {brightness}, not {due}");
+    }
+}
+
+#[test]
 fn a_film_in_avi_that_stands_still_at_times_shows_each_picture_when_it_is_due() {
     // Pictures in which nothing changes take few bytes.
     let steps = "-f lavfi -i color=c=black:size=96x64:rate=25:duration=4,geq=lum='16+trunc(N/20)*40':cb=128:cr=128";
