@@ -15,6 +15,7 @@ mod branch;
 mod clip;
 mod clips;
 mod colour;
+mod copied;
 mod decoder;
 mod demux;
 mod describe;

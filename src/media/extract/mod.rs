@@ -8,13 +8,13 @@ use gst::prelude::*;
 
 use self::text::TextFile;
 use super::branch::{Branch, Ending, Opened, connect, guard, hang, queue};
+use super::copied::copy;
 use super::demux::Stream;
 use super::failure::{element, internal, writing};
 use super::flac;
 use super::meter::Meter;
 use super::muxer;
 use super::readback::{self, Fed};
-use super::transcode::copy;
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
 use crate::plan::{ExtractPlan, ExtractedStream, OutputReport, TakenAs};
 use crate::rule::Container;

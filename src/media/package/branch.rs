@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use gst::prelude::*;
 
 use super::boxes::Content;
 use super::chains::{STYLED, cue};
 use super::cut::Rule;
+use super::fed::Fed;
 use super::film::{self, Frames, From};
 use super::intake::{Intake, Sort};
 use super::manifests::{self, Film, Sound, Text};
 use super::silence::Until;
-use super::track::{Order, Written};
+use super::track::Order;
 use super::words::Cue;
 use super::{CLOCK, labels, proof};
 use crate::job::{ErrorKind, Failure, Finding, FindingKind};
@@ -32,43 +32,6 @@ use crate::plan::{
     AdaptivePlan, Coded, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, TrackReport,
 };
 use crate::rule::{AudioSpec, Hdr, SegmentForm};
-
-/// What of a track is needed until its end.
-struct Fed {
-    intake: Arc<Mutex<Intake>>,
-    /// What came in of its stream ...
-    source: Arc<Meter>,
-    /// ... and what its encoder got.
-    entered: Option<Arc<Meter>>,
-}
-
-impl Fed {
-    fn taken(&self) -> Intake {
-        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
-        intake.take_all()
-    }
-
-    /// The track as it is told of. A package begins at zero, whenever its streams do.
-    fn report(&self, written: &Written) -> TrackReport {
-        let source = self.source.span();
-        let end = written.segments.last().map_or(0, |last| last.end);
-        let ticks = f64::from(written.order.timescale.max(1));
-        TrackReport {
-            video: false,
-            width: 0,
-            height: 0,
-            channels: 0,
-            rate: 0,
-            packets: written.segments.iter().map(|segment| segment.samples).sum(),
-            start: Duration::ZERO,
-            end: Duration::from_secs_f64(end as f64 / ticks),
-            source_start: Duration::ZERO,
-            source_end: source.end.unwrap_or_default(),
-            pictures: 0,
-            coded: Coded::default(),
-        }
-    }
-}
 
 /// A stream of text.
 struct Words {

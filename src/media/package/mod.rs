@@ -14,6 +14,7 @@ mod chains;
 mod codecs;
 mod crypt;
 mod cut;
+mod fed;
 mod film;
 mod intake;
 mod labels;
