@@ -322,11 +322,12 @@ pub fn read(input: &Input, at: u64, into: &mut [u8]) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::media::source::Reader;
 
-    struct Bytes(Vec<u8>);
+    /// A source in memory.
+    pub struct Bytes(pub Vec<u8>);
 
     impl Reader for Bytes {
         fn size(&self) -> u64 {
@@ -341,7 +342,8 @@ mod tests {
         }
     }
 
-    fn part(name: &[u8], payload: &[u8]) -> Vec<u8> {
+    /// A box by this name.
+    pub fn part(name: &[u8], payload: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(payload.len() + 8).expect("small").to_be_bytes().to_vec();
         bytes.extend(name);
         bytes.extend(payload);

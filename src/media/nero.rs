@@ -60,29 +60,7 @@ fn entries(input: &Input, list: Part) -> Vec<Chapter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::source::Reader;
-
-    struct Bytes(Vec<u8>);
-
-    impl Reader for Bytes {
-        fn size(&self) -> u64 {
-            self.0.len() as u64
-        }
-
-        fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<usize> {
-            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
-            let count = into.len().min(self.0.len() - from);
-            into[..count].copy_from_slice(&self.0[from..from + count]);
-            Ok(count)
-        }
-    }
-
-    fn part(name: &[u8], payload: &[u8]) -> Vec<u8> {
-        let mut bytes = u32::try_from(payload.len() + 8).expect("small").to_be_bytes().to_vec();
-        bytes.extend(name);
-        bytes.extend(payload);
-        bytes
-    }
+    use crate::media::mp4::tests::{Bytes, part};
 
     fn file(version: u8) -> Vec<u8> {
         let mut list = vec![version, 0, 0, 0];

@@ -69,6 +69,8 @@ impl Joiner {
 mod imp {
     use std::sync::{LazyLock, MutexGuard};
 
+    use crate::media::own;
+
     #[allow(clippy::wildcard_imports)]
     use super::*;
 
@@ -136,19 +138,15 @@ mod imp {
 
     impl ElementImpl for Joiner {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-            static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-                gst::subclass::ElementMetadata::new("Reelmill joiner", "Filter", "Adds clips to a film", "Reelmill")
-            });
+            static METADATA: LazyLock<gst::subclass::ElementMetadata> =
+                LazyLock::new(|| own::about("Reelmill joiner", "Filter", "Adds clips to a film"));
             Some(&METADATA)
         }
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
                 let any = gst::Caps::new_any();
-                [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
-                    .into_iter()
-                    .filter_map(|(name, way)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &any).ok())
-                    .collect()
+                own::pads(&any, &any)
             });
             TEMPLATES.as_ref()
         }

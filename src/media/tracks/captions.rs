@@ -59,6 +59,8 @@ mod imp {
 
     use gst::prelude::*;
 
+    use crate::media::own;
+
     use super::super::sweep::{Line, Sweep};
     use super::super::text::{self, Source};
     use super::super::{blank, foreign};
@@ -144,11 +146,10 @@ mod imp {
     impl ElementImpl for Captions {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
             static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-                gst::subclass::ElementMetadata::new(
+                own::about(
                     "Reelmill captions",
                     "Filter/Subtitle",
                     "Brings subtitles into another form",
-                    "Reelmill",
                 )
             });
             Some(&METADATA)
@@ -156,11 +157,8 @@ mod imp {
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-                let caps = gst::Caps::new_any();
-                [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
-                    .into_iter()
-                    .filter_map(|(name, way)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).ok())
-                    .collect()
+                let any = gst::Caps::new_any();
+                own::pads(&any, &any)
             });
             TEMPLATES.as_ref()
         }
