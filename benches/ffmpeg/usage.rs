@@ -1,5 +1,6 @@
 //! What a program and everything that it started took.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -58,4 +59,36 @@ pub fn run(program: &str, arguments: &[String], folder: &Path) -> Usage {
         wall,
         peak: usage.ru_maxrss as f64 / 1024.0,
     }
+}
+
+/// Seconds that a process, what it started, and what has ended of that took so far: see `proc_pid_stat(5)`.
+pub fn so_far(process: u32) -> f64 {
+    let mut children: HashMap<u32, Vec<(u32, f64)>> = HashMap::new();
+    let mut own = 0.0;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        // One may end while the list is read.
+        let Some((number, text)) = number.zip(std::fs::read_to_string(entry.path().join("stat")).ok()) else {
+            continue;
+        };
+        // The name stands in brackets, and may have some of its own.
+        let fields: Vec<&str> = text.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks: f64 = fields[11..15].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+        children
+            .entry(fields[1].parse().unwrap())
+            .or_default()
+            .push((number, ticks));
+        if number == process {
+            own = ticks;
+        }
+    }
+    let mut known = vec![process];
+    while let Some(process) = known.pop() {
+        for (child, ticks) in children.remove(&process).unwrap_or_default() {
+            own += ticks;
+            known.push(child);
+        }
+    }
+    // SAFETY: asks for a number.
+    own / unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64
 }

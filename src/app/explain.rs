@@ -142,7 +142,7 @@ impl App {
             of_rule.entry(job.rule.clone()).or_default().push(job);
         }
         let queue = Queue {
-            running: self.mill.running.len(),
+            is_full: !self.mill.running.has_place(self.mill.config.workers.slots),
             slots: self.mill.config.workers.slots,
             now: Timestamp::now(),
         };

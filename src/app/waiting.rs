@@ -7,9 +7,9 @@ use super::view::JobView;
 /// What bears on the queue at this moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Queue {
-    /// Jobs that run.
-    pub running: usize,
-    /// How many may.
+    /// No other job may be taken up.
+    pub is_full: bool,
+    /// How many run at once.
     pub slots: u32,
     /// Now.
     pub now: Timestamp,
@@ -37,7 +37,7 @@ pub fn waits_for(job: &JobView, same: &[JobView], queue: Queue) -> String {
     if let Some(older) = older {
         return format!("for job {}, which works on another version of the object", older.id);
     }
-    if queue.running >= queue.slots as usize {
+    if queue.is_full {
         return match queue.slots {
             1 => format!("for another job to end: one runs at once{because}"),
             slots => format!("for another job to end: {slots} run at once{because}"),
@@ -63,8 +63,8 @@ mod tests {
 
     #[test]
     fn a_job_waits_for_its_time_its_like_a_place_or_its_turn() {
-        let queue = |running| Queue {
-            running,
+        let queue = |is_full| Queue {
+            is_full,
             slots: 2,
             now: "2026-01-01T12:00:00Z".parse().expect("a time"),
         };
@@ -72,15 +72,15 @@ mod tests {
         let plain = job("b", "queued", Some("2026-01-01T11:00:00Z"), None);
         let works = job("a", "running", None, None);
         assert_eq!(
-            waits_for(&later, &[], queue(0)),
+            waits_for(&later, &[], queue(false)),
             "until 2026-01-01T12:00:30Z for another attempt, since the disk is full"
         );
         assert_eq!(
-            waits_for(&plain, &[plain.clone(), works], queue(2)),
+            waits_for(&plain, &[plain.clone(), works], queue(true)),
             "for job a, which works on another version of the object"
         );
         assert_eq!(
-            waits_for(&plain, &[], queue(2)),
+            waits_for(&plain, &[], queue(true)),
             "for another job to end: 2 run at once"
         );
         let reason = "waits for room: needs about 2 MiB";
@@ -88,10 +88,10 @@ mod tests {
             waits_for(
                 &job("d", "queued", Some("2026-01-01T12:00:30Z"), Some(reason)),
                 &[],
-                queue(0)
+                queue(false)
             ),
             "for room: needs about 2 MiB; it is looked at again at 2026-01-01T12:00:30Z"
         );
-        assert_eq!(waits_for(&plain, &[], queue(1)), "for its turn");
+        assert_eq!(waits_for(&plain, &[], queue(false)), "for its turn");
     }
 }

@@ -49,10 +49,10 @@ fn show(status: &StatusView) {
     line(
         "jobs",
         &format!(
-            "{} queued, {} running (of {} at once), {} succeeded, {} failed, {} cancelled",
+            "{} queued, {} running ({}), {} succeeded, {} failed, {} cancelled",
             figure("queued"),
             figure("running"),
-            status.slots,
+            counted(status.slots.into(), "slot"),
             figure("succeeded"),
             figure("failed"),
             figure("cancelled")

@@ -258,7 +258,7 @@ fn complaints() -> &'static Mutex<Complaints> {
 pub fn listen() {
     static LISTENING: OnceLock<()> = OnceLock::new();
     LISTENING.get_or_init(|| {
-        gst::log::set_active(true);
+        // Made active as a whole, the log would hear every element out, at each buffer.
         gst::log::set_threshold_for_name("libav", gst::DebugLevel::Error);
         gst::log::set_threshold_for_name("videodecoder", gst::DebugLevel::Warning);
         gst::log::set_threshold_for_name("audiodecoder", gst::DebugLevel::Warning);

@@ -67,7 +67,7 @@ pub async fn run(mill: Arc<Mill>, shop: Arc<Workshop>, holder: String, stop: Can
     }
 }
 
-/// Claims jobs until every slot is taken or the queue has none. Answers how long to wait for the next that is due.
+/// Claims jobs until there is no place for more or the queue has none. Answers how long to wait for the next that is due.
 async fn fill(
     mill: &Arc<Mill>,
     shop: &Arc<Workshop>,
@@ -75,8 +75,7 @@ async fn fill(
     halt: &CancellationToken,
     runs: &mut JoinSet<()>,
 ) -> Result<Duration, crate::store::StoreError> {
-    let slots = usize::try_from(mill.config.workers.slots).unwrap_or(1);
-    while runs.len() < slots {
+    while mill.running.has_place(mill.config.workers.slots) {
         let now = Timestamp::now();
         let (holds, opens) = holds(&mill.book.get(), &mill.resting.all(now), now, &TimeZone::system());
         let Some(job) = mill.store.claim(holder, &holds, now, now + LEASE).await? else {

@@ -154,6 +154,8 @@ pub struct RunningJob {
     pub stop_reason: Option<String>,
     /// What it is doing: `starting`, `probing`, `working`, `publishing`.
     pub phase: &'static str,
+    /// Takes one of the slots: until nothing of it is left but publishing.
+    pub in_slot: bool,
     /// How far its run is.
     pub progress: Progress,
     /// How fast its run goes.
@@ -205,6 +207,7 @@ impl Running {
                 stop,
                 stop_reason: None,
                 phase: "starting",
+                in_slot: true,
                 progress: Progress::default(),
                 pace: Pace::default(),
                 tasks: Vec::new(),
@@ -269,6 +272,13 @@ impl Running {
         jobs.iter().map(|(id, job)| (id.clone(), job.lease)).collect()
     }
 
+    /// Whether another job may be taken up: a slot is free, and not as many jobs as there are slots publish besides.
+    pub fn has_place(&self, slots: u32) -> bool {
+        let slots = usize::try_from(slots).unwrap_or(usize::MAX);
+        let jobs = self.jobs();
+        jobs.values().filter(|job| job.in_slot).count() < slots && jobs.len() < slots.saturating_mul(2)
+    }
+
     /// How many run.
     pub fn len(&self) -> usize {
         self.jobs().len()
@@ -325,5 +335,34 @@ impl Health {
     /// All parts, by name.
     pub fn all(&self) -> BTreeMap<String, Part> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_only_publishes_leaves_its_slot_to_as_many_others_as_there_are_slots() {
+        let running = Running::default();
+        let id = |number| JobId::new(Timestamp::UNIX_EPOCH, number);
+        let begin = |number| {
+            running.insert(
+                id(number),
+                LeaseNumber(1),
+                CancellationToken::new(),
+                Timestamp::UNIX_EPOCH,
+            )
+        };
+        let publishes = |number| running.update(&id(number), |known| known.in_slot = false);
+        begin(1);
+        assert!(!running.has_place(1) && running.has_place(2));
+        publishes(1);
+        assert!(running.has_place(1));
+        begin(2);
+        publishes(2);
+        assert!(!running.has_place(1), "two jobs are two slots' worth");
+        running.remove(&id(1));
+        assert!(running.has_place(1));
     }
 }

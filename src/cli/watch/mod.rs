@@ -331,9 +331,9 @@ fn foot(seen: &Seen, named: &[String], size: (usize, usize), tick: usize, paint:
         format!("The daemon is away: waiting for it, {waited} so far")
     } else if named.is_empty() {
         format!(
-            "{} running (of {} at once), {} queued, {} failed in all",
+            "{} running ({}), {} queued, {} failed in all",
             figure("running"),
-            view.slots,
+            counted(view.slots.into(), "slot"),
             figure("queued"),
             figure("failed")
         )

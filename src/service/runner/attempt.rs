@@ -127,7 +127,8 @@ impl Attempt<'_> {
         }
         let media = medium.as_ref().ok();
         let mut first = Some(station);
-        for (number, run) in (0..).zip(planned.runs) {
+        let mut runs = (0..).zip(planned.runs).peekable();
+        while let Some((number, run)) = runs.next() {
             let station = match first.take() {
                 Some(ready) if run.grants.is_empty() => ready,
                 other => {
@@ -150,6 +151,9 @@ impl Attempt<'_> {
                 }
             };
             let ended = self.run(job, run, media, station, desk).await;
+            if runs.peek().is_none() && is_last(job, group) {
+                self.leave_slot(job);
+            }
             let published = desk.finish_publishing().await;
             if !std::mem::take(&mut desk.keeps_scratch) {
                 scratch.remove();
@@ -267,7 +271,7 @@ impl Attempt<'_> {
             }
         }
         self.phase(job, "publishing");
-        desk.finish_publishing().await
+        Ok(())
     }
 
     /// Whether the results of a run may be put where they go.
@@ -353,7 +357,19 @@ impl Attempt<'_> {
         }
     }
 
+    /// Lets another job have the slot: publishing moves bytes, and takes hardly a processor.
+    fn leave_slot(&self, job: &Job) {
+        self.mill.running.update(&job.id, |known| known.in_slot = false);
+        self.mill.queue_changed.notify_one();
+    }
+
     pub(super) fn phase(&self, job: &Job, phase: &'static str) {
         self.mill.running.update(&job.id, |known| known.phase = phase);
     }
+}
+
+/// Whether nothing of a job is left to be run after these tasks, whatever becomes of them in this attempt.
+fn is_last(job: &Job, group: &[TaskRecord]) -> bool {
+    let in_group = |id: &TaskId| group.iter().any(|task| &task.id == id);
+    job.tasks.iter().all(|task| task.state.is_final() || in_group(&task.id))
 }

@@ -61,7 +61,10 @@ impl Attempt<'_> {
         run: u32,
         grants: &Grants,
     ) -> Result<Station, Break> {
-        self.phase(job, "starting");
+        self.mill.running.update(&job.id, |known| {
+            known.phase = "starting";
+            known.in_slot = true;
+        });
         let content = match whole {
             Some(download) => Content::File(download.open().await?),
             None => self.open_source(job).await?,
