@@ -238,3 +238,30 @@ fn what_several_tasks_want_alike_is_made_once_and_kept_with_each() {
     );
     assert_eq!(house.stop(), Some(0));
 }
+
+#[test]
+fn pictures_beside_what_decodes_no_film_are_jumped_to() {
+    const PICTURES: &str = "[task.poster]\nkind = \"snapshot\"\nat = [\"50%\"]\nwidth = 160\n\
+        [task.sheet]\nkind = \"sprite\"\nevery = \"2s\"\n";
+    const OTHERS: &str = "[task.copied]\nkind = \"transcode\"\ncontainer = \"mkv\"\nvideo = \"copy\"\naudio = \"copy\"\n\
+        [task.sound]\nkind = \"transcode\"\ncontainer = \"mp3\"\n";
+    const FILM: &str = "[task.film]\nkind = \"transcode\"\nheight = 90\n";
+    let poster = |tasks: &[&str]| {
+        let tasks = tasks.concat();
+        let rule = format!("enabled = true\n[trigger]\nbucket = \"inbox\"\n[output]\nbucket = \"published\"\n{tasks}");
+        let mut house = House::new(&[("some", &rule)]);
+        house.start();
+        house.drop_file(&medium("plain.mp4"), "film.mp4");
+        let jobs = house.wait_for_jobs(1);
+        assert_eq!(jobs[0]["state"], "succeeded", "{:#}\n{}", jobs[0], house.log());
+        let ran = house.json(&["jobs", "provenance", jobs[0]["id"].as_str().unwrap()]);
+        assert_eq!(house.stop(), Some(0));
+        let mut all = ran.as_array().unwrap().iter();
+        let pipeline = all.find(|one| one["task"] == "poster").unwrap()["pipeline"].clone();
+        (pipeline, house.published().len())
+    };
+    let (alone, files) = poster(&[PICTURES]);
+    assert_eq!(poster(&[PICTURES, OTHERS]), (alone.clone(), files + 2));
+    let (shared, _) = poster(&[PICTURES, FILM]);
+    assert_ne!(shared, alone, "one decode for both");
+}

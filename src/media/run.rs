@@ -141,12 +141,35 @@ pub fn run(input: &Arc<Input>, plan: &RunPlan, listener: &mut dyn Listener) -> R
         }
     }
     let Some(media) = media else { return Ok(()) };
-    match works.as_slice() {
-        [] => Ok(()),
-        // Where nothing else is decoded, a few frames are reached by jumps.
-        all if all.iter().all(|(_, work)| Shoot::is_of(work)) => seek::run(input, &media, all, &mut pulse),
-        all => fuse(input, &media, all, plan.threads, &mut pulse),
+    // Where the film is decoded for nobody else, its pictures are reached by jumps.
+    let (pictures, others) = if works.iter().any(|(_, work)| work.decodes_film()) {
+        (Vec::new(), works)
+    } else {
+        works.into_iter().partition(|(_, work)| Shoot::is_of(work))
+    };
+    if others.is_empty() {
+        return match pictures.as_slice() {
+            [] => Ok(()),
+            all => seek::run(input, &media, all, &mut pulse),
+        };
     }
+    pictures_first(input, &media, &pictures, &mut pulse);
+    fuse(input, &media, &others, plan.threads, &mut pulse)
+}
+
+/// Makes pictures before the work that shares nothing with them: what fails is theirs, and they are no part of the way.
+fn pictures_first(input: &Arc<Input>, media: &MediaInfo, tasks: &[(&TaskId, &Work)], pulse: &mut Pulse<'_>) {
+    if tasks.is_empty() {
+        return;
+    }
+    pulse.set_share(0.0);
+    if let Err(failure) = seek::run(input, media, tasks, pulse) {
+        for (task, _) in tasks {
+            pulse.listener().task_failed(task, failure.clone());
+        }
+    }
+    pulse.set_share(1.0);
+    pulse.next_part();
 }
 
 /// One decode for all tasks, and a second for those that look at all frames first.

@@ -127,6 +127,17 @@ impl Work {
         }
     }
 
+    /// Wants more of the film than single pictures: all frames of its part are decoded.
+    #[must_use]
+    pub fn decodes_film(&self) -> bool {
+        match self {
+            Self::Transcode(plan) => plan.picture.is_some(),
+            Self::Adaptive(plan) => !plan.renditions.is_empty(),
+            Self::Inspect(_) => true,
+            _ => false,
+        }
+    }
+
     /// Takes over packets as they are.
     #[must_use]
     pub fn copies(&self) -> bool {

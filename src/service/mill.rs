@@ -352,7 +352,7 @@ mod tests {
                 LeaseNumber(1),
                 CancellationToken::new(),
                 Timestamp::UNIX_EPOCH,
-            )
+            );
         };
         let publishes = |number| running.update(&id(number), |known| known.in_slot = false);
         begin(1);
