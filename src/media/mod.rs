@@ -24,6 +24,7 @@ mod extract;
 mod failure;
 mod flac;
 mod flat;
+mod flv;
 mod fused;
 mod guess;
 mod inspect;

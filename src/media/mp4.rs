@@ -3,8 +3,8 @@
 //! Two things need it. A demuxer that is asked for the length of a stream answers with that of the whole medium. And
 //! GStreamer's demuxer compares times on the clock of a track with the length of the film: an edit list that skips
 //! the beginning of a track costs it as much of the end. [`Index::corrections`] say that the film is longer, to the
-//! demuxer alone; each track still ends where its own edit list says. They also say that a sound is longer that lasts for less than
-//! a fifth of the film: GStreamer takes such a track for a preview, and leaves it out.
+//! demuxer alone; each track still ends where its own edit list says. They also say that a track is longer that lasts for less than
+//! a fifth of the whole: GStreamer takes such a track for a preview, and leaves it out. Of several films a short one may be that.
 
 use std::time::Duration;
 
@@ -139,7 +139,11 @@ impl Index {
             .into_iter()
             .collect();
         let whole = longest.max(duration);
-        corrections.extend(tracks.iter().filter_map(|track| track.lengthened(whole)));
+        let films = tracks.iter().filter(|track| track.is_film());
+        let film = films.max_by_key(|track| track.own_end);
+        let wanted = |track: &&Track| !track.is_film() || film.is_some_and(|film| film == *track);
+        let short = tracks.iter().filter(wanted);
+        corrections.extend(short.filter_map(|track| track.lengthened(whole)));
         let mut films = parts.iter().filter(|part| &part.name == b"trak");
         Some(Self {
             duration,
@@ -151,10 +155,14 @@ impl Index {
 }
 
 impl Track {
-    /// The place of its length, overwritten with one that no demuxer takes for that of a preview. Films may be previews.
+    fn is_film(&self) -> bool {
+        &self.kind == b"vide"
+    }
+
+    /// The place of its length, overwritten with one that no demuxer takes for that of a preview.
     fn lengthened(&self, film: Duration) -> Option<Correction> {
         let (clock, ticks, at, wide) = self.length;
-        let short = &self.kind != b"vide" && ticks > 0 && clock.time(ticks) < film / 4;
+        let short = ticks > 0 && clock.time(ticks) < film / 4;
         short.then(|| correction(clock, film / 4, at, wide)).flatten()
     }
 }
