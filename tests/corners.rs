@@ -522,6 +522,20 @@ fn a_copy_that_starts_at_a_key_frame_has_all_of_its_pictures() {
 }
 
 #[test]
+fn a_film_in_mp4_that_is_far_shorter_than_its_sound_is_a_film() {
+    let source = made("short-film.mp4", &format!("{} {} {CODED}", film(2), sound(20)));
+    for how in ["height = 90", "video = 'copy'; audio = 'copy'"] {
+        let trial = tried(&source, &format!("kind = 'transcode'; container = 'mp4'; {how}"));
+        let file = trial.file();
+        assert_eq!(complaints(&file), "", "{how}");
+        assert_eq!(streams(&file), ["h264 50", "aac"], "{how}");
+        assert_eq!(spans(&file), ["h264 0+4", "aac 0+40"], "{how}");
+    }
+    let still = tried(&source, "kind = 'snapshot'; at = ['1s']; format = 'png'");
+    assert!(still.good, "{}", still.said);
+}
+
+#[test]
 fn stills_of_a_film_that_breaks_off_are_made_as_far_as_it_goes() {
     let whole = made("whole.mkv", &format!("{} {} {CODED}", film(20), sound(20)));
     let bytes = std::fs::read(whole).unwrap();

@@ -76,7 +76,10 @@ fn spans(file: &Path) -> Vec<(i64, i64)> {
         .collect();
     found.sort_unstable();
     let zero = found.iter().map(|(_, from, _)| *from).min().unwrap();
-    found.into_iter().map(|(_, from, to)| (from - zero, to - zero)).collect()
+    found
+        .into_iter()
+        .map(|(_, from, to)| (from - zero, to - zero))
+        .collect()
 }
 
 /// Whether each stream of a result lies as it does in the source, to less than a frame of film; coded sound has a little in front.
@@ -114,7 +117,11 @@ fn streams_that_begin_late_or_end_early_are_read() {
         let file = trial.file();
         assert_eq!(complaints(&file), "", "{what}");
         assert_alike(source, &file, &what);
-        let copied = if what.contains("sound.flv") { "audio = 'copy'" } else { COPIED };
+        let copied = if what.contains("sound.flv") {
+            "audio = 'copy'"
+        } else {
+            COPIED
+        };
         let trial = tried(source, "flv", copied);
         assert_alike(source, &trial.file(), &format!("{what} copied"));
     }
@@ -124,7 +131,13 @@ fn streams_that_begin_late_or_end_early_are_read() {
 fn the_head_of_a_file_is_not_believed() {
     let late = made("head.flv", &format!("{} -itsoffset 8 {} {CODED}", film(10), sound(2)));
     let only = made("only.flv", &format!("{} {CODED}", film(3)));
-    for source in [flagged(&late, 0), flagged(&late, 1), flagged(&late, 4), flagged(&only, 5), flagged(&only, 4)] {
+    for source in [
+        flagged(&late, 0),
+        flagged(&late, 1),
+        flagged(&late, 4),
+        flagged(&only, 5),
+        flagged(&only, 4),
+    ] {
         let trial = tried(&source, "mp4", SMALL);
         assert_alike(&source, &trial.file(), &source.display().to_string());
     }
@@ -136,7 +149,10 @@ fn a_source_with_a_late_or_short_sound_becomes_an_flv() {
         ("late.mkv", format!("{} -itsoffset 2 {} {CODED}", film(6), sound(3))),
         ("far.mp4", format!("{} -itsoffset 9 {} {CODED}", film(12), sound(3))),
         ("short.mkv", format!("{} {} {CODED}", film(24), sound(5))),
-        ("film.mkv", format!("{} -itsoffset 2 {} -map 1 -map 0 {CODED}", sound(5), film(3))),
+        (
+            "film.mkv",
+            format!("{} -itsoffset 2 {} -map 1 -map 0 {CODED}", sound(5), film(3)),
+        ),
     ] {
         let source = made(name, &words);
         for how in [SMALL, COPIED] {
@@ -152,22 +168,45 @@ fn a_part_of_an_flv_begins_where_it_should() {
     let numbers = "-f lavfi -i color=c=black:size=64x36:rate=25:duration=8,geq=lum='16+N':cb=128:cr=128";
     let source = made(
         "numbers.flv",
-        &format!("{numbers} {} -c:v libx264 -preset veryfast -bf 2 -g 50 -crf 4 -c:a aac", sound(8)),
+        &format!(
+            "{numbers} {} -c:v libx264 -preset veryfast -bf 2 -g 50 -crf 4 -c:a aac",
+            sound(8)
+        ),
     );
     // Once with what ffmpeg says of its key frames, once without.
     let indexed = folder().join("indexed.flv");
-    let words = ["-nostdin", "-v", "error", "-y", "-i", source.to_str().unwrap(), "-c", "copy"];
-    let words = [&words[..], &["-flvflags", "add_keyframe_index", indexed.to_str().unwrap()]].concat();
+    let words = [
+        "-nostdin",
+        "-v",
+        "error",
+        "-y",
+        "-i",
+        source.to_str().unwrap(),
+        "-c",
+        "copy",
+    ];
+    let words = [
+        &words[..],
+        &["-flvflags", "add_keyframe_index", indexed.to_str().unwrap()],
+    ]
+    .concat();
     tool("ffmpeg", &words);
     for source in [&source, &indexed] {
         for (how, start) in [(SMALL, 3.0), (COPIED, 4.0)] {
-            let trial = tried(source, "mp4", &format!("{how}; start = '{start}s'").replace("height = 90; ", ""));
+            let trial = tried(
+                source,
+                "mp4",
+                &format!("{how}; start = '{start}s'").replace("height = 90; ", ""),
+            );
             let file = trial.file();
             assert_eq!(complaints(&file), "", "{how}");
             let found = spans(&file);
             let length = 8000.0 - start * 1000.0;
             for (from, to) in &found {
-                assert!((*from as f64) < 60.0 && (*to as f64 - length).abs() < 80.0, "{how}: {found:?}");
+                assert!(
+                    (*from as f64) < 60.0 && (*to as f64 - length).abs() < 80.0,
+                    "{how}: {found:?}"
+                );
             }
             let first = picture(&file);
             let due = start * 25.0 * 255.0 / 219.0;
@@ -185,7 +224,17 @@ fn picture(file: &Path) -> f64 {
     let ran = std::process::Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(file)
-        .args(["-map", "0:v", "-frames:v", "1", "-vf", "scale=16:16,format=gray", "-f", "rawvideo", "-"])
+        .args([
+            "-map",
+            "0:v",
+            "-frames:v",
+            "1",
+            "-vf",
+            "scale=16:16,format=gray",
+            "-f",
+            "rawvideo",
+            "-",
+        ])
         .output()
         .unwrap();
     ran.stdout.iter().map(|pixel| f64::from(*pixel)).sum::<f64>() / 256.0

@@ -310,3 +310,120 @@ fn body(input: &Input, tag: &Tag, skip: u64, most: u64) -> Option<Vec<u8>> {
     let count = input.fill(tag.body() + skip, &mut bytes).ok()?;
     (count == bytes.len()).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::tags::{HEAD, TAIL};
+    use super::*;
+    use crate::media::mp4::tests::Bytes;
+
+    fn tag(sort: u8, time: u32, carried: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(carried.len()).unwrap();
+        let (size, time) = (size.to_be_bytes(), time.to_be_bytes());
+        let head = [
+            sort, size[1], size[2], size[3], time[1], time[2], time[3], time[0], 0, 0, 0,
+        ];
+        let tail = u32::try_from(carried.len() as u64 + HEAD).unwrap().to_be_bytes();
+        [&head[..], carried, &tail].concat()
+    }
+
+    /// A key frame of Sorenson's, and a packet of G.711.
+    fn picture(time: u32) -> Vec<u8> {
+        tag(9, time, &[0x12, 1, 2, 3])
+    }
+
+    fn noise(time: u32) -> Vec<u8> {
+        tag(8, time, &[0x72, 1, 2, 3])
+    }
+
+    fn file(flags: u8, tags: &[Vec<u8>]) -> Arc<Input> {
+        let head = [b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0];
+        Input::new(Bytes([&head[..], &tags.concat()].concat()))
+    }
+
+    /// When film and sound begin and end, in thousandths of a second.
+    fn surveyed(input: &Input) -> Option<[Option<(i64, Option<i64>)>; 2]> {
+        gst::init().unwrap();
+        let survey = Survey::of(input, &mut || ())?;
+        Some([&survey.film, &survey.sound].map(|lane| {
+            let lane = lane.as_ref()?;
+            Some((lane.begins, lane.last.map(|(_, time)| time)))
+        }))
+    }
+
+    #[test]
+    fn streams_are_found_wherever_they_begin_and_whatever_the_head_says() {
+        let film: Vec<_> = (0..100).map(|frame| picture(frame * 1000)).collect();
+        let late = [&film[..], &[noise(100_000), noise(100_020), picture(101_000)]].concat();
+        for flags in [0, 1, 4, 5] {
+            let found = surveyed(&file(flags, &late)).unwrap();
+            assert_eq!(
+                found,
+                [Some((0, Some(101_000))), Some((100_000, Some(100_020)))],
+                "{flags}"
+            );
+            let found = surveyed(&file(flags, &film)).unwrap();
+            assert_eq!(found, [Some((0, Some(99_000))), None], "{flags}");
+        }
+        // So late only what the head speaks of is looked for.
+        let far = [&film[..], &[picture(121_000), noise(300_000)]].concat();
+        assert_eq!(surveyed(&file(5, &far)).unwrap()[1], Some((300_000, Some(300_000))));
+        assert_eq!(surveyed(&file(1, &far)).unwrap()[1], None);
+    }
+
+    #[test]
+    fn a_file_that_breaks_off_does_not_say_when_its_streams_end() {
+        let tags = [picture(0), noise(0), picture(40), noise(60)];
+        let mut bytes = [&[b'F', b'L', b'V', 1, 5, 0, 0, 0, 9, 0, 0, 0, 0][..], &tags.concat()].concat();
+        bytes.truncate(bytes.len() - 2);
+        let found = surveyed(&Input::new(Bytes(bytes))).unwrap();
+        assert_eq!(found, [Some((0, None)), Some((0, None))]);
+    }
+
+    #[test]
+    fn nothing_that_is_damaged_anywhere_is_more_than_less() {
+        let tags = [picture(0), noise(0), picture(40), noise(60), picture(80)];
+        let whole = [&[b'F', b'L', b'V', 1, 5, 0, 0, 0, 9, 0, 0, 0, 0][..], &tags.concat()].concat();
+        for at in 0..whole.len() {
+            for value in [0, 7, 8, 9, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                surveyed(&Input::new(Bytes(damaged)));
+            }
+            surveyed(&Input::new(Bytes(whole[..at].to_vec())));
+        }
+    }
+
+    #[test]
+    fn behind_damage_the_next_tag_is_found() {
+        let whole = [picture(0), vec![0x55; 200_000], noise(40), picture(80)];
+        let input = file(5, &whole);
+        let first = Tag::read(&input, 13).unwrap().unwrap();
+        let (next, jumped) = Tag::next(&input, first.end()).unwrap().unwrap();
+        assert_eq!((next.sort, next.time, jumped), (Sort::Sound, 40, true));
+        let (next, jumped) = Tag::next(&input, next.end()).unwrap().unwrap();
+        assert_eq!((next.time, next.size, jumped), (80, 4, false));
+        assert_eq!(next.end(), input.size());
+        assert_eq!(next.end() - TAIL, next.body() + 4);
+    }
+
+    #[test]
+    fn time_that_is_set_back_goes_on() {
+        let tags = [picture(90_000), picture(90_040), picture(0), picture(40)];
+        let input = file(1, &tags);
+        gst::init().unwrap();
+        let survey = Survey::of(&input, &mut || ()).unwrap();
+        let mut way = way::Way::new(input, survey);
+        let mut times = Vec::new();
+        while let Some(next) = way.next().unwrap() {
+            if let way::Next::Packet(packet) = next {
+                times.push(packet.time);
+            }
+        }
+        assert_eq!(times, [90_000, 90_040, 90_040, 90_080]);
+        // The last key frame by then, and the next.
+        assert_eq!(way.go(90_060, false).unwrap(), Some(90_040));
+        assert_eq!(way.go(90_060, true).unwrap(), Some(90_080));
+        assert_eq!(way.go(10, false).unwrap(), None);
+    }
+}

@@ -439,6 +439,32 @@ pub mod tests {
     }
 
     #[test]
+    fn a_short_film_beside_a_long_sound_is_a_film_and_beside_a_long_film_a_preview() {
+        let corrected = |tracks: &[(&[u8; 4], u32)]| {
+            let tracks: Vec<_> = tracks
+                .iter()
+                .map(|(kind, seconds)| {
+                    let media = [
+                        part(b"mdhd", &words(&[0, 0, 0, 1000, seconds * 1000, 0])),
+                        part(b"hdlr", &[&words(&[0, 0])[..], *kind].concat()),
+                    ];
+                    part(b"trak", &part(b"mdia", &media.concat()))
+                })
+                .collect();
+            let head = part(b"mvhd", &words(&[0, 0, 0, 1000, 20_000, 0]));
+            let file = part(b"moov", &[head, tracks.concat()].concat());
+            let index = Index::read(&Input::new(Bytes(file))).expect("an index");
+            let bytes = index.corrections.into_iter().map(|one| one.bytes);
+            bytes
+                .map(|bytes| u32::from_be_bytes(bytes.try_into().expect("four")))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(corrected(&[(b"vide", 2), (b"soun", 20)]), [5001]);
+        assert_eq!(corrected(&[(b"vide", 2), (b"vide", 20), (b"soun", 20)]), []);
+        assert_eq!(corrected(&[(b"vide", 1), (b"vide", 2), (b"soun", 20)]), [5001]);
+    }
+
+    #[test]
     fn damage_anywhere_in_an_index_is_no_index_or_another_but_never_a_panic() {
         let whole = film(4000, 240_000, &[[1000, u32::MAX], [4000, 48_000]]);
         for at in 0..whole.len() {

@@ -10,16 +10,22 @@ use gst::prelude::*;
 /// Packets stand at most so far behind their place; those of ffmpeg ten seconds.
 const BEHIND: gst::ClockTime = gst::ClockTime::from_seconds(15);
 
-/// Lets words that nothing comes pass this pad only once nothing came for long.
+/// Lets words that nothing comes pass this pad only once nothing came for long. A rest that an encoder gives away at its end alone
+/// is too late then, and is left out: it would be heard far behind its place.
 pub fn keep(pad: &gst::Pad) {
-    let last = Mutex::new(None::<gst::ClockTime>);
+    // How far it came, and was said to have come.
+    let last = Mutex::new((None::<gst::ClockTime>, None::<gst::ClockTime>));
     pad.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |_, info| {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = last.lock().unwrap_or_else(PoisonError::into_inner);
+            let (last, said) = &mut *known;
             match &info.data {
                 Some(gst::PadProbeData::Buffer(packet)) => {
                     let time = packet.dts_or_pts();
+                    if time.is_some() && time < *said {
+                        return gst::PadProbeReturn::Drop;
+                    }
                     *last = time.map(|time| time + packet.duration().unwrap_or_default()).max(*last);
                 }
                 Some(gst::PadProbeData::Event(event)) => {
@@ -27,8 +33,9 @@ pub fn keep(pad: &gst::Pad) {
                         let (from, _) = gap.get();
                         let known = *last.get_or_insert(from);
                         if from < known + BEHIND {
-                            return gst::PadProbeReturn::Drop;
+                            return gst::PadProbeReturn::Handled;
                         }
+                        *said = Some(from).max(*said);
                     }
                 }
                 _ => {}
@@ -52,6 +59,13 @@ mod tests {
         keep(&entry);
         let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
         let hears = heard.clone();
+        let passed = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let passes = passed.clone();
+        exit.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let at = info.buffer().and_then(|packet| packet.pts());
+            passes.lock().unwrap().extend(at.map(gst::ClockTime::seconds));
+            gst::PadProbeReturn::Ok
+        });
         exit.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
             if let Some(gst::EventView::Gap(gap)) = info.event().map(|event| event.view()) {
                 hears.lock().unwrap().push(gap.get().0.seconds());
@@ -69,15 +83,22 @@ mod tests {
         for at in [0, 14, 15] {
             gap(at);
         }
-        let mut packet = gst::Buffer::new();
-        packet.get_mut().unwrap().set_pts(seconds(10));
-        entry.chain(packet).unwrap();
-        for at in [11, 24, 26] {
+        let packet = |at: u64| {
+            let mut packet = gst::Buffer::new();
+            packet.get_mut().unwrap().set_pts(seconds(at));
+            entry.chain(packet).unwrap();
+        };
+        // Too late, and in time.
+        for at in [10, 20] {
+            packet(at);
+        }
+        for at in [21, 34, 36] {
             gap(at);
         }
         for element in [&sink, &queue] {
             element.set_state(gst::State::Null).unwrap();
         }
-        assert_eq!(*heard.lock().unwrap(), [15, 26]);
+        assert_eq!(*heard.lock().unwrap(), [15, 36]);
+        assert_eq!(*passed.lock().unwrap(), [20]);
     }
 }
