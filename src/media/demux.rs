@@ -11,6 +11,7 @@ use gst::prelude::*;
 
 use super::failure::{element, internal};
 use super::pace::Pace;
+use super::place::{self, Place};
 use super::refusal::{describe_error, not_media};
 use super::source::{Input, MediaSource};
 use super::{beginning, decoder, describe, flv, guess, vops};
@@ -26,10 +27,6 @@ const MANNERS: Duration = Duration::from_millis(100);
 /// How long nothing at all may be read while no packet has come.
 const SILENCE: Duration = Duration::from_secs(5);
 
-const VIDEO: u8 = 0;
-const AUDIO: u8 = 1;
-const OTHER: u8 = 2;
-
 /// One stream of an opened medium.
 pub struct Stream {
     /// Where its packets come out.
@@ -40,7 +37,7 @@ pub struct Stream {
     pub tags: gst::TagList,
     /// The container does not say when its pictures are shown; that follows from the order in which they come.
     pub by_order: bool,
-    place: (u8, usize, String),
+    place: Place,
     block: Option<gst::PadProbeId>,
     arrived: Arc<AtomicBool>,
 }
@@ -324,8 +321,8 @@ impl Demuxer {
             let alike = self.streams.iter().filter(|other| other.place.0 == stream.place.0);
             let before = alike.clone().filter(|other| other.place < stream.place);
             let ends = index.ends(match stream.place.0 {
-                VIDEO => *b"vide",
-                AUDIO => *b"soun",
+                place::VIDEO => *b"vide",
+                place::AUDIO => *b"soun",
                 _ => return None,
             });
             return ends
@@ -334,7 +331,7 @@ impl Demuxer {
                 .filter(|_| alike.count() == ends.len());
         }
         if let Some(survey) = &self.flash {
-            return survey.end(stream.place.0 == VIDEO);
+            return survey.end(stream.place.0 == place::VIDEO);
         }
         if let Some(end) = describe::declared_end(&stream.tags) {
             // Tags outlive a cut.
@@ -456,7 +453,7 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace)
     Some(Stream {
         pad: exit,
         caps,
-        place: place(pad),
+        place: place::of(pad),
         by_order,
         tags: gst::TagList::new(),
         block,
@@ -470,27 +467,6 @@ fn is_mpeg4(pad: &gst::Pad) -> bool {
         "video/mpeg" => fields.get::<i32>("mpegversion") == Ok(4),
         name => name == "video/x-divx" && fields.get::<i32>("divxversion").is_ok_and(|version| version > 3),
     })
-}
-
-/// Kind and number of a stream as its demuxer's pad has them: `audio_1` comes after `audio_0`.
-fn place(pad: &gst::Pad) -> (u8, usize, String) {
-    let mut name = pad.name().to_string();
-    let ghost = pad.downcast_ref::<gst::GhostPad>();
-    let mut at = ghost.map_or_else(|| Some(pad.clone()), GhostPadExt::target);
-    while let Some(pad) = at {
-        name = pad.name().to_string();
-        at = pad
-            .parent_element()
-            .and_then(|element| element.static_pad("sink"))
-            .filter(|_| name == "src")
-            .and_then(|sink| sink.peer());
-    }
-    let kind = match name.split('_').next() {
-        Some("video") => VIDEO,
-        Some("audio") => AUDIO,
-        _ => OTHER,
-    };
-    (kind, name.len(), name)
 }
 
 fn discard(home: &gst::glib::WeakRef<gst::Pipeline>, pad: &gst::Pad) {

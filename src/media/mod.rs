@@ -40,6 +40,7 @@ mod pace;
 mod package;
 mod picker;
 mod pipeline;
+mod place;
 mod probe;
 pub mod provenance;
 mod readback;
