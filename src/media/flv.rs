@@ -341,8 +341,10 @@ mod tests {
         Input::new(Bytes([&head[..], &tags.concat()].concat()))
     }
 
+    type Span = (i64, Option<i64>);
+
     /// When film and sound begin and end, in thousandths of a second.
-    fn surveyed(input: &Input) -> Option<[Option<(i64, Option<i64>)>; 2]> {
+    fn surveyed(input: &Input) -> Option<[Option<Span>; 2]> {
         gst::init().unwrap();
         let survey = Survey::of(input, &mut || ())?;
         Some([&survey.film, &survey.sound].map(|lane| {
