@@ -285,6 +285,53 @@ fn a_film_that_begins_late_and_a_sound_that_does_stay_where_they_are() {
     }
 }
 
+#[test]
+fn what_is_late_is_copied_into_mxf_with_silence_or_refused_in_words() {
+    let coded = "-c:v mpeg2video -q:v 3 -bf 0 -c:a pcm_s16le";
+    let late_sound = made(
+        "late-pcm.mkv",
+        &format!("{} -itsoffset 3 {} {coded}", film(8), sound(5)),
+    );
+    let trial = tried(
+        &late_sound,
+        "kind = 'transcode'; container = 'mxf'; video = 'copy'; audio = 'copy'",
+    );
+    let file = trial.file();
+    assert_eq!(spans(&file), ["mpeg2video 0+16", "pcm_s16le 0+16"]);
+    let heard = |from: &str| {
+        let words = [
+            "-nostdin",
+            "-v",
+            "error",
+            "-ss",
+            from,
+            "-t",
+            "1",
+            "-i",
+            file.to_str().unwrap(),
+        ];
+        let words = [&words[..], &["-map", "0:a", "-f", "crc", "-"]].concat();
+        tool("ffmpeg", &words)
+    };
+    let silence = "-nostdin -v error -f lavfi -i anullsrc=r=48000:cl=mono -t 1 -c:a pcm_s16le -f crc -";
+    let silence = tool("ffmpeg", &silence.split(' ').collect::<Vec<_>>());
+    assert_eq!(heard("1"), silence);
+    assert_ne!(heard("4"), silence);
+    let late_film = made(
+        "late-mpeg.mkv",
+        &format!("{} -itsoffset 3 {} -map 1 -map 0 {coded}", sound(8), film(5)),
+    );
+    let trial = tried(&late_film, "kind = 'transcode'; container = 'mxf'; video = 'copy'");
+    assert!(!trial.good);
+    assert!(
+        trial
+            .said
+            .contains("the film begins 3.0 s after the sound, which cannot be said in MXF: encode it"),
+        "{}",
+        trial.said
+    );
+}
+
 /// The brightness of every picture of a film, and when it is shown, in hundredths of a second.
 fn pictures(file: &Path) -> Vec<(f64, i64)> {
     #[allow(clippy::disallowed_methods, reason = "a test runs programs")]
@@ -519,6 +566,20 @@ fn a_copy_that_starts_at_a_key_frame_has_all_of_its_pictures() {
             assert_eq!(complaints(&file), "", "{container} {start}");
         }
     }
+}
+
+#[test]
+fn a_film_in_mp4_that_is_far_shorter_than_its_sound_is_a_film() {
+    let source = made("short-film.mp4", &format!("{} {} {CODED}", film(2), sound(20)));
+    for how in ["height = 90", "video = 'copy'; audio = 'copy'"] {
+        let trial = tried(&source, &format!("kind = 'transcode'; container = 'mp4'; {how}"));
+        let file = trial.file();
+        assert_eq!(complaints(&file), "", "{how}");
+        assert_eq!(streams(&file), ["h264 50", "aac"], "{how}");
+        assert_eq!(spans(&file), ["h264 0+4", "aac 0+40"], "{how}");
+    }
+    let still = tried(&source, "kind = 'snapshot'; at = ['1s']; format = 'png'");
+    assert!(still.good, "{}", still.said);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Packets that are taken over as they are: wrapped as the muxer wants them, each with a time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use gst::prelude::*;
 
@@ -9,9 +10,11 @@ use super::demux::Stream;
 use super::describe::codec_name;
 use super::encoder;
 use super::failure::element;
+use super::meter::Span;
 use super::muxer;
 use crate::job::{ErrorKind, Failure};
-use crate::rule::Container;
+use crate::plan::TranscodePlan;
+use crate::rule::{Container, Track};
 
 /// Takes packets over as they are.
 ///
@@ -85,6 +88,28 @@ pub fn copy(
         only_timed(&exit, stream.by_order, if video { 0 } else { HEADERS });
     }
     Ok(chain)
+}
+
+/// A film that begins this much late is seen to.
+const LATE: Duration = Duration::from_millis(100);
+
+/// Refuses a copied film that begins late where nothing can say so.
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub fn begins(plan: &TranscodePlan, film: Span) -> Result<(), Failure> {
+    let copies = matches!(plan.settings.video, Track::Copy) && plan.settings.container == Container::Mxf;
+    let Some(start) = film.start.filter(|start| copies && *start > LATE) else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        ErrorKind::Unsupported,
+        format!(
+            "the film begins {:.1} s after the sound, which cannot be said in MXF: encode it, so that its first picture is shown \
+             until then, or choose another container",
+            start.as_secs_f64()
+        ),
+    ))
 }
 
 /// So many packets of sound may come before the first that has a time: they are headers, which do not always say so.

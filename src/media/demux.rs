@@ -11,9 +11,10 @@ use gst::prelude::*;
 
 use super::failure::{element, internal};
 use super::pace::Pace;
+use super::place::{self, Place};
 use super::refusal::{describe_error, not_media};
 use super::source::{Input, MediaSource};
-use super::{beginning, decoder, describe, guess, vops};
+use super::{beginning, decoder, describe, flv, guess, vops};
 use super::{matroska, mp4};
 use crate::job::{ErrorKind, Failure};
 
@@ -26,10 +27,6 @@ const MANNERS: Duration = Duration::from_millis(100);
 /// How long nothing at all may be read while no packet has come.
 const SILENCE: Duration = Duration::from_secs(5);
 
-const VIDEO: u8 = 0;
-const AUDIO: u8 = 1;
-const OTHER: u8 = 2;
-
 /// One stream of an opened medium.
 pub struct Stream {
     /// Where its packets come out.
@@ -40,7 +37,7 @@ pub struct Stream {
     pub tags: gst::TagList,
     /// The container does not say when its pictures are shown; that follows from the order in which they come.
     pub by_order: bool,
-    place: (u8, usize, String),
+    place: Place,
     block: Option<gst::PadProbeId>,
     arrived: Arc<AtomicBool>,
 }
@@ -71,6 +68,7 @@ pub struct Demuxer {
     /// The table of contents, where there is one.
     pub toc: Option<gst::Toc>,
     index: Option<mp4::Index>,
+    flash: Option<Arc<flv::Survey>>,
     /// Nothing in it says how long it is.
     undeclared: bool,
 }
@@ -85,6 +83,21 @@ impl Drop for Demuxer {
 
 type Found = Arc<Mutex<Vec<Stream>>>;
 
+/// How it is known what the container is.
+enum Kind {
+    Known(gst::Caps),
+    Found(gst::Element),
+}
+
+impl Kind {
+    fn caps(&self) -> Option<gst::Caps> {
+        match self {
+            Self::Known(caps) => Some(caps.clone()),
+            Self::Found(typefind) => typefind.property("caps"),
+        }
+    }
+}
+
 impl Demuxer {
     /// Opens a medium; `tick` is called now and then while that takes.
     ///
@@ -96,51 +109,59 @@ impl Demuxer {
         }
         let pipeline = gst::Pipeline::new();
         let index = mp4::Index::read(input);
-        let corrections = index.as_ref().map_or_else(Vec::new, |index| index.corrections.clone());
-        let source = MediaSource::over(input.clone(), corrections);
-        let parsebin = element("parsebin")?;
-        let typefind = parsebin
-            .downcast_ref::<gst::Bin>()
-            .and_then(|bin| bin.by_name("typefind"))
-            .ok_or_else(|| internal("a parser that finds no types"))?;
-        if let Some(parsers) = parsebin.downcast_ref::<gst::Bin>() {
-            parsers.connect_element_added(|_, element| guess::forbid(element));
-        }
+        let flash = flv::Survey::of(input, tick);
         let multiqueue = element("multiqueue")?;
         // The first limit gives way where another stream is starved; the second does not.
         multiqueue.set_property("max-size-buffers", 16_u32);
         multiqueue.set_property("max-size-bytes", 128_u32 << 20);
         multiqueue.set_property("max-size-time", 0_u64);
-        pipeline
-            .add_many([source.upcast_ref(), &parsebin, &multiqueue])
-            .map_err(internal)?;
-        source.link(&parsebin).map_err(internal)?;
-
+        pipeline.add(&multiqueue).map_err(internal)?;
         let found = Found::default();
         let complete = Arc::new(AtomicBool::new(false));
-        let taking = found.clone();
         let pace = Pace::default();
-        let pacing = pace.clone();
-        let over = complete.clone();
-        let home = pipeline.downgrade();
-        let container = typefind.downgrade();
-        parsebin.connect_pad_added(move |_, pad| {
-            if over.load(Ordering::SeqCst) {
-                discard(&home, pad);
-            } else if let Some(stream) = take(&multiqueue, pad, &media_type(&container), &pacing) {
-                taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        let kind = if let Some(survey) = &flash {
+            let mut known = found.lock().unwrap_or_else(PoisonError::into_inner);
+            for (pad, caps) in flv::streams(&pipeline, input, survey)? {
+                let stream = take(&multiqueue, &pad, "", &pace);
+                known.extend(stream.map(|stream| Stream { caps, ..stream }));
             }
-        });
+            Kind::Known(flv::caps())
+        } else {
+            let corrections = index.as_ref().map_or_else(Vec::new, |index| index.corrections.clone());
+            let source = MediaSource::over(input.clone(), corrections);
+            let parsebin = element("parsebin")?;
+            let typefind = parsebin
+                .downcast_ref::<gst::Bin>()
+                .and_then(|bin| bin.by_name("typefind"))
+                .ok_or_else(|| internal("a parser that finds no types"))?;
+            if let Some(parsers) = parsebin.downcast_ref::<gst::Bin>() {
+                parsers.connect_element_added(|_, element| guess::forbid(element));
+            }
+            pipeline.add_many([source.upcast_ref(), &parsebin]).map_err(internal)?;
+            source.link(&parsebin).map_err(internal)?;
+            let (taking, pacing, over) = (found.clone(), pace.clone(), complete.clone());
+            let home = pipeline.downgrade();
+            let container = typefind.downgrade();
+            parsebin.connect_pad_added(move |_, pad| {
+                if over.load(Ordering::SeqCst) {
+                    discard(&home, pad);
+                } else if let Some(stream) = take(&multiqueue, pad, &media_type(&container), &pacing) {
+                    taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+                }
+            });
+            Kind::Found(typefind)
+        };
         let mut opened = Self {
             pipeline,
             streams: Vec::new(),
             container: gst::Caps::new_empty(),
-            tags: gst::TagList::new(),
+            tags: flash.as_ref().map_or_else(gst::TagList::new, |survey| survey.tags()),
             toc: None,
             undeclared: index.is_none() && (matroska::declares_no_length(input) || mp4::declares_no_length(input)),
             index,
+            flash,
         };
-        opened.wait(input, &typefind, &found, &complete, tick)?;
+        opened.wait(input, &kind, &found, &complete, tick)?;
         pace.set_ends(|entry| {
             let exit = entry.name().replace("sink", "src");
             let stream = opened.streams.iter().find(|stream| stream.pad.name() == exit);
@@ -152,12 +173,11 @@ impl Demuxer {
     fn wait(
         &mut self,
         input: &Input,
-        typefind: &gst::Element,
+        kind: &Kind,
         found: &Found,
         complete: &AtomicBool,
         tick: &mut dyn FnMut(),
     ) -> Result<(), Failure> {
-        let kind = |typefind: &gst::Element| typefind.property::<Option<gst::Caps>>("caps");
         let _ = self.pipeline.set_state(gst::State::Paused);
         let bus = self
             .pipeline
@@ -176,7 +196,7 @@ impl Demuxer {
                 match message.view() {
                     gst::MessageView::Error(error) if decoder::forgives(error) => {}
                     gst::MessageView::Error(error) => {
-                        let failure = describe_error(error, kind(typefind).as_ref(), input);
+                        let failure = describe_error(error, kind.caps().as_ref(), input);
                         // Streams that came before the error must not hold the end up.
                         self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
                         return Err(failure);
@@ -199,7 +219,7 @@ impl Demuxer {
                 if quiet.1.elapsed() > SILENCE {
                     drop(seen);
                     self.streams = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-                    return Err(not_media(kind(typefind).as_ref(), input));
+                    return Err(not_media(kind.caps().as_ref(), input));
                 }
                 continue;
             }
@@ -242,7 +262,7 @@ impl Demuxer {
             stream.tags = own;
             self.tags = self.tags.merge(&all, gst::TagMergeMode::Keep);
         }
-        self.container = kind(typefind).unwrap_or_else(gst::Caps::new_empty);
+        self.container = kind.caps().unwrap_or_else(gst::Caps::new_empty);
         if self.streams.is_empty() {
             return Err(not_media(Some(&self.container), input));
         }
@@ -275,6 +295,9 @@ impl Demuxer {
         if let Some(index) = &self.index {
             return Some(index.duration);
         }
+        if let Some(survey) = &self.flash {
+            return survey.duration();
+        }
         if self.undeclared {
             return None;
         }
@@ -298,14 +321,17 @@ impl Demuxer {
             let alike = self.streams.iter().filter(|other| other.place.0 == stream.place.0);
             let before = alike.clone().filter(|other| other.place < stream.place);
             let ends = index.ends(match stream.place.0 {
-                VIDEO => *b"vide",
-                AUDIO => *b"soun",
+                place::VIDEO => *b"vide",
+                place::AUDIO => *b"soun",
                 _ => return None,
             });
             return ends
                 .get(before.count())
                 .copied()
                 .filter(|_| alike.count() == ends.len());
+        }
+        if let Some(survey) = &self.flash {
+            return survey.end(stream.place.0 == place::VIDEO);
         }
         if let Some(end) = describe::declared_end(&stream.tags) {
             // Tags outlive a cut.
@@ -427,7 +453,7 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace)
     Some(Stream {
         pad: exit,
         caps,
-        place: place(pad),
+        place: place::of(pad),
         by_order,
         tags: gst::TagList::new(),
         block,
@@ -441,26 +467,6 @@ fn is_mpeg4(pad: &gst::Pad) -> bool {
         "video/mpeg" => fields.get::<i32>("mpegversion") == Ok(4),
         name => name == "video/x-divx" && fields.get::<i32>("divxversion").is_ok_and(|version| version > 3),
     })
-}
-
-/// Kind and number of a stream as its demuxer's pad has them: `audio_1` comes after `audio_0`.
-fn place(pad: &gst::Pad) -> (u8, usize, String) {
-    let mut name = pad.name().to_string();
-    let mut at = pad.downcast_ref::<gst::GhostPad>().and_then(GhostPadExt::target);
-    while let Some(pad) = at {
-        name = pad.name().to_string();
-        at = pad
-            .parent_element()
-            .and_then(|element| element.static_pad("sink"))
-            .filter(|_| name == "src")
-            .and_then(|sink| sink.peer());
-    }
-    let kind = match name.split('_').next() {
-        Some("video") => VIDEO,
-        Some("audio") => AUDIO,
-        _ => OTHER,
-    };
-    (kind, name.len(), name)
 }
 
 fn discard(home: &gst::glib::WeakRef<gst::Pipeline>, pad: &gst::Pad) {

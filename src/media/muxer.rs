@@ -4,6 +4,7 @@ use gst::prelude::*;
 
 use super::encoder::rate;
 use super::failure::{element, internal};
+use super::flv::order;
 use crate::job::Failure;
 use crate::plan::VideoStream;
 use crate::rule::{Container, VideoCodec, VideoSpec};
@@ -44,11 +45,15 @@ pub fn spool(file: &str) -> String {
 /// Where a writer takes video or sound.
 pub fn entry(container: Container, writer: &gst::Element, video: bool) -> Result<gst::Pad, Failure> {
     let sort = if video { "video" } else { "sound" };
-    match request_name(container, video) {
+    let pad = match request_name(container, video) {
         Some(name) => writer.request_pad_simple(name),
         None => writer.static_pad("sink"),
     }
-    .ok_or_else(|| internal(format!("the muxer takes no {sort}")))
+    .ok_or_else(|| internal(format!("the muxer takes no {sort}")))?;
+    if container == Container::Flv {
+        order::keep(&pad);
+    }
+    Ok(pad)
 }
 
 /// As [`entry`], for a film of this codec where it is encoded.

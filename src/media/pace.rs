@@ -61,6 +61,8 @@ impl Pace {
             let (time, length) = match &info.data {
                 Some(gst::PadProbeData::Buffer(buffer)) => (buffer.dts_or_pts(), buffer.duration()),
                 Some(gst::PadProbeData::Event(event)) => match event.view() {
+                    // Film and sound come as far as their packets do.
+                    gst::EventView::Gap(_) if !sparse => return gst::PadProbeReturn::Ok,
                     gst::EventView::Gap(gap) => (Some(gap.get().0), gap.get().1),
                     // After a jump everything begins anew.
                     gst::EventView::FlushStop(_) => {

@@ -10,7 +10,7 @@ use super::boxes;
 use super::branch::{Branch, Ending, Opened, connect, of_step};
 use super::clip::{Sort, clip};
 use super::clips::{Beside, Joining};
-use super::copied::copy;
+use super::copied::{self, copy};
 use super::decoder::{Straightening, straight};
 use super::encoder::{self, Pass};
 use super::failure::{internal, writing};
@@ -81,6 +81,7 @@ impl Branch for TranscodeBranch {
         let joined = self.joining.as_ref().map_or(Ok(()), Joining::complete);
         let done = joined
             .and_then(|()| tracks::any(&self.plan, self.video.as_ref().map(|_| fed.video), &fed.sounds))
+            .and_then(|()| copied::begins(&self.plan, fed.video))
             .and_then(|()| complete_index(&self.plan, ending.media))
             .and_then(|()| {
                 tracks::complete(&self.plan, &self.flags, &fed.sounds).map_err(|error| writing(file, &error))

@@ -90,7 +90,7 @@ const ABILITIES: &[Ability] = &[
     (Sort::Reads, "ts", &[("tsdemux", BAD)]),
     (Sort::Reads, "mpg", &[("mpegpsdemux", BAD)]),
     (Sort::Reads, "avi", &[("avidemux", GOOD)]),
-    (Sort::Reads, "flv", &[("flvdemux", GOOD)]),
+    (Sort::Reads, "flv", &[("aacparse", GOOD), ("h264parse", BAD)]),
     (Sort::Reads, "ogg", &[("oggdemux", BASE)]),
     (Sort::Reads, "wav", &[("wavparse", GOOD)]),
     (Sort::Reads, "h264", &[("avdec_h264", LIBAV), ("h264parse", BAD)]),

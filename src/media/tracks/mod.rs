@@ -97,9 +97,16 @@ pub fn sounds(
                 (format!("sound-{index}"), chain, meter)
             }
             _ => {
-                let chain = copy(container, head, stream, false)?;
-                let meter = watch(&chain, plan.span, sort)?;
-                (format!("packets-{index}"), chain, meter)
+                let mut chain = copy(container, head, stream, false)?;
+                let is_flat = container == Container::Mxf && stream.media_type() == "audio/x-raw";
+                if is_flat {
+                    chain.insert(2, filler()?);
+                    let entry = chain.get(1).and_then(|queue| queue.static_pad("sink"));
+                    entry.iter().for_each(flatten);
+                }
+                let own = watch(&chain, plan.span, sort)?;
+                let flat = is_flat.then(|| flat_meter(&chain)).flatten();
+                (format!("packets-{index}"), chain, flat.unwrap_or(own))
             }
         };
         meters.push(meter);
