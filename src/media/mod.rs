@@ -19,7 +19,7 @@ mod copied;
 mod decoder;
 mod demux;
 mod describe;
-mod encoder;
+pub mod encoder;
 mod extract;
 mod failure;
 mod flac;

@@ -75,7 +75,12 @@ const ABILITIES: &[Ability] = &[
     (Sort::Codec, "vp9", &[("vp9enc", GOOD), ("vp9parse", BAD)]),
     (Sort::Codec, "h265", &[("x265enc", BAD), ("h265parse", BAD)]),
     (Sort::Codec, "av1", &[("av1enc", BAD), ("av1parse", BAD)]),
-    (Sort::Codec, "mpeg2", &[("mpeg2enc", BAD), ("mpegvideoparse", BAD)]),
+    // Encoded by the library that the decoder is of.
+    (
+        Sort::Codec,
+        "mpeg2",
+        &[("avdec_mpeg2video", LIBAV), ("mpegvideoparse", BAD)],
+    ),
     (Sort::Codec, "prores", &[("avenc_prores_ks", LIBAV)]),
     (Sort::Codec, "dnxhd", &[("avenc_dnxhd", LIBAV)]),
     (Sort::Codec, "aac", &[("avenc_aac", LIBAV), ("aacparse", GOOD)]),
