@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 44] = [
+const USEFUL: [&str; 43] = [
     "staticelements",
     "matroska",
     "avi",
@@ -63,7 +63,6 @@ const USEFUL: [&str; 44] = [
     "debugutilsbad",
     "rawparse",
     "lame",
-    "xingmux",
     "taglib",
     "wavenc",
     "mpegtsmux",

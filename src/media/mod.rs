@@ -63,6 +63,7 @@ mod vops;
 mod vpx;
 mod waveform;
 mod wiring;
+mod xing;
 
 use std::time::Duration;
 

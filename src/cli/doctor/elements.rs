@@ -62,11 +62,7 @@ const ABILITIES: &[Ability] = &[
     (Sort::Container, "flv", &[("flvmux", GOOD)]),
     (Sort::Container, "mxf", &[("mxfmux", BAD)]),
     (Sort::Container, "m4a", &[("mp4mux", GOOD)]),
-    (
-        Sort::Container,
-        "mp3",
-        &[("xingmux", GOOD), ("id3v2mux", GOOD), ("mpegaudioparse", GOOD)],
-    ),
+    (Sort::Container, "mp3", &[("id3v2mux", GOOD), ("mpegaudioparse", GOOD)]),
     (Sort::Container, "ogg", &[("oggmux", BASE)]),
     (Sort::Container, "flac", &[("flacenc", GOOD)]),
     (Sort::Container, "wav", &[("wavenc", GOOD)]),
