@@ -114,7 +114,7 @@ impl Passed {
         while let Some(head) = Head::read(bytes) {
             let first = *self.first.get_or_insert(head);
             self.varies |= head.bitrate != first.bitrate;
-            if self.frames % self.every == 0 {
+            if self.frames.is_multiple_of(self.every) {
                 self.places.push(self.bytes);
             }
             if self.places.len() > MOST_PLACES {
