@@ -296,11 +296,92 @@ fn two_passes_meet_the_bitrate_and_leave_nothing_behind() {
     }
 }
 
-#[test]
-fn films_of_grain_are_about_as_large_as_their_bitrate_or_quality_says() {
+/// Three seconds that no encoder can foretell.
+fn grain() -> PathBuf {
     let film = "-f lavfi -i testsrc2=s=320x180:r=25:d=3 -vf noise=alls=12:allf=t,format=yuv420p -c:v libx264 \
         -preset ultrafast -crf 10";
-    let film = source("grain.mp4", &film.split_whitespace().collect::<Vec<_>>());
+    source("grain.mp4", &film.split_whitespace().collect::<Vec<_>>())
+}
+
+/// What ffprobe says of the film's packets: the bytes of each, and whether it is a key frame.
+fn packets(file: &Path) -> Vec<(usize, bool)> {
+    let seen = command("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-select_streams",
+            "v",
+            "-show_entries",
+            "packet=size,flags",
+            "-of",
+            "csv=p=0",
+        ])
+        .arg(file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(seen.stdout).unwrap();
+    let packet = |line: &str| {
+        let (size, flags) = line.split_once(',')?;
+        Some((size.parse().ok()?, flags.starts_with('K')))
+    };
+    text.lines().filter_map(packet).collect()
+}
+
+#[test]
+fn mpeg2_has_the_bitrate_the_quality_and_the_key_frames_that_were_asked_for() {
+    let grain = grain();
+    let made = |film: &Path, video: &str| {
+        let task = format!("container = 'ts'; audio = 'none'; video = {{ codec = 'mpeg2', {video} }}");
+        let made = tried(film, &task);
+        let file = made.file();
+        assert_eq!(complaints(&file), "", "{video}");
+        let packets = packets(&file);
+        let keys: Vec<usize> = (0..packets.len()).filter(|at| packets[*at].1).collect();
+        let bytes: usize = packets.iter().map(|packet| packet.0).sum();
+        (bytes * 8, keys, stream(&probed(&file), "video").clone())
+    };
+    // A bitrate is reached, whether there is much to see or next to nothing: that is filled up.
+    for bitrate in [1_200_000, 3_000_000] {
+        for (film, seconds) in [(grain.clone(), 3), (media("plain.mp4"), 5)] {
+            let (bits, ..) = made(&film, &format!("bitrate = '{}k'", bitrate / 1000));
+            assert!(
+                (bitrate * seconds * 9 / 10..bitrate * seconds * 115 / 100).contains(&bits),
+                "{}: {bits} of {bitrate}",
+                film.display()
+            );
+        }
+    }
+    // Twice the step of the quantiser, and not even two thirds of the bits.
+    let sizes = [2.0, 4.0, 8.0, 16.0, 31.0].map(|crf| made(&grain, &format!("crf = {crf}")).0);
+    assert!(sizes.windows(2).all(|two| two[1] * 3 < two[0] * 2), "{sizes:?}");
+    for (gop, wanted) in [
+        ("10", "0 10 20 30 40 50 60 70"),
+        ("'1s'", "0 25 50"),
+        ("'600ms'", "0 15 30 45 60"),
+    ] {
+        let (_, keys, _) = made(&grain, &format!("gop = {gop}"));
+        let keys: Vec<String> = keys.iter().map(usize::to_string).collect();
+        assert_eq!(keys.join(" "), wanted, "{gop}");
+    }
+    for (fps, wanted) in [
+        (23.976, "24000/1001 72"),
+        (29.97, "30000/1001 90"),
+        (50.0, "50/1 150"),
+        (59.94, "60000/1001 180"),
+    ] {
+        let (_, _, film) = made(&grain, &format!("fps = {fps}"));
+        let text = |field: &str| film[field].as_str().unwrap().to_owned();
+        assert_eq!(format!("{} {}", text("r_frame_rate"), text("nb_read_frames")), wanted);
+        assert_eq!(
+            (text("sample_aspect_ratio").as_str(), text("field_order").as_str()),
+            ("1:1", "progressive")
+        );
+    }
+}
+
+#[test]
+fn films_of_grain_are_about_as_large_as_their_bitrate_or_quality_says() {
+    let film = grain();
     // Thousands of bits a second.
     for (video, least, most) in [
         ("codec = 'av1', preset = 'faster', bitrate = '300k'", 150.0, 700.0),

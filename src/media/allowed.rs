@@ -24,7 +24,7 @@ const NEEDED: [&str; 9] = [
 ];
 
 /// These serve some media or some results.
-const USEFUL: [&str; 45] = [
+const USEFUL: [&str; 43] = [
     "staticelements",
     "matroska",
     "avi",
@@ -46,7 +46,6 @@ const USEFUL: [&str; 45] = [
     "ivfparse",
     "x264",
     "x265",
-    "mpeg2enc",
     "mxf",
     "vpx",
     "aom",
@@ -64,7 +63,6 @@ const USEFUL: [&str; 45] = [
     "debugutilsbad",
     "rawparse",
     "lame",
-    "xingmux",
     "taglib",
     "wavenc",
     "mpegtsmux",

@@ -2,6 +2,7 @@
 
 mod aom;
 mod h26x;
+mod mpeg2;
 mod studio;
 
 use std::time::Duration;
@@ -30,6 +31,11 @@ pub enum Pass<'a> {
     Second(&'a str),
 }
 
+/// Looks for libraries while files may still be opened.
+pub fn warm_up() {
+    mpeg2::warm_up();
+}
+
 /// From decoded frames to packets.
 ///
 /// # Errors
@@ -54,7 +60,7 @@ pub fn video(
         VideoCodec::H265 => h26x::x265(spec, threads, pass)?,
         VideoCodec::Vp8 | VideoCodec::Vp9 => vpx::encoder(spec, picture, threads, pass)?,
         VideoCodec::Av1 => aom::encoder(spec, picture, threads)?,
-        VideoCodec::Mpeg2 => studio::mpeg2(spec)?,
+        VideoCodec::Mpeg2 => mpeg2::encoder(spec, picture, threads)?,
         VideoCodec::Prores => studio::prores(spec)?,
         VideoCodec::Dnxhd => studio::dnxhd(spec)?,
     };
@@ -104,11 +110,11 @@ fn key_frames(encoder: &gst::Element, frames: Option<u32>, spec: &VideoSpec) {
     let distances: &[&str] = match spec.codec {
         VideoCodec::H264 | VideoCodec::H265 => &["key-int-max"],
         VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Av1 => &["keyframe-max-dist"],
-        VideoCodec::Mpeg2 => &["min-gop-size", "max-gop-size"],
+        VideoCodec::Mpeg2 => &["gop"],
         VideoCodec::Prores | VideoCodec::Dnxhd => return,
     };
     let most = if spec.codec == VideoCodec::Mpeg2 {
-        studio::LONGEST_GOP
+        mpeg2::LONGEST_GOP
     } else {
         u32::MAX >> 1
     };
@@ -155,10 +161,7 @@ fn pack(spec: &VideoSpec, container: Container, exit: &gst::Pad) -> Result<Vec<g
             }
             vec![parser]
         }
-        VideoCodec::Mpeg2 => {
-            studio::tell_colours_of_mpeg2(exit);
-            vec![element("mpegvideoparse")?]
-        }
+        VideoCodec::Mpeg2 => vec![element("mpegvideoparse")?],
         VideoCodec::Prores => {
             studio::tell_colours(exit);
             Vec::new()
@@ -174,10 +177,8 @@ pub fn entry(chain: &[gst::Element]) -> Option<gst::Pad> {
 
 /// Where the encoder stands in a chain of [`video`].
 pub fn place(chain: &[gst::Element]) -> Option<usize> {
-    let encodes = |one: &gst::Element| {
-        one.factory()
-            .is_some_and(|factory| factory.has_type(gst::ElementFactoryType::ENCODER))
-    };
+    // Those of our own have no factory.
+    let encodes = |one: &gst::Element| one.metadata("klass").is_some_and(|sort| sort.contains("Encoder"));
     chain.iter().position(encodes)
 }
 

@@ -19,7 +19,7 @@ mod copied;
 mod decoder;
 mod demux;
 mod describe;
-mod encoder;
+pub mod encoder;
 mod extract;
 mod failure;
 mod flac;
@@ -65,6 +65,7 @@ mod vops;
 mod vpx;
 mod waveform;
 mod wiring;
+mod xing;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use gst::prelude::*;
 use super::encoder::rate;
 use super::failure::{element, internal};
 use super::flv::order;
+use super::xing;
 use crate::job::Failure;
 use crate::plan::VideoStream;
 use crate::rule::{Container, VideoCodec, VideoSpec};
@@ -28,7 +29,7 @@ pub fn writer(container: Container, file: &str) -> Result<Vec<gst::Element>, Fai
         Container::Flv => vec![element("flvmux")?],
         Container::Mxf => vec![element("mxfmux")?],
         Container::Ogg => vec![element("oggmux")?],
-        Container::Mp3 => vec![element("xingmux")?, element("id3v2mux")?],
+        Container::Mp3 => vec![xing::element(), element("id3v2mux")?],
         Container::Wav => vec![element("wavenc")?],
         // Its packets are the file.
         Container::Flac => Vec::new(),
@@ -127,13 +128,11 @@ fn accepted(container: Container, writer: &gst::Element, video: bool) -> impl It
 }
 
 fn templates<'a>(writer: &gst::Element, name: &'a str) -> impl Iterator<Item = gst::Caps> + use<'a> {
-    let templates: Vec<_> = writer
-        .factory()
-        .map_or_else(Vec::new, |factory| factory.static_pad_templates().into_iter().collect());
+    let templates: Vec<gst::PadTemplate> = writer.pad_template_list().into_iter().collect();
     templates
         .into_iter()
         .filter(move |template| template.name_template() == name)
-        .map(|template| template.caps())
+        .map(|template| template.caps().clone())
 }
 
 /// Ticks a second of the video track in which every frame has a whole number, where that can be known.

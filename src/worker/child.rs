@@ -79,6 +79,7 @@ pub fn prepare() -> Result<Option<Ready>, String> {
     media::allowed::load(&inventory::changes()).map_err(|failure| failure.message)?;
     media::allowed::warm_up();
     media::scale::warm_up();
+    media::encoder::warm_up();
     media::provenance::look_at_libraries();
     has_one_thread()?;
     match template::serve(socket)? {

@@ -62,11 +62,7 @@ const ABILITIES: &[Ability] = &[
     (Sort::Container, "flv", &[("flvmux", GOOD)]),
     (Sort::Container, "mxf", &[("mxfmux", BAD)]),
     (Sort::Container, "m4a", &[("mp4mux", GOOD)]),
-    (
-        Sort::Container,
-        "mp3",
-        &[("xingmux", GOOD), ("id3v2mux", GOOD), ("mpegaudioparse", GOOD)],
-    ),
+    (Sort::Container, "mp3", &[("id3v2mux", GOOD), ("mpegaudioparse", GOOD)]),
     (Sort::Container, "ogg", &[("oggmux", BASE)]),
     (Sort::Container, "flac", &[("flacenc", GOOD)]),
     (Sort::Container, "wav", &[("wavenc", GOOD)]),
@@ -75,7 +71,12 @@ const ABILITIES: &[Ability] = &[
     (Sort::Codec, "vp9", &[("vp9enc", GOOD), ("vp9parse", BAD)]),
     (Sort::Codec, "h265", &[("x265enc", BAD), ("h265parse", BAD)]),
     (Sort::Codec, "av1", &[("av1enc", BAD), ("av1parse", BAD)]),
-    (Sort::Codec, "mpeg2", &[("mpeg2enc", BAD), ("mpegvideoparse", BAD)]),
+    // Encoded by the library that the decoder is of.
+    (
+        Sort::Codec,
+        "mpeg2",
+        &[("avdec_mpeg2video", LIBAV), ("mpegvideoparse", BAD)],
+    ),
     (Sort::Codec, "prores", &[("avenc_prores_ks", LIBAV)]),
     (Sort::Codec, "dnxhd", &[("avenc_dnxhd", LIBAV)]),
     (Sort::Codec, "aac", &[("avenc_aac", LIBAV), ("aacparse", GOOD)]),

@@ -83,7 +83,7 @@ pub enum VideoCodec {
     Vp9,
     /// AV1 by libaom.
     Av1,
-    /// MPEG-2 by mjpegtools.
+    /// MPEG-2 by libavcodec.
     Mpeg2,
     /// Apple `ProRes`: every frame by itself, for editing.
     Prores,
