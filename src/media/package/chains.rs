@@ -5,9 +5,11 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::words::Cue;
+use crate::media::av1;
 use crate::media::clip::position;
 use crate::media::tracks::text::{Source, line};
 use crate::plan::{Lines, PlannedRendition, Span};
+use crate::rule::{VideoCodec, VideoRate, VideoSpec};
 
 /// A cue that does not say how long it is seen.
 const USUAL_CUE: Duration = Duration::from_secs(3);
@@ -35,9 +37,48 @@ pub fn hold_to_groups(chain: &[gst::Element], rendition: &PlannedRendition) {
                     encoder.set_property("key-int-max", 100_000_i32);
                 }
             }
+            Some("vp9enc") => {
+                encoder.set_property_from_str("keyframe-mode", "disabled");
+                if by_time {
+                    encoder.set_property("keyframe-max-dist", 100_000_i32);
+                }
+                bound(encoder, &rendition.video);
+            }
+            Some("av1enc") => {
+                if by_time {
+                    av1::obey(encoder);
+                }
+                bound(encoder, &rendition.video);
+            }
             _ => {}
         }
     }
+}
+
+/// Keeps a film of a wanted quality below so many bits a second, where there is such a bound: then it is as good as these allow.
+///
+/// libvpx has a mode of its own for that. libaom has one too, but its element cannot be told the quality: so bits are spent evenly,
+/// and no frame may be better than was asked for.
+fn bound(encoder: &gst::Element, spec: &VideoSpec) {
+    let (VideoRate::Crf(crf), Some(most)) = (spec.rate, spec.max_bitrate) else {
+        return;
+    };
+    if spec.codec == VideoCodec::Vp9 {
+        encoder.set_property("target-bitrate", i32::try_from(most).unwrap_or(i32::MAX));
+        encoder.set_property("max-quantizer", 63_i32);
+        return;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the range"
+    )]
+    let best = crf.round().clamp(0.0, 63.0) as u32;
+    encoder.set_property_from_str("end-usage", "cbr");
+    let thousands = u32::try_from(most / 1000).unwrap_or(u32::MAX).max(1);
+    encoder.set_property("target-bitrate", thousands);
+    encoder.set_property("min-quantizer", best);
+    encoder.set_property("max-quantizer", 63_u32);
 }
 
 fn add_options(encoder: &gst::Element, more: &str) {
