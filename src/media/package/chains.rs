@@ -55,30 +55,25 @@ pub fn hold_to_groups(chain: &[gst::Element], rendition: &PlannedRendition) {
     }
 }
 
-/// Keeps a film of a wanted quality below so many bits a second, where there is such a bound: then it is as good as these allow.
-///
-/// libvpx has a mode of its own for that. libaom has one too, but its element cannot be told the quality: so bits are spent evenly,
-/// and no frame may be better than was asked for.
+/// Keeps a film of a wanted quality below so many bits a second, where there is such a bound: bits are then spent evenly, and no frame
+/// may be better than was asked for.
 fn bound(encoder: &gst::Element, spec: &VideoSpec) {
     let (VideoRate::Crf(crf), Some(most)) = (spec.rate, spec.max_bitrate) else {
         return;
     };
-    if spec.codec == VideoCodec::Vp9 {
-        encoder.set_property("target-bitrate", i32::try_from(most).unwrap_or(i32::MAX));
-        encoder.set_property("max-quantizer", 63_i32);
-        return;
+    // One of the two counts in thousands. What is spent ahead of time is that of a second, and of two at most.
+    let (most, buffers) = if spec.codec == VideoCodec::Av1 {
+        ((most / 1000).max(1), ["buf-initial-sz", "buf-optimal-sz", "buf-sz"])
+    } else {
+        (most, ["buffer-initial-size", "buffer-optimal-size", "buffer-size"])
+    };
+    for (buffer, millis) in buffers.into_iter().zip(["500", "1000", "2000"]) {
+        encoder.set_property_from_str(buffer, millis);
     }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to the range"
-    )]
-    let best = crf.round().clamp(0.0, 63.0) as u32;
     encoder.set_property_from_str("end-usage", "cbr");
-    let thousands = u32::try_from(most / 1000).unwrap_or(u32::MAX).max(1);
-    encoder.set_property("target-bitrate", thousands);
-    encoder.set_property("min-quantizer", best);
-    encoder.set_property("max-quantizer", 63_u32);
+    encoder.set_property_from_str("target-bitrate", &most.to_string());
+    encoder.set_property_from_str("min-quantizer", &format!("{:.0}", crf.clamp(0.0, 63.0)));
+    encoder.set_property_from_str("max-quantizer", "63");
 }
 
 fn add_options(encoder: &gst::Element, more: &str) {
