@@ -52,11 +52,6 @@ pub fn obey(encoder: &gst::Element) {
     encoder.set_property_from_str("usage-profile", "realtime");
     let speed = encoder.property::<i32>("cpu-used");
     encoder.set_property("cpu-used", speed.max(CALM));
-    fn every(encoder: &gst::Element, distance: i32) {
-        let mode = if distance == AT_ONCE { "auto" } else { "disabled" };
-        encoder.set_property_from_str("keyframe-mode", mode);
-        encoder.set_property("keyframe-max-dist", distance);
-    }
     every(encoder, NEVER);
     let Some(entry) = encoder.static_pad("sink") else {
         return;
@@ -86,6 +81,12 @@ pub fn obey(encoder: &gst::Element) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+fn every(encoder: &gst::Element, distance: i32) {
+    let mode = if distance == AT_ONCE { "auto" } else { "disabled" };
+    encoder.set_property_from_str("keyframe-mode", mode);
+    encoder.set_property("keyframe-max-dist", distance);
 }
 
 /// Has packets that leave `encoder` say their colours, and what leaves `parser` its description.

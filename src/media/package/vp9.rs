@@ -1,6 +1,8 @@
 //! VP9 in fragments of MP4, as "VP Codec ISO Media File Format Binding" has it: a packet is a superframe, which shows one picture
 //! and may hold others that are not shown. Its stream does not say how much a player must be able to do, so that is counted.
 
+use std::fmt::Write as _;
+
 use super::boxes::{bytes, put, u16s, u32s};
 use crate::media::colour::Numbers;
 
@@ -73,9 +75,7 @@ pub fn name(record: &[u8]) -> String {
     let usual = colours == [1; 3] || colours == [2; 3];
     if narrow != 1 || full != 0 || !usual {
         let [primaries, transfer, matrix] = colours;
-        name.push_str(&format!(
-            ".{narrow:02}.{primaries:02}.{transfer:02}.{matrix:02}.{full:02}"
-        ));
+        let _ = write!(name, ".{narrow:02}.{primaries:02}.{transfer:02}.{matrix:02}.{full:02}");
     }
     name
 }
@@ -132,22 +132,22 @@ mod tests {
         record(&caps.build(), colours).unwrap()
     }
 
-    fn colours(primaries: u8, transfer: u8, matrix: u8) -> Option<Numbers> {
-        Some(Numbers {
+    fn colours(primaries: u8, transfer: u8, matrix: u8) -> Numbers {
+        Numbers {
             primaries,
             transfer,
             matrix,
             full_range: false,
-        })
+        }
     }
 
     #[test]
     fn vp9_is_named_as_its_binding_has_it() {
-        let mut usual = told("0", 8, colours(1, 1, 1));
+        let mut usual = told("0", 8, Some(colours(1, 1, 1)));
         settle(&mut usual, (1920, 1080), 60.0, 5_000_000);
         assert_eq!(usual, [1, 0, 0, 0, 0, 41, 0x82, 1, 1, 1, 0, 0]);
         assert_eq!(name(&usual), "vp09.00.41.08");
-        let mut deep = told("2", 10, colours(9, 16, 9));
+        let mut deep = told("2", 10, Some(colours(9, 16, 9)));
         settle(&mut deep, (176, 144), 25.0, 100_000);
         assert_eq!(name(&deep), "vp09.02.10.10.01.09.16.09.00");
         assert_eq!(name(&told("0", 8, None)), "vp09.00.00.08");
