@@ -710,8 +710,8 @@ fn units(packet: &[u8]) -> Vec<u8> {
 }
 
 /// Where a box of this name begins, head and all, with its length.
-fn place(file: &[u8], name: &[u8; 4]) -> (usize, usize) {
-    let at = file.windows(4).position(|four| four == name).unwrap() - 4;
+fn place(file: &[u8], name: [u8; 4]) -> (usize, usize) {
+    let at = file.windows(4).position(|four| *four == name).unwrap() - 4;
     let length = u32::from_be_bytes(file[at..at + 4].try_into().unwrap());
     (at, length as usize)
 }
@@ -722,13 +722,13 @@ fn number(file: &[u8], at: usize) -> usize {
 
 /// Packets of the first fragment of a segment, by its `trun` without times of showing.
 fn packets(segment: &[u8]) -> Vec<&[u8]> {
-    let (run, _) = place(segment, b"trun");
+    let (run, _) = place(segment, *b"trun");
     assert_eq!(
         number(segment, run + 8),
         0x0701,
         "no picture is shown later than it is decoded"
     );
-    let (data, _) = place(segment, b"mdat");
+    let (data, _) = place(segment, *b"mdat");
     let mut from = data + 8;
     let each = (0..number(segment, run + 12)).map(|index| {
         let length = number(segment, run + 20 + index * 12 + 4);
@@ -775,7 +775,7 @@ fn vp9_and_av1_stand_beside_h264_and_are_cut_where_it_is() {
     let read = |name: &str| fs::read(package.members.join(name)).unwrap();
     let init = read("240p-av1-init.mp4");
     assert!(init[..40].windows(4).any(|brand| brand == b"av01"));
-    let (at, length) = place(&init, b"av1C");
+    let (at, length) = place(&init, *b"av1C");
     let header = &init[at + 12..at + length];
     assert_eq!(units(header), [1], "the description has the sequence header alone");
     for (_, file) in package.entries("240p-av1") {
@@ -790,7 +790,7 @@ fn vp9_and_av1_stand_beside_h264_and_are_cut_where_it_is() {
         }
     }
     let init = read("240p-vp9-init.mp4");
-    let (at, length) = place(&init, b"vpcC");
+    let (at, length) = place(&init, *b"vpcC");
     assert_eq!(init[at + 8..at + length], [1, 0, 0, 0, 0, 20, 0x82, 1, 1, 1, 0, 0]);
 }
 
