@@ -663,3 +663,249 @@ fn several_sounds_and_subtitles_can_be_chosen_from() {
             .contains("contentType=\"text\" mimeType=\"text/vtt\"")
     );
 }
+
+/// Pictures of what lies in each part of a playlist of key frames, with what must come before it.
+fn pictures_of_parts(package: &Package, size: &str) -> Vec<u64> {
+    let text = package.text(&format!("{size}-iframes.m3u8"));
+    let init = fs::read(package.members.join(format!("{size}-init.mp4"))).unwrap();
+    let ranges = text.lines().filter_map(|line| line.strip_prefix("#EXT-X-BYTERANGE:"));
+    let files = package.entries(&format!("{size}-iframes"));
+    let parts = ranges.zip(&files).zip(1..).map(|((range, (_, file)), number)| {
+        let (bytes, offset) = range.split_once('@').unwrap();
+        let (bytes, offset): (usize, usize) = (bytes.parse().unwrap(), offset.parse().unwrap());
+        let whole = fs::read(package.members.join(file)).unwrap();
+        let part = package.out.join(format!("part-{size}-{number}.mp4"));
+        fs::write(&part, [&init[..], &whole[offset..offset + bytes]].concat()).unwrap();
+        let ran = command("ffmpeg")
+            .args(["-nostdin", "-v", "quiet", "-i"])
+            .arg(&part)
+            .args(["-f", "framecrc", "-"])
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(ran.stdout).unwrap();
+        lines.lines().filter(|line| !line.starts_with('#')).count() as u64
+    });
+    parts.collect()
+}
+
+/// Kinds of the units that a packet of AV1 has, whose lengths are all told.
+fn units(packet: &[u8]) -> Vec<u8> {
+    let (mut kinds, mut at) = (Vec::new(), 0);
+    while at < packet.len() {
+        kinds.push(packet[at] >> 3 & 15);
+        assert!(packet[at] & 6 == 2, "a length, and no layers");
+        let (mut length, mut step) = (0, 0);
+        loop {
+            at += 1;
+            length |= usize::from(packet[at] & 0x7f) << step;
+            step += 7;
+            if packet[at] & 0x80 == 0 {
+                break;
+            }
+        }
+        at += 1 + length;
+    }
+    assert_eq!(at, packet.len());
+    kinds
+}
+
+/// Where a box of this name begins, head and all, with its length.
+fn place(file: &[u8], name: [u8; 4]) -> (usize, usize) {
+    let at = file.windows(4).position(|four| *four == name).unwrap() - 4;
+    let length = u32::from_be_bytes(file[at..at + 4].try_into().unwrap());
+    (at, length as usize)
+}
+
+fn number(file: &[u8], at: usize) -> usize {
+    u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize
+}
+
+/// Packets of the first fragment of a segment, by its `trun` without times of showing.
+fn packets(segment: &[u8]) -> Vec<&[u8]> {
+    let (run, _) = place(segment, *b"trun");
+    assert_eq!(
+        number(segment, run + 8),
+        0x0701,
+        "no picture is shown later than it is decoded"
+    );
+    let (data, _) = place(segment, *b"mdat");
+    let mut from = data + 8;
+    let each = (0..number(segment, run + 12)).map(|index| {
+        let length = number(segment, run + 20 + index * 12 + 4);
+        from += length;
+        &segment[from - length..from]
+    });
+    each.collect()
+}
+
+#[test]
+fn vp9_and_av1_stand_beside_h264_and_are_cut_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = "testsrc2=size=640x360:rate=30000/1001:duration=4.5";
+    let arguments = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=duration=4.5"];
+    let colours = ["bt709"; 3];
+    let told = [
+        "-colorspace",
+        colours[0],
+        "-color_primaries",
+        colours[1],
+        "-color_trc",
+        colours[2],
+    ];
+    let source = made(
+        folder.path(),
+        "even.mp4",
+        &[&arguments[..], &["-pix_fmt", "yuv420p"], &told].concat(),
+    );
+    let task = "segment = \"2s\"\nrenditions = [\"240p\"]\ncodec = [\"h264\", \"vp9\", \"av1\"]";
+    let package = Package::of(&source, task);
+    let sizes = ["240p", "240p-vp9", "240p-av1"];
+    hold(&source, &package, &sizes, 4.504_5, 0.001);
+    let (master, manifest) = (package.text("master.m3u8"), package.text("manifest.mpd"));
+    // Level 2.0 of both is enough for so small a picture: VP9 counts ten times its levels, AV1 from 2.0.
+    for name in ["vp09.00.20.08", "av01.0.00M.08"] {
+        assert!(master.contains(&format!("CODECS=\"{name},mp4a.40.2\"")), "{master}");
+        assert!(master.contains(&format!("CODECS=\"{name}\"")), "key frames: {master}");
+        assert!(manifest.contains(&format!("codecs=\"{name}\"")), "{manifest}");
+    }
+    assert_eq!(manifest.matches("contentType=\"video\"").count(), 3);
+    for size in sizes {
+        assert_eq!(pictures_of_parts(&package, size), [1, 1, 1], "{size}");
+    }
+    let read = |name: &str| fs::read(package.members.join(name)).unwrap();
+    let init = read("240p-av1-init.mp4");
+    assert!(init[..40].windows(4).any(|brand| brand == b"av01"));
+    let (at, length) = place(&init, *b"av1C");
+    let header = &init[at + 12..at + length];
+    assert_eq!(units(header), [1], "the description has the sequence header alone");
+    for (_, file) in package.entries("240p-av1") {
+        let segment = read(&file);
+        let packets = packets(&segment);
+        assert!(packets[0].starts_with(header), "{file}");
+        for (index, packet) in packets.into_iter().enumerate() {
+            let kinds = units(packet);
+            let frames = kinds.iter().filter(|kind| [3, 6].contains(kind)).count();
+            let others = kinds.iter().any(|kind| ![1, 3, 4, 5, 6].contains(kind));
+            assert!(frames == 1 && !others, "{file} {index}: {kinds:?}");
+        }
+    }
+    let init = read("240p-vp9-init.mp4");
+    let (at, length) = place(&init, *b"vpcC");
+    assert_eq!(init[at + 8..at + length], [1, 0, 0, 0, 0, 20, 0x82, 1, 1, 1, 0, 0]);
+}
+
+#[test]
+fn vp9_and_av1_are_cut_by_time_where_pictures_come_unevenly_and_frames_that_nobody_sees_split_nothing() {
+    let vp9 = "{ name = \"a\", height = 180, video = { codec = \"vp9\", preset = \"medium\" } }";
+    let av1 = "{ name = \"b\", height = 180, video = { codec = \"av1\", preset = \"medium\" } }";
+    let task = format!("segment = \"2s\"\nrenditions = [{vp9}, {av1}]");
+    for (source, length, frame) in [("variable.mkv", 5.0, 0.12), ("film-rate.mp4", 4.004, 0.042)] {
+        let source = media(source);
+        let package = Package::of(&source, &task);
+        hold(&source, &package, &["a", "b"], length, frame);
+        let firsts: Vec<_> = package.entries("a").into_iter().map(|(length, _)| length).collect();
+        assert!(
+            firsts[..firsts.len() - 1]
+                .iter()
+                .all(|length| (1.999..2.2).contains(length)),
+            "{firsts:?}"
+        );
+    }
+}
+
+#[test]
+fn a_distance_in_frames_is_kept_by_vp9_and_av1_whatever_is_cut_in_the_film() {
+    let folder = tempfile::tempdir().unwrap();
+    let cuts = "testsrc2=size=320x180:rate=25:duration=3.2[a];mandelbrot=size=320x180:rate=25[b];\
+                [a][b]blend=all_expr='if(lt(mod(T,1.4),0.7),A,B)':shortest=1";
+    let source = made(
+        folder.path(),
+        "cuts.mp4",
+        &["-filter_complex", cuts, "-pix_fmt", "yuv420p"],
+    );
+    let size = |name: &str, codec: &str| {
+        format!("{{ name = \"{name}\", height = 180, video = {{ codec = \"{codec}\", gop = 20, preset = \"fast\" }} }}")
+    };
+    let sizes = [size("a", "h264"), size("b", "vp9"), size("c", "av1")].join(", ");
+    let package = Package::of(&source, &format!("segment = \"1s\"\nrenditions = [{sizes}]"));
+    hold(&source, &package, &["a", "b", "c"], 3.2, 0.001);
+    for name in ["a-iframes", "b-iframes", "c-iframes"] {
+        let lengths: Vec<_> = package.entries(name).into_iter().map(|(length, _)| length).collect();
+        assert_eq!(lengths, [0.8; 4], "{name}");
+    }
+}
+
+#[test]
+fn rungs_of_vp9_and_av1_have_a_bound_too_and_can_be_encrypted() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = "testsrc2=size=320x240:rate=25:duration=8,noise=alls=30:allf=t";
+    let busy = made(
+        folder.path(),
+        "busy.mp4",
+        &["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p"],
+    );
+    let lock = "packages = [\"hls\"]\nencryption = { key_uri = \"../../keys/{job}.key\", key_directory = \"keys/\" }";
+    let task = format!("renditions = [\"240p\"]\ncodec = [\"vp9\", \"av1\"]\n{lock}");
+    let package = Package::of(&busy, &task);
+    for size in ["240p", "240p-av1"] {
+        for (length, file) in package.entries(size) {
+            let bits = fs::metadata(package.members.join(&file)).unwrap().len() as f64 * 8.0 / length;
+            assert!(bits < 240_000.0 * 1.6, "{file}: {bits}");
+        }
+    }
+    let frames: Vec<_> = package.streams("master.m3u8").iter().map(|stream| stream.2).collect();
+    assert_eq!(frames, [200, 200]);
+}
+
+#[test]
+fn a_high_range_stays_in_vp9_and_is_said_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = "testsrc2=size=320x180:rate=25:duration=2.2";
+    let screen = "hdr10=1:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:log-level=none:\
+                  master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50):max-cll=1000,400";
+    let source = made(
+        folder.path(),
+        "high.mp4",
+        &[
+            "-f",
+            "lavfi",
+            "-i",
+            picture,
+            "-pix_fmt",
+            "yuv420p10le",
+            "-c:v",
+            "libx265",
+            "-x265-params",
+            screen,
+        ],
+    );
+    let package = Package::of(
+        &source,
+        "hdr = \"keep\"\nsegment = \"2s\"\nrenditions = [\"240p\"]\ncodec = [\"vp9\", \"av1\"]",
+    );
+    let master = package.text("master.m3u8");
+    assert!(master.contains("CODECS=\"vp09.02.11.10.01.09.16.09.00\""), "{master}");
+    assert!(
+        master.contains("VIDEO-RANGE=PQ") && master.contains("VIDEO-RANGE=SDR"),
+        "{master}"
+    );
+    assert!(master.contains("CODECS=\"av01.0.00M.08\""), "{master}");
+    let whole = package.whole("240p", "240p-00001.m4s");
+    let shown = [
+        "-v",
+        "error",
+        "-show_entries",
+        "stream=pix_fmt,color_transfer:stream_side_data",
+        "-of",
+        "json",
+    ];
+    let told = said("ffprobe", &shown, &whole);
+    for word in [
+        "yuv420p10le",
+        "smpte2084",
+        "\"max_content\": 1000",
+        "Mastering display metadata",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+}

@@ -13,7 +13,8 @@ use super::boxes;
 use super::colour::{self, Numbers};
 use crate::rule::Container;
 
-const SEQUENCE_HEADER: u8 = 1;
+/// The kind of the unit that says what a stream is.
+pub const SEQUENCE_HEADER: u8 = 1;
 
 /// The oldest GStreamer that describes AV1 by itself.
 const DESCRIBES: (u32, u32) = (1, 24);
@@ -22,6 +23,71 @@ const DESCRIBES: (u32, u32) = (1, 24);
 /// box of its own fits into the place that is left over.
 const DRAFT: usize = 5;
 const ROOM: usize = 3;
+
+/// The largest distance of key frames that libaom takes, and the one at which it makes one of the next frame.
+const NEVER: i32 = 60_000;
+const AT_ONCE: i32 = 0;
+
+/// The least that it can hurry.
+const CALM: i32 = 5;
+
+/// What became of the last request for a key frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// It was obeyed.
+    Done,
+    /// The next frame is to be one.
+    Now,
+    /// The last was one: the next must not.
+    Before,
+}
+
+/// Has the encoder make key frames when it is asked to, and no others. Who asks must be on its entry already, so that a request comes
+/// after the frame before and ahead of its own.
+///
+/// The element of GStreamer 1.22 does not heed such requests. But it takes another distance of key frames at any time, and libaom, which
+/// looks at no frame ahead here, holds the next frame to it: where the least and the most are both none, that is one. It does so right
+/// where it is told to hurry; else decoders refuse what follows such a frame. So it hurries, as little as it can.
+pub fn obey(encoder: &gst::Element) {
+    encoder.set_property_from_str("usage-profile", "realtime");
+    let speed = encoder.property::<i32>("cpu-used");
+    encoder.set_property("cpu-used", speed.max(CALM));
+    every(encoder, NEVER);
+    let Some(entry) = encoder.static_pad("sink") else {
+        return;
+    };
+    let asked = Mutex::new(Asked::Done);
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    let weak = encoder.downgrade();
+    entry.add_probe(kinds, move |_, info| {
+        let Some(encoder) = weak.upgrade() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match &info.data {
+            Some(gst::PadProbeData::Event(event)) if gst_video::ForceKeyUnitEvent::is(event) => {
+                *asked = Asked::Now;
+                every(&encoder, AT_ONCE);
+            }
+            Some(gst::PadProbeData::Buffer(_)) => match *asked {
+                Asked::Done => {}
+                Asked::Now => *asked = Asked::Before,
+                Asked::Before => {
+                    *asked = Asked::Done;
+                    every(&encoder, NEVER);
+                }
+            },
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+fn every(encoder: &gst::Element, distance: i32) {
+    let mode = if distance == AT_ONCE { "auto" } else { "disabled" };
+    encoder.set_property_from_str("keyframe-mode", mode);
+    encoder.set_property("keyframe-max-dist", distance);
+}
 
 /// Has packets that leave `encoder` say their colours, and what leaves `parser` its description.
 pub fn complete(encoder: &gst::Pad, parser: &gst::Pad, container: Container) {
@@ -123,7 +189,7 @@ fn coloured(packet: &gst::BufferRef, numbers: Option<Numbers>) -> Option<(Option
 }
 
 /// Kind of the unit here, where its content begins, and where it ends.
-fn unit(bytes: &[u8], at: usize) -> Option<(u8, usize, usize)> {
+pub fn unit(bytes: &[u8], at: usize) -> Option<(u8, usize, usize)> {
     let head = *bytes.get(at)?;
     let mut content = at + if head & 4 == 0 { 1 } else { 2 };
     if head & 2 == 0 {

@@ -248,7 +248,7 @@ fn force_key_frames(encoder: &gst::Element, every: Duration, zero: gst::ClockTim
                     *event = gst::event::Segment::builder(&plain()).seqnum(event.seqnum()).build();
                 }
             }
-            Some(gst::PadProbeData::Buffer(buffer)) => {
+            Some(gst::PadProbeData::Buffer(buffer)) if !buffer.flags().contains(vpx::AGAIN) => {
                 let segment = asking.segment.as_ref();
                 let Some(here) = buffer.pts().and_then(|pts| segment?.to_running_time(pts)) else {
                     return gst::PadProbeReturn::Drop;

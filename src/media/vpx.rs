@@ -22,6 +22,9 @@ const HALF: f64 = 8.0;
 /// Frames a second.
 const USUAL_RATE: f64 = 30.0;
 
+/// What marks frames that the encoder is shown again: they have their time already.
+pub const AGAIN: gst::BufferFlags = gst::BufferFlags::DECODE_ONLY;
+
 /// How many frames it looks ahead.
 const LAG: i32 = 16;
 
@@ -221,6 +224,7 @@ fn repeat(pad: &gst::Pad, frame: &gst::Buffer) {
         let fields = again.make_mut();
         fields.set_pts(at);
         fields.set_dts(None);
+        fields.set_flags(AGAIN);
         // What the encoder makes of it is told on the bus.
         if pad.chain(again).is_err() {
             break;

@@ -74,6 +74,9 @@ pub fn init(content: &Content, timescale: u32, delay: u64) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, *b"ftyp", |out| {
         bytes(out, b"iso6\0\0\0\0iso6cmfchlsfdashmp41");
+        if let Content::Film(film) = content {
+            bytes(out, film.brand());
+        }
     });
     put(&mut out, *b"moov", |out| {
         full(out, *b"mvhd", 0, 0, |out| {
@@ -186,8 +189,14 @@ pub fn segment_type() -> Vec<u8> {
 /// One group of pictures, or of sounds, as a fragment with this number, counted from 1.
 #[must_use]
 pub fn fragment(gop: &Gop, number: u32, video: bool) -> Vec<u8> {
-    // Data offset, durations and sizes; for video also flags, and when pictures are shown.
-    let has = if video { 0x0f01 } else { 0x0301 };
+    // Data offset, durations and sizes; for video also flags, and when pictures are shown where that is later: AV1 forbids to say
+    // that it is not.
+    let late = video && gop.samples.iter().any(|sample| shown_after(gop, sample) > 0);
+    let has = match (video, late) {
+        (true, true) => 0x0f01,
+        (true, false) => 0x0701,
+        (false, _) => 0x0301,
+    };
     let mut out = Vec::new();
     put(&mut out, *b"moof", |out| {
         full(out, *b"mfhd", 0, 0, |out| u32s(out, &[number]));
@@ -205,14 +214,22 @@ pub fn fragment(gop: &Gop, number: u32, video: bool) -> Vec<u8> {
                     if video {
                         let flags = if sample.key { SYNC } else { DEPENDS };
                         u32s(out, &[flags]);
-                        bytes(out, &shown_after(gop, sample).to_be_bytes());
+                    }
+                    if late {
+                        u32s(out, &[shown_after(gop, sample)]);
                     }
                 }
             });
         });
     });
     // The data offset stands before the entries of `trun`, which ends the box.
-    let step = if video { 16 } else { 8 };
+    let step = if late {
+        16
+    } else if video {
+        12
+    } else {
+        8
+    };
     let place = out.len() - gop.samples.len() * step - 4;
     let offset = short(out.len() + 8);
     out[place..place + 4].copy_from_slice(&offset.to_be_bytes());

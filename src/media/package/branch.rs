@@ -31,7 +31,7 @@ use crate::media::transcode::watch;
 use crate::plan::{
     AdaptivePlan, Coded, KEY, MANIFEST, MASTER, OutputReport, PlannedRendition, PlannedSound, Span, TrackReport,
 };
-use crate::rule::{AudioSpec, Hdr, SegmentForm};
+use crate::rule::{AudioSpec, Hdr, SegmentForm, VideoCodec};
 
 /// A stream of text.
 struct Words {
@@ -146,12 +146,16 @@ impl PackageBranch {
         let chain = film::chain(rendition, threads)?;
         let wanted = self.plan.at_least.as_nanos() * u128::from(timescale) / 1_000_000_000;
         let ticks = |num: u64, den: u64| 2 * u64::from(timescale) * den / num.max(1);
+        let in_order = matches!(rendition.video.codec, VideoCodec::Vp9 | VideoCodec::Av1);
         let rule = Rule::Keys {
             wanted: u64::try_from(wanted).unwrap_or(u64::MAX),
-            // Two pictures; of a film whose pictures come as they like, of one with thirty a second.
-            ahead: rendition
-                .fps
-                .map_or(ticks(30, 1), |(num, den)| ticks(num.into(), den.into())),
+            // Two pictures; of a film whose pictures come as they like, of one with thirty a second. Where each packet shows
+            // the next picture, none.
+            ahead: match rendition.fps {
+                _ if in_order => 0,
+                Some((num, den)) => ticks(num.into(), den.into()),
+                None => ticks(30, 1),
+            },
         };
         let order = self.order(&rendition.name, rule, timescale);
         if let Some(entry) = encoder::entry(&chain) {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::words::Cue;
+use crate::media::av1;
 use crate::media::clip::position;
 use crate::media::tracks::text::{Source, line};
 use crate::plan::{Lines, PlannedRendition, Span};
+use crate::rule::{VideoCodec, VideoRate, VideoSpec};
 
 /// A cue that does not say how long it is seen.
 const USUAL_CUE: Duration = Duration::from_secs(3);
@@ -35,9 +37,43 @@ pub fn hold_to_groups(chain: &[gst::Element], rendition: &PlannedRendition) {
                     encoder.set_property("key-int-max", 100_000_i32);
                 }
             }
+            Some("vp9enc") => {
+                encoder.set_property_from_str("keyframe-mode", "disabled");
+                if by_time {
+                    encoder.set_property("keyframe-max-dist", 100_000_i32);
+                }
+                bound(encoder, &rendition.video);
+            }
+            Some("av1enc") => {
+                if by_time {
+                    av1::obey(encoder);
+                }
+                bound(encoder, &rendition.video);
+            }
             _ => {}
         }
     }
+}
+
+/// Keeps a film of a wanted quality below so many bits a second, where there is such a bound: bits are then spent evenly, and no frame
+/// may be better than was asked for.
+fn bound(encoder: &gst::Element, spec: &VideoSpec) {
+    let (VideoRate::Crf(crf), Some(most)) = (spec.rate, spec.max_bitrate) else {
+        return;
+    };
+    // One of the two counts in thousands. What is spent ahead of time is that of a second, and of two at most.
+    let (most, buffers) = if spec.codec == VideoCodec::Av1 {
+        ((most / 1000).max(1), ["buf-initial-sz", "buf-optimal-sz", "buf-sz"])
+    } else {
+        (most, ["buffer-initial-size", "buffer-optimal-size", "buffer-size"])
+    };
+    for (buffer, millis) in buffers.into_iter().zip(["500", "1000", "2000"]) {
+        encoder.set_property_from_str(buffer, millis);
+    }
+    encoder.set_property_from_str("end-usage", "cbr");
+    encoder.set_property_from_str("target-bitrate", &most.to_string());
+    encoder.set_property_from_str("min-quantizer", &format!("{:.0}", crf.clamp(0.0, 63.0)));
+    encoder.set_property_from_str("max-quantizer", "63");
 }
 
 fn add_options(encoder: &gst::Element, more: &str) {

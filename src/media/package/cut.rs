@@ -14,7 +14,7 @@ pub enum Rule {
     Keys {
         /// Ticks.
         wanted: u64,
-        /// How far decoding runs ahead at least, in ticks: two pictures, as encoders need that use some out of order.
+        /// How far decoding runs ahead at least, in ticks: two pictures, as encoders need that use some out of order; of others none.
         ahead: u64,
     },
     /// At the first packet after each multiple of this time, at so many ticks a second.

@@ -121,13 +121,16 @@ pub fn chain(rendition: &PlannedRendition, threads: u32) -> Result<Vec<gst::Elem
     };
     let mut chain = encoder::video(&plan, &rendition.video, rendition.picture, threads, Pass::Only)?;
     chains::hold_to_groups(&chain, rendition);
-    let (name, form) = match rendition.video.codec {
-        VideoCodec::H265 => ("video/x-h265", "hvc1"),
-        _ => ("video/x-h264", "avc"),
+    // A packet is all that is needed to show one picture more.
+    let (name, form, whole) = match rendition.video.codec {
+        VideoCodec::H265 => ("video/x-h265", Some("hvc1"), "au"),
+        VideoCodec::Vp9 => ("video/x-vp9", None, "super-frame"),
+        VideoCodec::Av1 => ("video/x-av1", Some("obu-stream"), "tu"),
+        _ => ("video/x-h264", Some("avc"), "au"),
     };
     let caps = gst::Caps::builder(name)
-        .field("stream-format", form)
-        .field("alignment", "au");
+        .field_if_some("stream-format", form)
+        .field("alignment", whole);
     chain.push(only(&caps.build())?);
     Ok(chain)
 }

@@ -93,8 +93,11 @@ impl Intake {
 
     fn content(&self, sample: &gst::Sample) -> Option<Content> {
         let fields = sample.caps()?.structure(0)?;
-        let config = fields.get::<gst::Buffer>("codec_data").ok()?;
-        let config = config.map_readable().ok()?.as_slice().to_vec();
+        // VP9 has none.
+        let config = match fields.get::<gst::Buffer>("codec_data") {
+            Ok(config) => config.map_readable().ok()?.as_slice().to_vec(),
+            Err(_) => Vec::new(),
+        };
         let number = |name| fields.get::<i32>(name).ok();
         let short = |name| u16::try_from(number(name)?).ok();
         Some(match self.sort {

@@ -7,6 +7,7 @@
 //! Promises: segments of all forms begin at the same pictures. Every file is written once, when it is complete; no more than
 //! one segment of each track is kept in memory. Lengths in playlists are those of what was written.
 
+mod aom;
 mod bandwidth;
 mod boxes;
 mod branch;
@@ -27,6 +28,7 @@ mod proof;
 mod silence;
 mod track;
 mod transport;
+mod vp9;
 pub mod words;
 
 pub use branch::package;

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::boxes::{bytes, put, u16s, u32s};
+use super::{aom, vp9};
 use crate::media::colour::{self, Numbers};
 use crate::media::describe;
 use crate::plan::Coded;
@@ -14,7 +15,7 @@ use crate::rule::VideoCodec;
 pub struct Pictures {
     /// One of [`crate::rule::PACKAGED`].
     pub codec: VideoCodec,
-    /// What its decoder is told: `avcC` or `hvcC`.
+    /// What its decoder is told: `avcC`, `hvcC`, `vpcC` or `av1C`.
     pub config: Vec<u8>,
     /// In pixels.
     pub width: u16,
@@ -43,15 +44,23 @@ impl Pictures {
         let codec = match fields.name().as_str() {
             "video/x-h264" => VideoCodec::H264,
             "video/x-h265" => VideoCodec::H265,
+            "video/x-vp9" => VideoCodec::Vp9,
+            "video/x-av1" => VideoCodec::Av1,
             _ => return None,
         };
-        if codec == VideoCodec::H265 {
-            complete(&mut config)?;
+        let colours = colour::numbers(caps);
+        match codec {
+            VideoCodec::H265 => complete(&mut config)?,
+            VideoCodec::Vp9 => config = vp9::record(fields, colours)?,
+            VideoCodec::Av1 => config = aom::description(&config)?,
+            _ if config.is_empty() => return None,
+            _ => {}
         }
         let numbers = |name| -> Option<Vec<u32>> {
             let text = fields.get::<&str>(name).ok()?;
             text.split(':').map(|number| number.parse().ok()).collect()
         };
+        let light = if codec == VideoCodec::Vp9 { vp9::light } else { light };
         let light = light(
             numbers("mastering-display-info").as_deref(),
             numbers("content-light-level").as_deref(),
@@ -61,7 +70,7 @@ impl Pictures {
             config,
             width: side("width")?,
             height: side("height")?,
-            colours: colour::numbers(caps),
+            colours,
             coded: describe::coded(fields),
             light,
         })
@@ -82,6 +91,8 @@ impl Pictures {
     pub fn name(&self) -> String {
         match self.codec {
             VideoCodec::H265 => self.name_of_h265(),
+            VideoCodec::Vp9 => vp9::name(&self.config),
+            VideoCodec::Av1 => aom::name(&self.config, self.colours),
             _ => format!("avc1.{:02x}{:02x}{:02x}", self.byte(1), self.byte(2), self.byte(3)),
         }
     }
@@ -117,6 +128,8 @@ impl Pictures {
     pub fn entry(&self, out: &mut Vec<u8>) {
         let (name, of_decoder) = match self.codec {
             VideoCodec::H265 => (*b"hvc1", *b"hvcC"),
+            VideoCodec::Vp9 => (*b"vp09", *b"vpcC"),
+            VideoCodec::Av1 => (*b"av01", *b"av1C"),
             _ => (*b"avc1", *b"avcC"),
         };
         put(out, name, |out| {
@@ -143,7 +156,34 @@ impl Pictures {
     pub fn bare(&self, packet: Vec<u8>) -> Option<Vec<u8>> {
         match self.codec {
             VideoCodec::H265 => units(&packet, usize::from(self.byte(LENGTHS) & 3) + 1),
+            VideoCodec::Av1 => aom::bare(&packet),
             _ => Some(packet),
+        }
+    }
+
+    /// What files of it are marked with besides what all have.
+    #[must_use]
+    pub fn brand(&self) -> &'static [u8] {
+        match self.codec {
+            VideoCodec::Av1 => b"av01",
+            _ => b"",
+        }
+    }
+
+    /// How many frames a packet has, shown or not.
+    #[must_use]
+    pub fn frames(&self, packet: &[u8]) -> u64 {
+        match self.codec {
+            VideoCodec::Vp9 => vp9::frames(packet),
+            _ => 1,
+        }
+    }
+
+    /// Says how much a player must be able to do, where the stream does not: it has so many frames a second at most, and so many bits.
+    pub fn settle(&mut self, frames: f64, bits: u64) {
+        if self.codec == VideoCodec::Vp9 {
+            let size = (u32::from(self.width), u32::from(self.height));
+            vp9::settle(&mut self.config, size, frames, bits);
         }
     }
 }

@@ -139,7 +139,9 @@ pub fn load_of_key_frames(track: &Written) -> Load {
     of(pieces, track.order.timescale)
 }
 
-fn of(pieces: impl Iterator<Item = (u64, u64, u64)>, timescale: u32) -> Load {
+/// Of pieces with a beginning, an end, and bytes.
+#[must_use]
+pub fn of(pieces: impl Iterator<Item = (u64, u64, u64)>, timescale: u32) -> Load {
     let seconds = |ticks: u64| ticks as f64 / f64::from(timescale.max(1));
     let pieces: Vec<Piece> = pieces
         .map(|(start, end, bytes)| (seconds(end - start), bytes))

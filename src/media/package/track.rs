@@ -4,7 +4,7 @@ use super::boxes::{self, Content};
 use super::codecs::Wrapper;
 use super::cut::{Cutter, Rule};
 use super::transport::Writer;
-use super::{Gop, Key, Packet, Segment, crypt};
+use super::{Gop, Key, Packet, Segment, crypt, playlists};
 use crate::job::{ErrorKind, Failure};
 use crate::media::failure::{internal, writing};
 use crate::plan::PackageKey;
@@ -75,6 +75,8 @@ pub struct Track {
     form: Form,
     cutter: Cutter,
     segments: Vec<Segment>,
+    /// Frames a second of the liveliest segment, shown or not.
+    liveliest: f64,
 }
 
 impl Track {
@@ -97,6 +99,7 @@ impl Track {
             content,
             form,
             segments: Vec::new(),
+            liveliest: 0.0,
         })
     }
 
@@ -128,6 +131,11 @@ impl Track {
         if self.segments.is_empty() {
             return Ok(None);
         }
+        if let Content::Film(film) = &mut self.content {
+            let pieces = self.segments.iter();
+            let pieces = pieces.map(|one| (one.start, one.end, one.bytes));
+            film.settle(self.liveliest, playlists::of(pieces, self.order.timescale).average);
+        }
         let is_cmaf = matches!(self.form, Form::Cmaf { .. });
         let init = is_cmaf.then(|| boxes::init(&self.content, self.order.timescale, delay));
         if let Some(init) = &init {
@@ -158,6 +166,12 @@ impl Track {
             return Ok(());
         };
         let film = matches!(self.content, Content::Film(_));
+        if let Content::Film(film) = &self.content {
+            let samples = gops.iter().flat_map(|gop| &gop.samples);
+            let frames: u64 = samples.map(|sample| film.frames(&sample.data)).sum();
+            let seconds = (last.end - first.start) as f64 / f64::from(self.order.timescale.max(1));
+            self.liveliest = self.liveliest.max(frames as f64 / seconds.max(1.0));
+        }
         let (plain, keys) = match &mut self.form {
             Form::Cmaf { fragments } => of_fragments(gops, fragments, film),
             Form::Ts(writer) => {

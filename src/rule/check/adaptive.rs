@@ -37,7 +37,7 @@ pub(super) fn adaptive(mut table: Table<'_>) -> Option<TaskKind> {
     {
         value.error(
             "no rendition can hold a high dynamic range",
-            "encode some as \"h265\", or take `hdr` out: it is then mapped to what every screen shows",
+            "encode some as \"h265\" or \"vp9\", or take `hdr` out: it is then mapped to what every screen shows",
         );
     }
     let part = part(&mut table);

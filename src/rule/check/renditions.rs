@@ -74,7 +74,19 @@ pub(super) fn renditions(table: &mut Table<'_>, packaging: Packaging) -> Option<
             }
         };
         or_default(value, (), auto)?;
-        return forms.map(Renditions::Auto);
+        let forms = forms?;
+        let (count, most) = (forms.codecs.len(), forms.codecs.len() * Rung::LONGEST);
+        if let (Some(codec), true) = (&codec, most > MOST) {
+            codec.error(
+                format!("a ladder in {count} codecs may have {most} renditions"),
+                format!(
+                    "at most {MOST}: take {} codecs, or name the renditions",
+                    MOST / Rung::LONGEST
+                ),
+            );
+            return None;
+        }
+        return Some(Renditions::Auto(forms));
     };
     let read: Vec<_> = all
         .iter()

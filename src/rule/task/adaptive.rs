@@ -131,6 +131,9 @@ impl Rung {
         Self::new("240p", 240, 25.0, 400_000),
     ];
 
+    /// The most that a ladder has: five, and one of the film's own size.
+    pub const LONGEST: usize = 6;
+
     const fn new(word: &'static str, short_side: u32, crf: f64, cap: u64) -> Self {
         Self {
             word,
@@ -178,7 +181,7 @@ impl Rung {
     pub fn ladder(short_side: u32, codec: VideoCodec) -> Vec<Rendition> {
         let below = Self::ALL.iter().position(|rung| rung.short_side <= short_side);
         let mut ladder: Vec<_> = Self::ALL[below.unwrap_or(Self::ALL.len())..].to_vec();
-        ladder.truncate(5);
+        ladder.truncate(Self::LONGEST - 1);
         let mut ladder: Vec<_> = ladder.into_iter().map(|rung| rung.rendition(codec)).collect();
         let own = short_side / 2 * 2;
         let next = below.map_or(0, |at| Self::ALL[at].short_side);
@@ -192,7 +195,7 @@ impl Rung {
 }
 
 /// Codecs of films that packages hold, the default first. Their encoders make key frames when they are asked to.
-pub const PACKAGED: [VideoCodec; 2] = [VideoCodec::H264, VideoCodec::H265];
+pub const PACKAGED: [VideoCodec; 4] = [VideoCodec::H264, VideoCodec::H265, VideoCodec::Vp9, VideoCodec::Av1];
 
 /// AES-128 over whole segments, as RFC 8216 has it, with a key for each job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,6 +257,10 @@ mod tests {
         360p Crf(24.0) Some(800000) 8
         1080p-h265 Crf(27.0) Some(3600000) 10
         360p-h265 Crf(29.0) Some(480000) 10
+        1080p-vp9 Crf(30.0) Some(3600000) 10
+        360p-vp9 Crf(32.0) Some(480000) 10
+        1080p-av1 Crf(31.0) Some(3600000) 8
+        360p-av1 Crf(33.0) Some(480000) 8
         ");
     }
 }
