@@ -130,11 +130,18 @@ fn key_frames(encoder: &gst::Element, frames: Option<u32>, spec: &VideoSpec) {
                 Some(Gop::Time(time)) => time,
                 _ => DEFAULT_GOP,
             };
-            set_distance(600);
+            // The encoder of AV1 hears no requests: of a film whose pictures come as they like it gets what thirty a second need.
+            let hears = spec.codec != VideoCodec::Av1;
+            set_distance(if hears { 600 } else { frames_of(every) });
             let shifts = matches!(spec.codec, VideoCodec::H264 | VideoCodec::H265);
             force_key_frames(encoder, every, if shifts { THEIR_ZERO } else { gst::ClockTime::ZERO });
         }
     }
+}
+
+/// So many frames of thirty a second take this time.
+fn frames_of(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() * 30 / 1000).unwrap_or(u32::MAX)
 }
 
 /// What comes after the encoder with this exit: packets as the container wants them.
