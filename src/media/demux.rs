@@ -122,8 +122,7 @@ impl Demuxer {
         let kind = if let Some(survey) = &flash {
             let mut known = found.lock().unwrap_or_else(PoisonError::into_inner);
             for (pad, caps) in flv::streams(&pipeline, input, survey)? {
-                let stream = take(&multiqueue, &pad, "", &pace);
-                known.extend(stream.map(|stream| Stream { caps, ..stream }));
+                known.extend(take(&multiqueue, &pad, caps, "", &pace));
             }
             Kind::Known(flv::caps())
         } else {
@@ -145,7 +144,7 @@ impl Demuxer {
             parsebin.connect_pad_added(move |_, pad| {
                 if over.load(Ordering::SeqCst) {
                     discard(&home, pad);
-                } else if let Some(stream) = take(&multiqueue, pad, &media_type(&container), &pacing) {
+                } else if let Some(stream) = take(&multiqueue, pad, told(pad), &media_type(&container), &pacing) {
                     taking.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
                 }
             });
@@ -422,9 +421,14 @@ fn media_type(typefind: &gst::glib::WeakRef<gst::Element>) -> String {
     kind.map_or_else(String::new, |kind| kind.name().to_string())
 }
 
-fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace) -> Option<Stream> {
+/// What comes out of a pad, as it says itself.
+fn told(pad: &gst::Pad) -> gst::Caps {
+    pad.current_caps().unwrap_or_else(|| pad.query_caps(None))
+}
+
+fn take(multiqueue: &gst::Element, pad: &gst::Pad, caps: gst::Caps, container: &str, pace: &Pace) -> Option<Stream> {
     let entry = multiqueue.request_pad_simple("sink_%u")?;
-    let by_order = container == vops::CONTAINER && is_mpeg4(pad);
+    let by_order = container == vops::CONTAINER && is_mpeg4(&caps);
     match container {
         "video/x-matroska" | "audio/x-matroska" | "video/webm" | "audio/webm" => beginning::level(&entry),
         "video/mpegts" | "video/mpeg" => beginning::rebase(&entry),
@@ -446,7 +450,6 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace)
             gst::PadProbeReturn::Ok
         },
     );
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let name = caps.structure(0).map_or("", |fields| fields.name().as_str());
     pace.watch(&entry, !name.starts_with("video/") && !name.starts_with("audio/"));
     pad.link(&entry).ok()?;
@@ -461,8 +464,7 @@ fn take(multiqueue: &gst::Element, pad: &gst::Pad, container: &str, pace: &Pace)
     })
 }
 
-fn is_mpeg4(pad: &gst::Pad) -> bool {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+fn is_mpeg4(caps: &gst::Caps) -> bool {
     caps.structure(0).is_some_and(|fields| match fields.name().as_str() {
         "video/mpeg" => fields.get::<i32>("mpegversion") == Ok(4),
         name => name == "video/x-divx" && fields.get::<i32>("divxversion").is_ok_and(|version| version > 3),

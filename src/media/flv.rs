@@ -30,14 +30,21 @@ use crate::job::Failure;
 const UNSPOKEN: i64 = 120_000;
 /// The same, in bytes.
 const UNSPOKEN_BYTES: u64 = 64 << 20;
+/// How long, and in how many bytes, one is looked for that only the head of the file speaks of: those who write live promise both.
+const PROMISED: i64 = 600_000;
+const PROMISED_BYTES: u64 = 256 << 20;
 /// How far back from its end a file is read, in bytes.
 const BACK: u64 = 512 << 20;
 /// Scripts are not larger.
 const LARGEST_SCRIPT: u64 = 16 << 20;
 /// Nobody sets up a decoder with more bytes.
 const LARGEST_SETUP: u64 = 1 << 20;
+/// The picture that is shown last is among so many that come last.
+const REORDERED: u32 = 8;
 /// What the file says of its length may be off by so much.
 const ROUNDING: Duration = Duration::from_secs(1);
+/// More time cannot be said of a packet.
+const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
 /// Time that goes back by so much was set back.
 pub const RESET: i64 = 2_000;
 
@@ -65,8 +72,19 @@ pub struct Lane {
     pub caps: gst::Caps,
     /// When the first is shown.
     begins: i64,
-    /// The last packet: where, and when it comes.
+    /// The last packet: where, and when the last of them is shown.
     last: Option<(u64, i64)>,
+}
+
+/// Whether a stream is to come of which nothing was met yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Hope {
+    /// Nothing speaks of it.
+    None,
+    /// The head does.
+    Promised,
+    /// It is described.
+    Sure,
 }
 
 /// What is known of a stream while its first packet is looked for.
@@ -112,11 +130,16 @@ impl Survey {
                 break;
             }
             let passed = tag.time - *begun.get_or_insert(tag.time);
-            let is_far = passed > UNSPOKEN || at > UNSPOKEN_BYTES;
-            let expected = [(&film, 0x01, "video"), (&sound, 0x04, "audio")]
-                .iter()
-                .any(|(search, flag, name)| search.found.is_none() && self.speaks_of(search, flags & flag != 0, name));
-            if is_far && !expected {
+            let missing = [(&film, 0x01, "video"), (&sound, 0x04, "audio")]
+                .into_iter()
+                .filter(|(search, ..)| search.found.is_none());
+            let hope = missing.map(|(search, flag, name)| self.speaks_of(search, flags & flag != 0, name));
+            let (time, bytes) = match hope.max() {
+                Some(Hope::Sure) => continue,
+                Some(Hope::Promised) => (PROMISED, PROMISED_BYTES),
+                _ => (UNSPOKEN, UNSPOKEN_BYTES),
+            };
+            if passed > time || at > bytes {
                 break;
             }
         }
@@ -124,10 +147,15 @@ impl Survey {
     }
 
     /// Whether a stream is to come. What is said in words is known better than the flags.
-    fn speaks_of(&self, search: &Search, flagged: bool, name: &str) -> bool {
+    fn speaks_of(&self, search: &Search, flagged: bool, name: &str) -> Hope {
         let codec = |name| self.script.says(&format!("{name}codecid"));
-        let worded = codec("audio") || codec("video");
-        search.setup.is_some() || codec(name) || (flagged && !worded)
+        if search.setup.is_some() || codec(name) {
+            Hope::Sure
+        } else if flagged && !codec("audio") && !codec("video") {
+            Hope::Promised
+        } else {
+            Hope::None
+        }
     }
 
     fn hear(&mut self, input: &Input, tag: &Tag) {
@@ -144,25 +172,27 @@ impl Survey {
         let mut at = input.size();
         let lowest = self.first.max(at.saturating_sub(BACK));
         let (mut film, mut sound) = (None, None);
+        let mut pictures = 0;
         let lacks = |lane: &Option<Lane>, found: &Option<(u64, i64)>| lane.is_some() && found.is_none();
-        while at > lowest && (lacks(&self.film, &film) || lacks(&self.sound, &sound)) {
+        let more = |pictures| self.film.is_some() && pictures < REORDERED;
+        while at > lowest && (lacks(&self.film, &film) || lacks(&self.sound, &sound) || more(pictures)) {
             tick();
             let Ok(Some(tag)) = Tag::before(input, at) else {
                 break;
             };
             at = tag.at;
-            if !tag
-                .piece()
-                .is_some_and(|piece| matches!(piece.content, Content::Packet { .. }))
-            {
+            let Some(Content::Packet { later, .. }) = tag.piece().map(|piece| piece.content) else {
                 continue;
-            }
+            };
             let last = match tag.sort {
                 Sort::Film => &mut film,
-                Sort::Sound => &mut sound,
-                Sort::Script => continue,
+                _ => &mut sound,
             };
-            last.get_or_insert((tag.at, tag.time));
+            let (_, shown) = last.get_or_insert((tag.at, tag.time + later));
+            if tag.sort == Sort::Film && pictures < REORDERED {
+                pictures += 1;
+                *shown = (*shown).max(tag.time + later);
+            }
         }
         self.last = [film, sound].into_iter().flatten().map(|(_, time)| time).max();
         let (told, found) = (self.told(), self.length());
@@ -178,7 +208,8 @@ impl Survey {
     }
 
     fn told(&self) -> Option<Duration> {
-        Duration::try_from_secs_f64(self.script.number("duration")?).ok()
+        let told = Duration::try_from_secs_f64(self.script.number("duration")?).ok();
+        told.filter(|told| *told <= LONGEST)
     }
 
     fn length(&self) -> Option<Duration> {
@@ -191,13 +222,18 @@ impl Survey {
 
     /// How long it is: what it says, or what is in it where that is more.
     pub fn duration(&self) -> Option<Duration> {
-        self.told().max(self.length())
+        self.told().max(self.length()).filter(|length| !length.is_zero())
     }
 
     /// When a stream ends, where that is known.
     pub fn end(&self, is_film: bool) -> Option<Duration> {
         let lane = if is_film { &self.film } else { &self.sound };
-        lane.as_ref()?.last.map(|(_, time)| self.since_zero(time))
+        let lane = lane.as_ref()?;
+        // One that seems to end before it begins was set back.
+        let (_, time) = lane.last.filter(|(_, time)| *time > lane.begins)?;
+        let rate = self.script.number("framerate").filter(|rate| is_film && *rate >= 1.0);
+        let picture = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        Some(self.since_zero(time) + picture)
     }
 
     /// What is said about the medium.
@@ -427,5 +463,73 @@ mod tests {
         assert_eq!(way.go(90_060, false).unwrap(), Some(90_040));
         assert_eq!(way.go(90_060, true).unwrap(), Some(90_080));
         assert_eq!(way.go(10, false).unwrap(), None);
+    }
+
+    fn packets(way: &mut way::Way) -> std::io::Result<Vec<(Sort, i64)>> {
+        let mut packets = Vec::new();
+        while let Some(next) = way.next()? {
+            if let way::Next::Packet(packet) = next {
+                packets.push((packet.sort, packet.time));
+            }
+        }
+        Ok(packets)
+    }
+
+    fn way(tags: &[Vec<u8>]) -> way::Way {
+        gst::init().unwrap();
+        let input = file(5, tags);
+        let survey = Survey::of(&input, &mut || ()).unwrap();
+        way::Way::new(input, survey)
+    }
+
+    /// A key frame of H.264 that is shown so much later, and what its decoder is told.
+    fn frame(time: u32, later: u8) -> Vec<u8> {
+        tag(9, time, &[0x17, 1, 0, 0, later, 1, 2, 3])
+    }
+
+    fn setup(time: u32) -> Vec<u8> {
+        tag(9, time, &[0x17, 0, 0, 0, 0, 1, 66, 0, 10])
+    }
+
+    #[test]
+    fn what_is_no_packet_sets_no_time_back() {
+        let mut way = way(&[setup(0), frame(0, 0), frame(90_000, 0), setup(0), frame(90_040, 0)]);
+        let times: Vec<i64> = packets(&mut way).unwrap().iter().map(|(_, time)| *time).collect();
+        assert_eq!(times, [0, 90_000, 90_040]);
+        assert_eq!(way.go(90_040, false).unwrap(), Some(90_040));
+    }
+
+    #[test]
+    fn a_film_that_would_last_for_years_is_refused() {
+        let pairs: Vec<_> = (0..20).flat_map(|_| [picture(u32::MAX), picture(0)]).collect();
+        let told = packets(&mut way(&pairs)).unwrap_err();
+        assert_eq!(told.kind(), std::io::ErrorKind::InvalidData, "{told}");
+    }
+
+    #[test]
+    fn sound_that_is_stored_far_before_its_picture_is_found_after_a_jump() {
+        let tags: Vec<_> = (0..100_u32)
+            .flat_map(|at| [noise(at * 100 + 2000), picture(at * 100)])
+            .collect();
+        let mut way = way(&tags);
+        assert_eq!(way.go(5000, false).unwrap(), Some(5000));
+        let found = packets(&mut way).unwrap();
+        let of = |sort| found.iter().filter(move |(own, _)| *own == sort).map(|(_, time)| *time);
+        assert_eq!(of(Sort::Film).next(), Some(5000));
+        assert!(of(Sort::Sound).eq((49..120).map(|at| at * 100)), "{found:?}");
+    }
+
+    #[test]
+    fn the_last_picture_is_not_always_stored_last() {
+        let tags = [setup(0), frame(0, 80), frame(40, 120), frame(80, 0), frame(120, 0)];
+        assert_eq!(surveyed(&file(1, &tags)).unwrap()[0], Some((80, Some(160))));
+        // What begins behind its end was set back, and has no length.
+        let film: Vec<_> = [90_000]
+            .into_iter()
+            .chain((0..10).map(|at| at * 40))
+            .map(picture)
+            .collect();
+        let survey = Survey::of(&file(1, &film), &mut || ()).unwrap();
+        assert_eq!((survey.duration(), survey.end(true)), (None, None));
     }
 }

@@ -105,6 +105,8 @@ struct Passed {
     /// Where each so-and-so-manieth frame begins.
     places: Vec<u64>,
     every: u32,
+    /// There is a frame before them for what is told at the end.
+    has_room: bool,
 }
 
 impl Passed {
@@ -242,7 +244,9 @@ mod imp {
                 let mut passed = self.lock();
                 let is_first = passed.bytes == 0;
                 passed.count(&bytes);
-                passed.told().filter(|_| is_first)
+                let room = if is_first { passed.told() } else { None };
+                passed.has_room |= room.is_some();
+                room
             };
             if let Some(room) = room {
                 self.exit.push(gst::Buffer::from_mut_slice(room))?;
@@ -267,7 +271,9 @@ mod imp {
                 gst::EventView::Segment(_) if self.lock().bytes == 0 => self.rewind(Some(&event)),
                 gst::EventView::Segment(_) => true,
                 gst::EventView::Eos(_) => {
-                    let told = self.lock().told();
+                    let told = Some(self.lock())
+                        .filter(|passed| passed.has_room)
+                        .and_then(|passed| passed.told());
                     if let Some(told) = told {
                         self.rewind(None);
                         let _ = self.exit.push(gst::Buffer::from_mut_slice(told));

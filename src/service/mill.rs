@@ -216,16 +216,19 @@ impl Running {
         );
     }
 
-    /// A job is over; answers why it was asked to stop, where it was.
-    pub fn remove(&self, id: &JobId) -> Option<RunningJob> {
-        let known = self.jobs().remove(id);
+    /// Work on a job under this lease is over. Whoever has taken it up meanwhile goes on.
+    pub fn remove(&self, id: &JobId, lease: LeaseNumber) {
+        let mut jobs = self.jobs();
+        if jobs.get(id).is_some_and(|job| job.lease == lease) {
+            jobs.remove(id);
+        }
+        drop(jobs);
         let mut departures = self.departures();
         departures.jobs.push_back(id.clone());
         departures.count += 1;
         if departures.jobs.len() > DEPARTURES {
             departures.jobs.pop_front();
         }
-        known
     }
 
     /// How many jobs were let go of so far, and those after the first `known` of them as far as they are kept.
@@ -362,7 +365,7 @@ mod tests {
         begin(2);
         publishes(2);
         assert!(!running.has_place(1), "two jobs are two slots' worth");
-        running.remove(&id(1));
+        running.remove(&id(1), LeaseNumber(1));
         assert!(running.has_place(1));
     }
 }

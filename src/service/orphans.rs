@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(tick(&mill, later).await.unwrap(), 1);
         assert!(!orphan.path.exists());
         assert!(live.path.exists());
-        mill.running.remove(&id(1));
+        mill.running.remove(&id(1), LeaseNumber(1));
         assert_eq!(tick(&mill, later).await.unwrap(), 1);
         assert!(!live.path.exists());
     }

@@ -1,6 +1,7 @@
 //! The element that reads FLV: a source with a pad for the film and one for the sound.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -37,7 +38,8 @@ struct Work {
 }
 
 fn clock(millis: i64) -> gst::ClockTime {
-    gst::ClockTime::from_mseconds(u64::try_from(millis).unwrap_or(0))
+    let time = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+    gst::ClockTime::try_from(time).unwrap_or(gst::ClockTime::MAX)
 }
 
 fn millis(time: gst::ClockTime) -> i64 {
@@ -346,6 +348,17 @@ mod imp {
                 _ => asked,
             };
             self.way.leave_out_before(millis(begin));
+            // Decoders that were set up anew on the way here are set up as at the beginning.
+            for exit in &mut self.exits {
+                let lane = if exit.sort == Sort::Film {
+                    &survey.film
+                } else {
+                    &survey.sound
+                };
+                exit.caps = lane
+                    .as_ref()
+                    .map_or_else(gst::Caps::new_empty, |lane| lane.caps.clone());
+            }
             let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
             segment.set_flags(gst::SegmentFlags::from_bits_truncate(flags.bits()));
             segment.set_start(begin);

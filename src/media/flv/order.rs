@@ -24,7 +24,7 @@ pub fn keep(pad: &gst::Pad) {
                 Some(gst::PadProbeData::Buffer(packet)) => {
                     let time = packet.dts_or_pts();
                     if time.is_some() && time < *said {
-                        return gst::PadProbeReturn::Drop;
+                        return gst::PadProbeReturn::Handled;
                     }
                     *last = time.map(|time| time + packet.duration().unwrap_or_default()).max(*last);
                 }

@@ -15,6 +15,9 @@ const START: usize = 5;
 
 /// Behind damage the next tag is looked for so far away.
 const SEARCH: u64 = 8 << 20;
+/// Bytes that are looked through at once, at first and at most.
+const NEAREST: usize = 512;
+const FARTHEST: usize = 64 << 10;
 
 /// What a tag is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +129,7 @@ impl Tag {
         }
         let end = input.size().min(at.saturating_add(SEARCH));
         let mut from = at + 1;
-        let mut window = vec![0; 64 << 10];
+        let mut window = vec![0; NEAREST];
         while from + HEAD <= end {
             let count = input.fill(from, &mut window)?;
             let starts = (from..).zip(window[..count].windows(HEAD_BYTES));
@@ -144,6 +147,7 @@ impl Tag {
                 break;
             }
             from += (count - HEAD_BYTES + 1) as u64;
+            window.resize((window.len() * 2).min(FARTHEST), 0);
         }
         Ok(None)
     }

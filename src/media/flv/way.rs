@@ -16,7 +16,11 @@ const STEP: i64 = 500;
 /// Pictures come at most so long before they are shown.
 const AHEAD: i64 = 2_000;
 /// What a file says of the times of its key frames may be off by so much.
-const OFF: i64 = 1_000;
+const OFF: u64 = 1_000;
+/// No more places are kept: beyond, half of them go.
+const MOST_POINTS: usize = 1 << 16;
+/// No film is longer: a year.
+const LONGEST: i64 = 365 * 24 * 3600 * 1000;
 
 /// What comes next.
 pub enum Next {
@@ -86,6 +90,8 @@ pub struct Way {
     sound_from: i64,
     /// Places that were passed, up to `searched`.
     points: Vec<Point>,
+    /// How far they are apart at least.
+    apart: i64,
     searched: u64,
     searched_clocks: (Clock, Clock),
     /// Bytes that are no tag were passed over.
@@ -102,6 +108,7 @@ impl Way {
             film_from: 0,
             sound_from: i64::MIN,
             points: Vec::new(),
+            apart: if survey.film.is_some() { 0 } else { STEP },
             searched: survey.first,
             searched_clocks: Default::default(),
             is_damaged: false,
@@ -126,11 +133,6 @@ impl Way {
             let Some(piece) = tag.piece() else {
                 continue;
             };
-            let (clock, fresh) = match tag.sort {
-                Sort::Film => (&mut self.clocks.0, &mut self.fresh.0),
-                _ => (&mut self.clocks.1, &mut self.fresh.1),
-            };
-            let time = clock.time(tag.time);
             let (is_key, later) = match piece.content {
                 Content::Nothing => continue,
                 Content::Setup => {
@@ -141,11 +143,20 @@ impl Way {
                 }
                 Content::Packet { is_key, later } => (is_key, later),
             };
-            let is_wanted = match tag.sort {
-                Sort::Film => tag.at >= self.film_from,
-                _ => time >= self.sound_from,
+            if tag.sort == Sort::Film && tag.at < self.film_from {
+                continue;
+            }
+            // Times of what is no packet mean nothing: many are zero.
+            let (clock, fresh) = match tag.sort {
+                Sort::Film => (&mut self.clocks.0, &mut self.fresh.0),
+                _ => (&mut self.clocks.1, &mut self.fresh.1),
             };
-            if !is_wanted {
+            let time = clock.time(tag.time);
+            if time > LONGEST {
+                let strange = "times are set back so often that the medium would be longer than a year";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, strange));
+            }
+            if tag.sort != Sort::Film && time < self.sound_from {
                 continue;
             }
             let Some(bytes) = body(&self.input, &tag, piece.skip, u64::MAX) else {
@@ -184,14 +195,22 @@ impl Way {
         self.clocks = point.clocks;
         self.film_from = point.at;
         self.sound_from = point.shown - RUN_UP;
+        // Sound that is heard with the picture may lie before it, among pictures that are shown earlier.
+        let mut before = point.at;
         for _ in 0..AROUND {
-            match Tag::before(&self.input, self.at)? {
-                Some(tag) if tag.at >= self.survey.first && tag.time + self.clocks.1.shift >= self.sound_from => {
-                    self.at = tag.at;
+            let Some(tag) = Tag::before(&self.input, before)?.filter(|tag| tag.at >= self.survey.first) else {
+                break;
+            };
+            before = tag.at;
+            if tag.sort == Sort::Sound {
+                if tag.time + self.clocks.1.shift < self.sound_from {
+                    break;
                 }
-                _ => break,
+                self.at = tag.at;
             }
         }
+        // What is read once more has not been set back.
+        self.clocks.1.last = None;
         Ok(Some(point.shown))
     }
 
@@ -226,7 +245,7 @@ impl Way {
                 Some(Content::Packet { is_key: true, later }) if tag.sort == Sort::Film => later,
                 _ => return Ok(None),
             };
-            if (tag.time - millis(time)).abs() > OFF {
+            if tag.time.abs_diff(millis(time)) > OFF {
                 return Ok(None);
             }
             if tag.time + later <= to {
@@ -251,13 +270,13 @@ impl Way {
         while !enough(&self.points)
             && let Some((tag, _)) = Tag::next(&self.input, self.searched)?
         {
+            let Some(Content::Packet { is_key, later }) = tag.piece().map(|piece| piece.content) else {
+                self.searched = tag.end();
+                continue;
+            };
             let clock = match tag.sort {
                 Sort::Film => &mut self.searched_clocks.0,
-                Sort::Sound => &mut self.searched_clocks.1,
-                Sort::Script => {
-                    self.searched = tag.end();
-                    continue;
-                }
+                _ => &mut self.searched_clocks.1,
             };
             let before = *clock;
             let time = clock.time(tag.time);
@@ -266,26 +285,31 @@ impl Way {
                 break;
             }
             self.searched = tag.end();
-            if tag.sort == sort
-                && let Some(piece) = tag.piece()
-                && let Content::Packet { is_key: true, later } = piece.content
-            {
-                let is_far = |point: &Point| sort == Sort::Film || time >= point.shown + STEP;
-                if self.points.last().is_none_or(is_far) {
-                    let mut clocks = self.searched_clocks;
-                    let own = if sort == Sort::Film {
-                        &mut clocks.0
-                    } else {
-                        &mut clocks.1
-                    };
-                    own.last = before.last;
-                    own.shift = before.shift;
-                    self.points.push(Point {
-                        at: tag.at,
-                        shown: time + later,
-                        clocks,
-                    });
-                }
+            if tag.sort != sort || !is_key {
+                continue;
+            }
+            let (shown, apart) = (time + later, self.apart);
+            if self.points.last().is_none_or(|point| shown >= point.shown + apart) {
+                let mut clocks = self.searched_clocks;
+                let own = if sort == Sort::Film {
+                    &mut clocks.0
+                } else {
+                    &mut clocks.1
+                };
+                *own = before;
+                self.points.push(Point {
+                    at: tag.at,
+                    shown,
+                    clocks,
+                });
+            }
+            if self.points.len() > MOST_POINTS {
+                let mut is_kept = false;
+                self.points.retain(|_| {
+                    is_kept = !is_kept;
+                    is_kept
+                });
+                self.apart = (self.apart * 2).max(STEP);
             }
         }
         let mut points = self.points.iter();

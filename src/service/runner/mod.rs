@@ -80,9 +80,13 @@ enum Parting {
 /// Works on a claimed job until it ends or is let go.
 pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: CancellationToken) {
     let id = job.id.clone();
-    let _entry = Entry { mill: &mill, id: &id };
     let Some(lease) = job.lease.as_ref().map(|lease| lease.number) else {
         return;
+    };
+    let _entry = Entry {
+        mill: &mill,
+        id: &id,
+        lease,
     };
     let parting = match Box::pin(stages(&mill, &shop, job, lease, &stop)).await {
         Ok(parting) => parting,
@@ -124,11 +128,12 @@ pub async fn drive(mill: Arc<Mill>, shop: Arc<Workshop>, job: Job, stop: Cancell
 struct Entry<'a> {
     mill: &'a Mill,
     id: &'a JobId,
+    lease: LeaseNumber,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.mill.running.remove(self.id);
+        self.mill.running.remove(self.id, self.lease);
         self.mill.queue_changed.notify_one();
     }
 }
